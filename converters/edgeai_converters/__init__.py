@@ -1,0 +1,1 @@
+"""edgeai's converter stage: sources → graph → artifacts, measured and proved."""

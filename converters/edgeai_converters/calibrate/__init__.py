@@ -1,0 +1,1 @@
+"""Data sets, splits and streaming range estimators."""

@@ -1,0 +1,20 @@
+"""The value ranges of a graph's tensors, as found on calibration data by several estimators at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeai_converters.spec import RangeMethod
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranges:
+    """Ranges by method, then by the name of the graph's value: `(low, high)` in real units.
+
+    Attributes:
+        tensors: `tensors["mse"]["relu_1"] == (0.0, 5.3)`. Every method covers the same values.
+        samples: how many samples they were seen on.
+    """
+
+    tensors: dict[RangeMethod, dict[str, tuple[float, float]]]
+    samples: int

@@ -1,0 +1,1 @@
+"""Emitters: each writes the graph in one format."""

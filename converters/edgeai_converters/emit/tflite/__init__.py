@@ -1,0 +1,1 @@
+"""The TFLite writer: a flatbuffer from the op table."""

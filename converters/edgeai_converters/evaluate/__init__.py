@@ -1,0 +1,1 @@
+"""Evidence: metrics, the certificate, and what a candidate costs."""

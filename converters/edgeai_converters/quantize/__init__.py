@@ -1,0 +1,1 @@
+"""Quantization: schemes, plans and the passes that apply them."""

@@ -1,0 +1,1 @@
+"""Candidates, budgets and the Pareto front."""

@@ -1,0 +1,1 @@
+"""Source adapters: each brings one kind of trained model to the graph."""

@@ -1,0 +1,127 @@
+"""What a user wants, as frozen dataclasses: one spec per verb, checked when made.
+
+Drops are fractions (0.01 is one point), sizes bytes, times milliseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from edgeai_runtime.errors import UsageError
+from edgeai_runtime.manifest import FORMATS, PRECISIONS, Format, Precision, Step
+
+RangeMethod = Literal["minmax", "percentile", "mse"]
+RANGE_METHODS: tuple[RangeMethod, ...] = get_args(RangeMethod)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """The limits a user sets; `None` means no limit.
+
+    Attributes:
+        max_drop: largest loss of quality against the float source, a fraction.
+        max_size_bytes: largest artifact.
+        max_latency_ms: largest median latency (batch 1) on this machine.
+        max_latency_ratio: largest median latency as a share of the float artifact's in the same engine.
+        max_memory_mib: largest growth of the process's peak memory by loading and running the artifact.
+        strict: accept only candidates whose verdict is `certified`.
+    """
+
+    max_drop: float | None = 0.01
+    max_size_bytes: int | None = None
+    max_latency_ms: float | None = None
+    max_latency_ratio: float | None = None
+    max_memory_mib: float | None = None
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("max_drop", "max_size_bytes", "max_latency_ms", "max_latency_ratio", "max_memory_mib"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise UsageError(f"{name} must be 0 or more. Received: {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSpec:
+    """Where samples come from: `.npz`, a folder of images, a CSV beside images, or `module:function`.
+
+    `data` is split by a fixed hash of each sample into calibration, search and certification, unless `calibration`
+    or `certification` name sources of their own; then `data` serves the splits that are left.
+    """
+
+    data: str | None = None
+    calibration: str | None = None
+    certification: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressSpec:
+    """What `compress` is asked for.
+
+    Attributes:
+        source: path of the trained model.
+        data: where samples come from; without any, only recipes that need no data are tried and nothing is certified.
+        formats: formats to write.
+        precisions: precisions to try; `float32` is always made, as the reference.
+        range_methods: activation range estimators to choose from.
+        metric: `top1`, `top5`, `auc`, `mae`, `rmse`, `agreement`, `cosine` or `module:function`; `None` chooses
+            `top1` with labels and `agreement` without.
+        preprocessing: steps that turn one sample (or a batch of them) into the model's input, per input name.
+        postprocessing: steps run on the outputs by the runtime, per output name; not part of the measured model.
+        labels: class names, in order; empty when there are none.
+        input_shapes: fixed shapes per input name, for sources with free dimensions.
+        threads: most threads used by measurements.
+        name: name of the bundle; by default that of the source file.
+        seed: seed of everything that draws.
+    """
+
+    source: Path
+    data: DataSpec = field(default_factory=DataSpec)
+    formats: tuple[Format, ...] = FORMATS
+    precisions: tuple[Precision, ...] = PRECISIONS
+    range_methods: tuple[RangeMethod, ...] = RANGE_METHODS
+    metric: str | None = None
+    budget: Budget = field(default_factory=Budget)
+    preprocessing: dict[str, tuple[Step, ...]] = field(default_factory=dict)
+    postprocessing: dict[str, tuple[Step, ...]] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    input_shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    threads: int = 1
+    name: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_choices("format", self.formats, FORMATS)
+        _check_choices("precision", self.precisions, PRECISIONS)
+        _check_choices("range method", self.range_methods, RANGE_METHODS)
+        if self.threads < 1:
+            raise UsageError(f"threads must be 1 or more. Received: {self.threads}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertSpec:
+    """What `convert` is asked for: one source, one format, one precision that needs no data.
+
+    `samples` may name data whose first samples serve the parity gate; else inputs are drawn.
+    """
+
+    source: Path
+    format: Format
+    precision: Precision = "float32"
+    input_shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    samples: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_choices("format", (self.format,), FORMATS)
+        _check_choices("precision", (self.precision,), PRECISIONS)
+
+
+def _check_choices(what: str, given: tuple[str, ...], allowed: tuple[str, ...]) -> None:
+    if not given:
+        raise UsageError(f"At least one {what} is needed: {', '.join(allowed)}.")
+    for value in given:
+        if value not in allowed:
+            raise UsageError(f"Unknown {what}. Allowed: {', '.join(allowed)}. Received: {value!r}")

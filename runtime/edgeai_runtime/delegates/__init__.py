@@ -1,0 +1,1 @@
+"""The table of delegates: every way an engine reaches hardware."""

@@ -1,0 +1,183 @@
+"""The manifest of a bundle: what is in it, as frozen dataclasses that mirror `manifest.json`.
+
+In scope: the data model. Reading and writing JSON, with checks, is in `manifest_json.py`; files and digests are in
+`bundle.py`.
+
+Conventions: shapes are tuples with `None` for a free dimension, dtypes are numpy names (`float32`, `int8`, `uint8`,
+`int64`), layouts are strings such as `NCHW`, `NHWC` or `NC`, times are milliseconds, sizes are bytes, drops are
+fractions (0.01 is one point).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+SCHEMA = "edgeai.bundle/1"
+
+Format = Literal["tflite", "onnx", "openvino"]
+Precision = Literal["float32", "float16", "dynamic_int8", "int8"]
+Verdict = Literal["certified", "unproven", "violated"]
+
+FORMATS: tuple[Format, ...] = ("tflite", "onnx", "openvino")
+PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "dynamic_int8", "int8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantization:
+    """Affine quantization of a boundary tensor: `real = (stored - zero_point) * scale` (per tensor)."""
+
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorSpec:
+    """One input or output: its name, shape (batch dimension included), dtype, layout, quantization and meaning."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+    layout: str | None = None
+    quantization: Quantization | None = None
+    meaning: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One pre- or post-processing step: the name of an operation and its JSON-able parameters."""
+
+    op: str
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileEntry:
+    """One member: its path relative to the bundle's root (`/` separators), digest (hex) and size."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """How far an output may be from the recorded one on another machine: `|a - b| <= atol + rtol * |b|`."""
+
+    atol: float
+    rtol: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """The accuracy claim of a variant, from samples that nothing else was decided on.
+
+    Attributes:
+        metric: name of the metric (`top1`, `agreement`, …).
+        source_score: score of the float source on the same `n` samples.
+        score: score of this variant, run in its own engine.
+        drop: loss of quality against the source, positive when worse; a fraction.
+        drop_ci95: two-sided 95 % interval of the drop.
+        flip_rate: share of samples whose prediction changed; `None` for metrics without a prediction.
+        n: number of paired samples.
+        max_drop: the budget that the verdict is about; `None` when there was none.
+        verdict: `certified` (upper bound within the budget), `unproven` (point within, bound not), `violated`.
+        samples_needed: for `unproven`, about how many samples would decide at this rate; else `None`.
+        method: the statistical method, with its source.
+        split: `certification`, or `search` for a candidate that was rejected before it was certified.
+    """
+
+    metric: str
+    source_score: float
+    score: float
+    drop: float
+    drop_ci95: tuple[float, float]
+    flip_rate: float | None
+    n: int
+    max_drop: float | None
+    verdict: Verdict
+    samples_needed: int | None
+    method: str
+    split: Literal["certification", "search"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """Latency and memory of a variant, measured in its engine, and where that was.
+
+    `speedup_vs_float` is the float artifact's latency divided by this one's, from interleaved runs in the same
+    engine; `peak_memory_mib` is the growth of the process's peak resident memory by loading and running the model.
+    """
+
+    engine: str
+    engine_version: str
+    delegate: str
+    threads: int
+    latency_median_ms: float
+    latency_p90_ms: float
+    latency_median_ci95_ms: tuple[float, float]
+    speedup_vs_float: float
+    speedup_ci95: tuple[float, float]
+    peak_memory_mib: float | None
+    machine: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where a variant comes from: digests of source and data, the recipe, and the versions of the tools."""
+
+    source_name: str
+    source_sha256: str
+    data_sha256: str | None
+    recipe: tuple[Step, ...]
+    tools: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One artifact of a bundle.
+
+    Attributes:
+        files: the members; the first is the one to open (`model.tflite`, `model.onnx`, `model.xml`).
+        inputs: the artifact's own inputs, in the order of the manifest's inputs.
+        outputs: the artifact's own outputs, in the order of the manifest's outputs.
+        delegates: delegates it was made for, best first, such as `litert:xnnpack`.
+        needs: requirements by name, such as `{"ai-edge-litert": ">=2.1"}`.
+        tolerance: per output name (of the manifest), against the recorded outputs of this variant.
+    """
+
+    id: str
+    format: Format
+    precision: Precision
+    delegates: tuple[str, ...]
+    files: tuple[FileEntry, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    needs: dict[str, str] = field(default_factory=dict)
+    tolerance: dict[str, Tolerance] = field(default_factory=dict)
+    certificate: Certificate | None = None
+    measurements: tuple[Measurement, ...] = ()
+    provenance: Provenance | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """The whole of `manifest.json`.
+
+    `inputs` and `outputs` are the graph's (after pre-processing, before post-processing). `preprocessing` and
+    `postprocessing` map their names to the steps run on them. `variants` come best first. `golden` holds the two
+    golden files (`golden/inputs.npz`: one array per input, `[n, …]`, *before* pre-processing;
+    `golden/outputs.npz`: `source/<output>` and `<variant id>/<output>`, *before* post-processing).
+    """
+
+    name: str
+    version: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    variants: tuple[Variant, ...]
+    golden: tuple[FileEntry, ...] = ()
+    preprocessing: dict[str, tuple[Step, ...]] = field(default_factory=dict)
+    postprocessing: dict[str, tuple[Step, ...]] = field(default_factory=dict)
+    labels: FileEntry | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    schema: str = SCHEMA
