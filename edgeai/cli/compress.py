@@ -1,0 +1,116 @@
+"""`edgeai compress`: the smallest and fastest artifacts that keep the accuracy, as one bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgeai.cli import options
+
+_STEPS = "STEPS or NAME=STEPS"
+
+
+def command(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="The trained model: .keras, .h5, .pt2, .onnx or .tflite.")
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="Samples: .npz, a folder of images, a .csv beside images, module:function."),
+    ] = None,
+    calibration_data: Annotated[str | None, typer.Option(help="Samples for calibration only.")] = None,
+    certification_data: Annotated[str | None, typer.Option(help="Samples for the certificate only.")] = None,
+    formats: Annotated[
+        str | None, typer.Option("--format", help="Formats to write: tflite,onnx,openvino. Default: all.")
+    ] = None,
+    precisions: Annotated[
+        str | None,
+        typer.Option("--precision", help="Precisions to try: float32,float16,dynamic_int8,int8. Default: all."),
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="top1, top5, auc, mae, rmse, agreement, cosine or module:function.")
+    ] = None,
+    max_drop: Annotated[str, typer.Option(help="Most accuracy that may be lost: 1% (of all samples) or 0.01.")] = "1%",
+    max_size: Annotated[str | None, typer.Option(help="Largest artifact: 200KB, 2MiB.")] = None,
+    max_latency: Annotated[
+        str | None, typer.Option(help="Slowest median: 5ms, or 40% of the float artifact's.")
+    ] = None,
+    max_memory: Annotated[str | None, typer.Option(help="Largest peak memory: 64MB.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Accept only what the samples prove (certified).")] = False,
+    preprocess: Annotated[
+        list[str] | None,
+        typer.Option(metavar=_STEPS, help="What the runtime does to inputs: cast:float32;scale:factor=0.0039."),
+    ] = None,
+    postprocess: Annotated[
+        list[str] | None, typer.Option(metavar=_STEPS, help="What the runtime does to outputs: softmax;labels:top=3.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="A text file with one class name per line.")] = None,
+    input_shape: options.InputShapes = None,
+    threads: options.Threads = 1,
+    name: Annotated[str | None, typer.Option(help="Name of the bundle. Default: that of the model file.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything that draws.")] = 0,
+    work: Annotated[
+        Path | None, typer.Option(help="Folder that keeps finished steps, so that a rerun resumes.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a report for people to this file.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The bundle. Default: NAME.edge here.")] = None,
+    force: options.Force = False,
+    json: options.Json = False,
+) -> int:
+    """Find the smallest and fastest artifacts that keep the accuracy, and write them as one bundle."""
+    from edgeai.cli import output as out
+    from edgeai.cli import quantities
+    from edgeai.cli.progress import progress
+    from edgeai_runtime.manifest import FORMATS, PRECISIONS
+
+    latency = quantities.parse_latency(max_latency, option="--max-latency") if max_latency else None
+    chosen: dict[str, Any] = {
+        "formats": options.choices(formats, FORMATS, option="--format"),
+        "precisions": options.choices(precisions, PRECISIONS, option="--precision"),
+        "max_drop": quantities.parse_fraction(max_drop, option="--max-drop"),
+        "max_size": quantities.parse_size(max_size, option="--max-size") if max_size else None,
+        "max_latency": latency.milliseconds if latency else None,
+        "max_latency_ratio": latency.ratio if latency else None,
+        "max_memory": quantities.parse_memory(max_memory, option="--max-memory") if max_memory else None,
+        "preprocess": options.named_steps(preprocess),
+        "postprocess": options.named_steps(postprocess),
+        "input_shapes": options.parse_input_shapes(input_shape),
+    }
+    bundle = output or Path(f"{name or model.stem}.edge")
+    for path in (bundle, html):
+        if path is not None:
+            out.require_free(path, force=force)
+    out.require_file(model)
+    if labels is not None:
+        chosen["labels"] = out.read_lines(labels)
+
+    from edgeai import api
+
+    with progress(quiet=json) as on_step:
+        result = api.compress(
+            model,
+            data,
+            calibration_data=calibration_data,
+            certification_data=certification_data,
+            metric=metric,
+            strict=strict,
+            threads=threads,
+            name=name,
+            work=work,
+            seed=seed,
+            on_step=on_step,
+            **chosen,
+        )
+    saved = result.save(bundle, force=force)
+    if html is not None:
+        out.write_text(html, result.report_html())
+    document = {**result.to_json(), "bundle": str(saved)}
+    if json:
+        out.print_json(document)
+    else:
+        from edgeai.cli.compress_table import render
+
+        render(document, html=html)
+    return 1 if document["binding_limit"] else 0

@@ -1,0 +1,71 @@
+"""Options that several verbs share, so that they read and mean the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from edgeai_runtime.errors import UsageError
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of words.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite files that exist already.")]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="Most threads an engine may use.")]
+InputShapes = Annotated[
+    list[str] | None,
+    typer.Option("--input-shape", metavar="NAME=SIZES", help="Fix a free shape, as in x=1x3x32x32. May be repeated."),
+]
+
+
+def parse_input_shapes(texts: Sequence[str] | None) -> dict[str, tuple[int, ...]] | None:
+    """Return the shapes per input name, or `None` when none were given."""
+    from edgeai.cli.quantities import parse_shape
+
+    shapes = dict(parse_shape(text, option="--input-shape") for text in texts or ())
+    return shapes or None
+
+
+def choices(text: str | None, allowed: Sequence[str], *, option: str) -> tuple[str, ...]:
+    """Return a comma-separated list of allowed words; all of them when nothing was given.
+
+    Raises:
+        UsageError: a word that is not allowed; the nearest one is offered.
+    """
+    if text is None:
+        return tuple(allowed)
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words:
+        raise UsageError(f"{option} needs at least one of {', '.join(allowed)}. Received: {text!r}")
+    for word in words:
+        if word not in allowed:
+            raise UsageError(f"{option} takes {', '.join(allowed)}. Received: {word!r}", hint=nearest(word, allowed))
+    return tuple(dict.fromkeys(words))
+
+
+def nearest(word: str, names: Sequence[str]) -> str:
+    """Return `Did you mean …?`, or nothing when no name is near."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, names, n=1)
+    return f"Did you mean {close[0]}?" if close else ""
+
+
+def named_steps(texts: Sequence[str] | None) -> str | dict[str, str] | None:
+    """Return steps for the only input (`cast:float32`), or per name when written `NAME=STEPS`.
+
+    A text names its tensor when no `:`, `;` or `,` stands before its first `=`: in `normalize:mean=[…]` the `=`
+    belongs to a parameter.
+    """
+    if not texts:
+        return None
+    named: dict[str, str] = {}
+    for text in texts:
+        name, separator, steps = text.partition("=")
+        if separator and not set(name) & set(":;,"):
+            named[name.strip()] = steps
+        elif len(texts) > 1:
+            raise UsageError(f"With several inputs or outputs write NAME=STEPS. Received: {text!r}")
+        else:
+            return text
+    return named
