@@ -1,0 +1,1 @@
+"""Passes of the graph: each a function `model → (model, changed)` that edits in place and keeps what is computed."""
