@@ -1,0 +1,221 @@
+"""The members of a bundle as they lie on disk: in a zip or in a folder, listed and read with limits.
+
+A container knows names and sizes, not meaning. Both kinds refuse what could hide or multiply data: compressed or
+encrypted members, a name that stands twice, members that overlap, links, and anything that is not a plain file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from edgeai_runtime.bundle_paths import MANIFEST_NAME
+from edgeai_runtime.errors import BundleError, EdgeAIError, IntegrityError
+
+if TYPE_CHECKING:
+    import zipfile
+
+MAX_MANIFEST_BYTES = 16 * 2**20
+CHUNK_BYTES = 2**20
+
+FETCH_AGAIN = "The bundle is damaged or was edited: fetch it again, or build it again."
+
+
+class Container(Protocol):
+    """The members of one bundle."""
+
+    path: Path
+    sizes: dict[str, int]
+    """Member name → size in bytes, of everything that is there."""
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """Yield a member's bytes in pieces of bounded size; damage met while reading is an `IntegrityError`."""
+        ...
+
+    def close(self) -> None:
+        """Give back the file."""
+        ...
+
+
+class ZipContainer:
+    """A bundle in one zip file with stored members."""
+
+    def __init__(self, path: Path) -> None:
+        import zipfile
+
+        self.path = path
+        with _as_bundle_error(path):
+            self._zip = zipfile.ZipFile(path)
+        try:
+            with _as_bundle_error(path):
+                self.sizes = _checked_sizes(self._zip, path)
+        except BaseException:
+            self._zip.close()
+            raise
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        with _as_integrity_error(self.path, name), self._zip.open(name) as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+
+    def close(self) -> None:
+        self._zip.close()
+
+
+class FolderContainer:
+    """A bundle that lies in a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.sizes = {}
+        with _as_bundle_error(path):
+            for folder, folders, files in os.walk(path, onerror=_raise):
+                for name in (*folders, *files):
+                    member = Path(folder, name)
+                    mode = member.lstat().st_mode
+                    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                        raise IntegrityError(
+                            f"{path}: {member.relative_to(path).as_posix()!r} is a link or a special file",
+                            hint="A bundle's folder holds plain files only.",
+                        )
+                for name in files:
+                    member = Path(folder, name)
+                    self.sizes[member.relative_to(path).as_posix()] = member.lstat().st_size
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        with _as_integrity_error(self.path, name), (self.path / name).open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+
+    def close(self) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def open_container(path: Path) -> Iterator[Container]:
+    """Open the zip or folder at `path` and list its members.
+
+    Raises:
+        BundleError: there is nothing, it is not a bundle, or it can not be read.
+        IntegrityError: it holds something that a bundle never does.
+    """
+    with _as_bundle_error(path):
+        if not path.exists():
+            raise BundleError(
+                f"there is no bundle at {path}", hint="Check the path; a bundle is a .edge file or a folder."
+            )
+        if path.is_dir() and not (path / MANIFEST_NAME).is_file():
+            raise BundleError(
+                f"the folder {path} is not a bundle: it has no {MANIFEST_NAME}", hint="Make one with `edgeai compress`."
+            )
+        is_folder = path.is_dir()
+    container: Container = FolderContainer(path) if is_folder else ZipContainer(path)
+    try:
+        if MANIFEST_NAME not in container.sizes:
+            raise BundleError(
+                f"{path} is not a bundle: it has no {MANIFEST_NAME}", hint="Make one with `edgeai compress`."
+            )
+        yield container
+    finally:
+        container.close()
+
+
+def read_manifest_bytes(container: Container) -> bytes:
+    """Return the bytes of `manifest.json`, of a bounded size.
+
+    Raises:
+        BundleError: it is larger than any manifest.
+        IntegrityError: it can not be read whole.
+    """
+    size = container.sizes[MANIFEST_NAME]
+    if size > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{container.path}: {MANIFEST_NAME} has {size} bytes, more than {MAX_MANIFEST_BYTES}")
+    content = bytearray()
+    for chunk in container.chunks(MANIFEST_NAME):
+        content += chunk
+        if len(content) > size:
+            break
+    if len(content) != size:
+        raise IntegrityError(f"{container.path}: {MANIFEST_NAME} changed while it was read", hint=FETCH_AGAIN)
+    return bytes(content)
+
+
+def _checked_sizes(archive: zipfile.ZipFile, path: Path) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for info in archive.infolist():
+        name = info.filename
+        if name in sizes:
+            raise IntegrityError(f"{path}: the member {name[:80]!r} stands twice", hint=FETCH_AGAIN)
+        if info.compress_type != 0 or info.compress_size != info.file_size or info.flag_bits & 0x1:
+            raise IntegrityError(
+                f"{path}: the member {name[:80]!r} is compressed or encrypted",
+                hint="It was packed again with another tool. Copy the .edge file as it is, or build it again.",
+            )
+        sizes[name] = info.file_size
+    if sum(sizes.values()) > path.stat().st_size:
+        raise IntegrityError(f"{path}: its members claim more bytes than the file has", hint=FETCH_AGAIN)
+    return sizes
+
+
+@contextlib.contextmanager
+def _as_bundle_error(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged zip or an unreadable place raises into a `BundleError`."""
+    import zipfile
+    import zlib
+
+    try:
+        yield
+    except EdgeAIError:
+        raise
+    except OSError as error:
+        raise BundleError(
+            f"{path} can not be read: {error.strerror or error}", hint="Check the file and its permissions."
+        ) from error
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        EOFError,
+        ValueError,
+        RuntimeError,
+        OverflowError,
+        LookupError,
+    ) as error:
+        raise BundleError(
+            f"{path} is not a readable bundle: {error}",
+            hint="It is truncated, damaged or another kind of file. A bundle is a .edge file or a folder.",
+        ) from error
+
+
+@contextlib.contextmanager
+def _as_integrity_error(path: Path, name: str) -> Iterator[None]:
+    """Turn damage met while a member is read into an `IntegrityError` that names it."""
+    import zipfile
+    import zlib
+
+    try:
+        yield
+    except EdgeAIError:
+        raise
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        EOFError,
+        OSError,
+        ValueError,
+        RuntimeError,
+        LookupError,
+    ) as error:
+        raise IntegrityError(
+            f"{path}: the member {name[:80]!r} can not be read whole: {error}", hint=FETCH_AGAIN
+        ) from error
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -1,0 +1,179 @@
+"""What must hold in a manifest beyond the types of its fields: paths, digests, shapes, names that agree.
+
+One function per dataclass, in a table; `manifest_json.py` calls `check_object` on everything it reads or writes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from edgeai_runtime.bundle_paths import MANIFEST_NAME, SIGNATURE_NAME, check_member_path, check_paths_together
+from edgeai_runtime.errors import BundleError, IntegrityError
+from edgeai_runtime.manifest import (
+    Certificate,
+    FileEntry,
+    Manifest,
+    Measurement,
+    Quantization,
+    TensorSpec,
+    Tolerance,
+    Variant,
+)
+
+GOLDEN_INPUTS = "golden/inputs.npz"
+GOLDEN_OUTPUTS = "golden/outputs.npz"
+SOURCE_KEY = "source"
+"""The key of the float source's recorded outputs, so no variant may be called so."""
+
+DTYPES = (
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float16", "float32", "float64"),
+)
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_VARIANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+
+
+def check_object(value: Any, *, where: str) -> None:
+    """Check one dataclass of a manifest; types without rules of their own pass.
+
+    Raises:
+        IntegrityError: a path or a digest.
+        BundleError: anything else.
+    """
+    check = _CHECKS.get(type(value))
+    if check is not None:
+        check(value, where)
+
+
+def manifest_files(manifest: Manifest) -> tuple[FileEntry, ...]:
+    """Return every member the manifest names, once each, in the order of the archive: variants, golden, labels."""
+    entries = [entry for variant in manifest.variants for entry in variant.files]
+    entries += manifest.golden
+    entries += [manifest.labels] if manifest.labels is not None else []
+    return tuple({entry.path: entry for entry in entries}.values())
+
+
+def _check_file(entry: FileEntry, where: str) -> None:
+    check_member_path(entry.path, where=where)
+    if entry.path.lower() in (MANIFEST_NAME, SIGNATURE_NAME):
+        raise IntegrityError(f"{where}: {entry.path!r} can not be listed in the manifest")
+    if not _DIGEST.fullmatch(entry.sha256):
+        raise IntegrityError(f"{where}: sha256 must be 64 lower-case hex digits. Received: {entry.sha256[:80]!r}")
+    if entry.size_bytes < 0:
+        raise IntegrityError(f"{where}: size_bytes can not be negative. Received: {entry.size_bytes}")
+
+
+def _check_tensor(spec: TensorSpec, where: str) -> None:
+    if not spec.name:
+        raise BundleError(f"{where}: name is empty")
+    if spec.dtype not in DTYPES:
+        raise BundleError(f"{where}: dtype must be one of {', '.join(DTYPES)}. Received: {spec.dtype[:40]!r}")
+    if any(size is not None and size < 0 for size in spec.shape):
+        raise BundleError(f"{where}: a dimension is a size or null. Received: {spec.shape}")
+    if spec.layout is not None and len(spec.layout) != len(spec.shape):
+        raise BundleError(f"{where}: layout {spec.layout[:40]!r} has not one letter per dimension of {spec.shape}")
+
+
+def _check_quantization(quantization: Quantization, where: str) -> None:
+    if quantization.scale <= 0:
+        raise BundleError(f"{where}: scale must be above zero. Received: {quantization.scale}")
+
+
+def _check_tolerance(tolerance: Tolerance, where: str) -> None:
+    if tolerance.atol < 0 or tolerance.rtol < 0:
+        raise BundleError(f"{where}: a tolerance can not be negative. Received: {tolerance.atol}, {tolerance.rtol}")
+
+
+def _check_certificate(certificate: Certificate, where: str) -> None:
+    if certificate.n < 0:
+        raise BundleError(f"{where}: n can not be negative. Received: {certificate.n}")
+    _check_interval(certificate.drop_ci95, f"{where}.drop_ci95")
+
+
+def _check_measurement(measurement: Measurement, where: str) -> None:
+    if measurement.latency_median_ms < 0 or measurement.latency_p90_ms < 0:
+        raise BundleError(f"{where}: a latency can not be negative")
+    _check_interval(measurement.latency_median_ci95_ms, f"{where}.latency_median_ci95_ms")
+    _check_interval(measurement.speedup_ci95, f"{where}.speedup_ci95")
+
+
+def _check_interval(interval: tuple[float, float], where: str) -> None:
+    if interval[0] > interval[1]:
+        raise BundleError(f"{where}: the lower end is above the upper one. Received: {list(interval)}")
+
+
+def _check_variant(variant: Variant, where: str) -> None:
+    if not _VARIANT_ID.fullmatch(variant.id) or variant.id == SOURCE_KEY:
+        raise BundleError(
+            f"{where}: id must be 1 to 64 letters, digits, '.', '_', '+' or '-', and not {SOURCE_KEY!r}. "
+            f"Received: {variant.id[:80]!r}"
+        )
+    if not variant.files:
+        raise BundleError(f"{where}: variant {variant.id!r} has no files")
+
+
+def _check_manifest(manifest: Manifest, where: str) -> None:
+    if not manifest.variants:
+        raise BundleError(f"{where}: there are no variants, so there is nothing to run")
+    for what, names in (
+        ("variant", [variant.id for variant in manifest.variants]),
+        ("input", [spec.name for spec in manifest.inputs]),
+        ("output", [spec.name for spec in manifest.outputs]),
+    ):
+        _check_unique(names, what, where)
+    inputs, outputs = ({spec.name for spec in specs} for specs in (manifest.inputs, manifest.outputs))
+    _check_known(manifest.preprocessing, inputs, f"{where}: preprocessing", "input")
+    _check_known(manifest.postprocessing, outputs, f"{where}: postprocessing", "output")
+    for variant in manifest.variants:
+        _check_known(variant.tolerance, outputs, f"{where}: tolerance of variant {variant.id!r}", "output")
+        for what, own, whole in (
+            ("inputs", variant.inputs, manifest.inputs),
+            ("outputs", variant.outputs, manifest.outputs),
+        ):
+            if len(own) != len(whole):
+                raise BundleError(
+                    f"{where}: variant {variant.id!r} has {len(own)} {what} where the manifest has {len(whole)}"
+                )
+    _check_files_together(manifest, where)
+
+
+def _check_files_together(manifest: Manifest, where: str) -> None:
+    golden = [entry.path for entry in manifest.golden]
+    if golden and sorted(golden) != [GOLDEN_INPUTS, GOLDEN_OUTPUTS]:
+        raise BundleError(f"{where}: golden must be {GOLDEN_INPUTS!r} and {GOLDEN_OUTPUTS!r}. Received: {golden[:4]}")
+    entries = [entry for variant in manifest.variants for entry in variant.files] + list(manifest.golden)
+    entries += [manifest.labels] if manifest.labels is not None else []
+    seen: dict[str, FileEntry] = {}
+    for entry in entries:
+        if seen.setdefault(entry.path, entry) != entry:
+            raise IntegrityError(f"{where}: {entry.path!r} is listed twice with different digests or sizes")
+    check_paths_together([*seen, MANIFEST_NAME, SIGNATURE_NAME], where=where)
+
+
+def _check_unique(names: list[str], what: str, where: str) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise BundleError(f"{where}: two {what}s are called {name[:80]!r}")
+        seen.add(name)
+
+
+def _check_known(names: Iterable[str], known: set[str], where: str, what: str) -> None:
+    for name in names:
+        if name not in known:
+            raise BundleError(f"{where}: there is no {what} {name[:80]!r}", hint=f"Known: {', '.join(sorted(known))}.")
+
+
+_CHECKS: dict[type[Any], Callable[[Any, str], None]] = {
+    Certificate: _check_certificate,
+    FileEntry: _check_file,
+    Manifest: _check_manifest,
+    Measurement: _check_measurement,
+    Quantization: _check_quantization,
+    TensorSpec: _check_tensor,
+    Tolerance: _check_tolerance,
+    Variant: _check_variant,
+}
