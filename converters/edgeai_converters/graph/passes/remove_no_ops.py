@@ -51,20 +51,9 @@ def _keeps_shape(node: ir.Node) -> bool:
     before, after = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     if before is None or after is None or len(before) != len(after) or 0 in before:
         return False
+    sizes = [[dim if isinstance(dim, int) else None for dim in shape] for shape in (before, after)]
     # The number of elements is kept, so one free dimension at the same place is the same whatever its name.
-    fixed = [
-        (a, b) if isinstance(a, int) and isinstance(b, int) else (None, None)
-        for a, b in zip(before, after, strict=True)
-    ]
-    free = (
-        sum(isinstance(dim, str) or dim is None for dim in before),
-        sum(isinstance(dim, str) or dim is None for dim in after),
-    )
-    return (
-        all(a == b for a, b in fixed)
-        and free[0] == free[1]
-        and (fixed.count((None, None)) <= 1 or (before == after and None not in before))
-    )
+    return sizes[0] == sizes[1] and (sizes[0].count(None) <= 1 or (before == after and None not in before))
 
 
 def _is_static_and_keeps_shape(node: ir.Node) -> bool:
