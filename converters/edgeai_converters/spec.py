@@ -55,6 +55,11 @@ class DataSpec:
     calibration: str | None = None
     certification: str | None = None
 
+    @property
+    def is_given(self) -> bool:
+        """Whether any samples were named."""
+        return any((self.data, self.calibration, self.certification))
+
 
 @dataclass(frozen=True, kw_only=True)
 class CompressSpec:

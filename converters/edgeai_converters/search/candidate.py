@@ -1,0 +1,99 @@
+"""A recipe, and the candidate that came of it: what was made, what was measured, what was decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from edgeai_converters.emit.artifact import Artifact
+from edgeai_runtime.manifest import Certificate, Format, Measurement, Precision, Step
+
+Limit = Literal["max_drop", "max_size", "max_latency", "max_memory", "slower_than_float", "strict", "failed"]
+"""What a candidate was rejected for; the first five are budgets or promises, `failed` is an error on the way."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The ordered steps that make a variant out of the float graph; data, never code."""
+
+    format: Format
+    precision: Precision
+    steps: tuple[Step, ...]
+
+    @property
+    def id(self) -> str:
+        """A short name, unique within one search: format, precision, and the range method where there is one."""
+        methods = [str(step.params["method"]) for step in self.steps if "method" in step.params]
+        return "-".join([self.format, self.precision, *methods])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One recipe tried, with what was measured on it.
+
+    Attributes:
+        artifact: what was written; `None` when that failed.
+        measurement: latency and memory in its engine; `None` when that failed.
+        certificate: the accuracy claim; from the search split when it was rejected before it was certified.
+        status: `accepted` or `rejected`.
+        reason: why, in words.
+        limit: what it was rejected for.
+    """
+
+    recipe: Recipe
+    status: Literal["accepted", "rejected"]
+    reason: str
+    artifact: Artifact | None = None
+    measurement: Measurement | None = None
+    certificate: Certificate | None = None
+    limit: Limit | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def id(self) -> str:
+        """The recipe's id."""
+        return self.recipe.id
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Size of the artifact's files together."""
+        return self.artifact.size_bytes if self.artifact else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the documented JSON object of a candidate; figures that do not exist are `null`."""
+        measured, claim = self.measurement, self.certificate
+        return {
+            "id": self.id,
+            "format": self.recipe.format,
+            "precision": self.recipe.precision,
+            "recipe": [{"op": step.op, **step.params} for step in self.recipe.steps],
+            "size_bytes": self.size_bytes,
+            "latency_ms": {
+                "median": measured.latency_median_ms if measured else None,
+                "p90": measured.latency_p90_ms if measured else None,
+                "median_ci95": list(measured.latency_median_ci95_ms) if measured else None,
+            },
+            "speedup_vs_float": measured.speedup_vs_float if measured else None,
+            "speedup_ci95": list(measured.speedup_ci95) if measured else None,
+            "engine": measured.engine if measured else None,
+            "engine_version": measured.engine_version if measured else None,
+            "delegate": measured.delegate if measured else None,
+            "threads": measured.threads if measured else None,
+            "peak_memory_mib": measured.peak_memory_mib if measured else None,
+            "metric": claim.metric if claim else None,
+            "source_score": claim.source_score if claim else None,
+            "score": claim.score if claim else None,
+            "drop": claim.drop if claim else None,
+            "drop_ci95": list(claim.drop_ci95) if claim else None,
+            "flip_rate": claim.flip_rate if claim else None,
+            "n": claim.n if claim else 0,
+            "verdict": claim.verdict if claim else "unproven",
+            "samples_needed": claim.samples_needed if claim else None,
+            "method": claim.method if claim else None,
+            "split": claim.split if claim else None,
+            "status": self.status,
+            "reason": self.reason,
+            "limit": self.limit,
+            "operators": dict(self.artifact.operators) if self.artifact else {},
+            "notes": list(self.notes),
+        }

@@ -1,0 +1,93 @@
+"""Hold what was measured against the budget. Pure decisions on data: nothing is run here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeai_converters.search.candidate import Limit
+from edgeai_converters.spec import Budget
+from edgeai_runtime.manifest import Certificate, Measurement, Precision
+
+SLOWER_MARGIN = 0.03
+"""A candidate is slower than float when the whole 95 % interval of its latency ratio lies above 1 + this margin.
+
+Two copies of one file, interleaved, differ by up to a few percent in their medians on a shared machine: buffers land
+on other addresses. A margin of that size keeps an artifact that computes the very same thing from being rejected.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """Why a candidate can not be accepted; `excess` (0 or more) says by how much it misses, relative to the limit."""
+
+    limit: Limit
+    reason: str
+    excess: float
+
+
+def reject_for_cost(
+    *, precision: Precision, size_bytes: int, measurement: Measurement, budget: Budget
+) -> Rejection | None:
+    """Return the first broken limit on size, latency or memory, or `None`."""
+    slowest_speedup = measurement.speedup_ci95[1]
+    if precision != "float32" and slowest_speedup * (1 + SLOWER_MARGIN) < 1:
+        low, high = (1 / bound for bound in reversed(measurement.speedup_ci95))
+        return Rejection(
+            limit="slower_than_float",
+            reason=f"slower than float in {measurement.engine}: {1 / measurement.speedup_vs_float:.2f} times its "
+            f"latency (95 % interval {low:.2f} to {high:.2f})",
+            excess=1 / measurement.speedup_vs_float - 1,
+        )
+    checks: tuple[tuple[Limit, str, float | None, float | None, str], ...] = (
+        ("max_size", "size", size_bytes, budget.max_size_bytes, " bytes"),
+        ("max_latency", "median latency", measurement.latency_median_ms, budget.max_latency_ms, " ms"),
+        ("max_latency", "latency against float", 1 / measurement.speedup_vs_float, budget.max_latency_ratio, ""),
+        ("max_memory", "peak memory", measurement.peak_memory_mib, budget.max_memory_mib, " MiB"),
+    )
+    for limit, what, value, most, unit in checks:
+        if most is not None and value is not None and value > most:
+            return Rejection(
+                limit=limit,
+                reason=f"{what} {value:.4g}{unit} is over the limit of {most:.4g}{unit}",
+                excess=value / most - 1 if most else float("inf"),
+            )
+    return None
+
+
+def reject_on_search_split(certificate: Certificate, budget: Budget) -> Rejection | None:
+    """Return a rejection when even the lower bound of the drop on the search split is over the budget.
+
+    The point estimate is not enough: on a few hundred samples it throws away good candidates by chance, and those
+    that pass here still have to be certified.
+    """
+    low = certificate.drop_ci95[0]
+    if budget.max_drop is None or low <= budget.max_drop:
+        return None
+    return _over_drop(certificate, budget.max_drop)
+
+
+def reject_on_certificate(certificate: Certificate, budget: Budget) -> Rejection | None:
+    """Return a rejection when the certificate breaks the budget, or, under `strict`, when it does not prove it."""
+    if budget.max_drop is None:
+        return None
+    if certificate.verdict == "violated":
+        return _over_drop(certificate, budget.max_drop)
+    if budget.strict and certificate.verdict != "certified":
+        needed = f"; about {certificate.samples_needed} samples would do" if certificate.samples_needed else ""
+        return Rejection(
+            limit="strict",
+            reason=f"not certified on {certificate.n} samples: upper bound of the drop {certificate.drop_ci95[1]:.2%} "
+            f"is over {budget.max_drop:.2%}{needed}",
+            excess=max(0.0, certificate.drop_ci95[1] - budget.max_drop),
+        )
+    return None
+
+
+def _over_drop(certificate: Certificate, max_drop: float) -> Rejection:
+    low, high = certificate.drop_ci95
+    return Rejection(
+        limit="max_drop",
+        reason=f"drop {certificate.drop:.2%} (95 % interval {low:.2%} to {high:.2%}) on the {certificate.split} split "
+        f"is over {max_drop:.2%}",
+        excess=(certificate.drop - max_drop) / max(max_drop, 0.001),
+    )

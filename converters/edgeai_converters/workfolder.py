@@ -1,0 +1,122 @@
+"""The work folder: results of finished steps, kept by content, so that an interrupted job goes on where it was.
+
+A step is a name and a key (everything its result depends on). Its result is a folder that is made beside and renamed,
+so a folder that exists is complete. Nothing here knows what a step does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeai_runtime.errors import OutputError
+
+_logger = logging.getLogger(__name__)
+
+_KEY_FILE = "key.json"
+
+
+def digest_of(value: Any) -> str:
+    """Return the SHA-256 (hex) of a value of JSON types and dataclasses, independent of the order of keys."""
+    return hashlib.sha256(_to_text(value).encode()).hexdigest()
+
+
+def digest_of_path(path: Path) -> str:
+    """Return the SHA-256 (hex) of a file, or of a folder's files and their relative names."""
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    for file in files:
+        if file != path:
+            digest.update(file.relative_to(path).as_posix().encode() + b"\0")
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+class WorkFolder:
+    """Finished steps under `root`, one folder each.
+
+    Attributes:
+        root: the folder; made when missing.
+        reused: how many steps were found finished since this object was made.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.reused = 0
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"The work folder can not be made: {error}.", hint="Name another one with --work."
+            ) from error
+        self._remove_leftovers()
+
+    def step(self, name: str, key: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
+        """Return the folder of the step's result; run `make(folder)` only when it is not there yet.
+
+        Args:
+            name: kind of step, part of the folder's name.
+            key: JSON-able description of everything the result depends on.
+            make: fills an empty folder.
+
+        Raises:
+            OutputError: the result can not be written (disk full, no permission).
+        """
+        final = self.root / f"{name}-{digest_of(key)[:20]}"
+        if (final / _KEY_FILE).is_file():
+            self.reused += 1
+            _logger.debug("reused %s", final)
+            return final
+        building = self.root / f".making-{os.getpid()}-{final.name}"
+        shutil.rmtree(building, ignore_errors=True)
+        try:
+            building.mkdir()
+            make(building)
+            (building / _KEY_FILE).write_text(_to_text(key))
+            if final.exists():  # without a key file: not ours to trust
+                shutil.rmtree(final)
+            building.rename(final)
+        except OSError as error:
+            if (final / _KEY_FILE).is_file():  # another process was first with the same step
+                return final
+            raise OutputError(
+                f"The result of the step {name!r} can not be kept in {self.root}: {error}.",
+                hint="Free some space there, or name another folder with --work.",
+            ) from error
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+        return final
+
+    def _remove_leftovers(self) -> None:
+        for folder in self.root.glob(".making-*"):
+            pid = folder.name.split("-", 2)[1]
+            if pid.isdigit() and not _is_alive(int(pid)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _to_text(value: Any) -> str:
+    def plain(other: Any) -> Any:
+        if is_dataclass(other) and not isinstance(other, type):
+            return asdict(other)
+        raise TypeError(f"A key of a step has a value of type {type(other).__name__}.")
+
+    return json.dumps(value, indent=1, sort_keys=True, default=plain)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
