@@ -18,7 +18,7 @@ Dim = int | str | None
 
 
 def shape_of(value: ir.Value | None) -> tuple[Dim, ...] | None:
-    """Return the shape of a value as integers, names of free dimensions, and `None`; `None` when the rank is unknown."""
+    """Return a shape as integers, names of free dimensions, and `None`; `None` alone when the rank is unknown."""
     if value is None or value.shape is None:
         return None
     return tuple(dim if isinstance(dim, int) else dim.value for dim in value.shape)

@@ -52,7 +52,8 @@ def simplify(model: ir.Model) -> tuple[ir.Model, list[str]]:
     infer_shapes(model)
     names: list[str] = []
     for _ in range(_MOST_ROUNDS):
-        if not any([_run(one, model, names) for one in PASSES]):
+        changes = [_run(one, model, names) for one in PASSES]
+        if not any(changes):
             break
     else:
         logger.warning("simplify stopped after %d rounds", _MOST_ROUNDS)

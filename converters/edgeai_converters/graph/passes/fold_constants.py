@@ -48,7 +48,8 @@ def fold_constants(model: ir.Model) -> tuple[ir.Model, bool]:
 
 
 def _grows(results: list[Any], constants: dict[Any, Any]) -> bool:
-    return sum(result.size for result in results) > sum(a.size for a in constants.values()) * 4 + _LARGEST_GROWTH
+    allowed = sum(array.size for array in constants.values()) * 4 + _LARGEST_GROWTH
+    return bool(sum(result.size for result in results) > allowed)
 
 
 def _compute(model: ir.Model, node: ir.Node, constants: dict[Any, Any]) -> list[Any] | None:

@@ -36,40 +36,12 @@ if TYPE_CHECKING:
 Order = tuple[int, ...]
 
 _UNARY = frozenset(
-    [
-        "Relu",
-        "LeakyRelu",
-        "Sigmoid",
-        "Tanh",
-        "Elu",
-        "Selu",
-        "Celu",
-        "HardSigmoid",
-        "HardSwish",
-        "Softplus",
-        "Softsign",
-        "Gelu",
-        "Mish",
-        "Erf",
-        "Exp",
-        "Log",
-        "Sqrt",
-        "Abs",
-        "Neg",
-        "Floor",
-        "Ceil",
-        "Round",
-        "Reciprocal",
-        "Sign",
-        "Clip",
-        "Cast",
-        "Identity",
-        "Dropout",
-        "ThresholdedRelu",
-    ]
+    {"Relu", "LeakyRelu", "Sigmoid", "Tanh", "Elu", "Selu", "Celu", "HardSigmoid", "HardSwish", "Softplus"}
+    | {"Softsign", "Gelu", "Mish", "Erf", "Exp", "Log", "Sqrt", "Abs", "Neg", "Floor"}
+    | {"Ceil", "Round", "Reciprocal", "Sign", "Clip", "Cast", "Identity", "Dropout", "ThresholdedRelu"}
 )
-_BINARY = frozenset(["Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "PRelu"])
-_REDUCE = frozenset(["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"])
+_BINARY = frozenset({"Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "PRelu"})
+_REDUCE = frozenset({"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"})
 
 
 def sink_transposes(model: ir.Model) -> tuple[ir.Model, bool]:
