@@ -1,0 +1,144 @@
+"""What an operation is: a function on a batch, and the parameters it takes with the check of each.
+
+A check is a function from a value to what was expected instead, or an empty string when the value will do. Checks run
+once, when the steps are read; the functions themselves check only what depends on the array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+MAX_IMAGE_SIDE = 16384  # far above any model's input; a typing error must not allocate all memory
+MAX_RANK = 8
+_LARGEST, _SMALLEST = 3e38, 1.2e-38  # what float32 holds, in which the operations compute
+
+Check = Callable[[Any], str]
+
+
+class _Required:
+    """The type of `REQUIRED`."""
+
+    def __repr__(self) -> str:
+        return "REQUIRED"
+
+
+REQUIRED = _Required()
+"""The default of a parameter that has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One parameter of an operation.
+
+    Attributes:
+        name: as it stands in a step.
+        check: says what is expected when a value will not do.
+        default: the value when the step has none; `REQUIRED` when it must.
+        argument: the function's name for it when that differs (`from` is a word of Python).
+    """
+
+    name: str
+    check: Check
+    default: Any = REQUIRED
+    argument: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One operation: `run(array, **parameters)` on a batch [n, …].
+
+    Attributes:
+        run: the function; never writes into its argument.
+        parameters: what a step may say; values without a name are taken in this order.
+        together: a check of all parameters at once (name → value), for those that depend on each other.
+        takes_labels: `run` also gets `names`, the class names of the bundle.
+        ends: the result is no array, so no step can follow.
+    """
+
+    run: Callable[..., Any]
+    parameters: tuple[Parameter, ...] = ()
+    together: Check | None = None
+    takes_labels: bool = False
+    ends: bool = False
+
+
+def number(value: Any) -> str:
+    """Accept a finite number."""
+    return "" if _is_number(value) else "a finite number"
+
+
+def positive_number(value: Any) -> str:
+    """Accept a finite number above zero."""
+    return "" if _is_positive(value) else "a number above zero"
+
+
+def numbers(value: Any) -> str:
+    """Accept a finite number or a list of them, one per channel."""
+    return "" if _all(value, _is_number) else "a finite number or a list of them"
+
+
+def positive_numbers(value: Any) -> str:
+    """Accept a number above zero or a list of them, one per channel."""
+    return "" if _all(value, _is_positive) else "a number above zero or a list of them"
+
+
+def integer(value: Any) -> str:
+    """Accept an integer that 32 bits hold."""
+    return "" if _is_integer(value) and -(2**31) <= value < 2**31 else "an integer"
+
+
+def side(value: Any) -> str:
+    """Accept the height or width of an image in pixels."""
+    good = _is_integer(value) and 1 <= value <= MAX_IMAGE_SIDE
+    return "" if good else f"an integer from 1 to {MAX_IMAGE_SIDE}"
+
+
+def count(value: Any) -> str:
+    """Accept an integer above zero."""
+    return "" if _is_integer(value) and 1 <= value < 2**31 else "an integer above zero"
+
+
+def inner_axis(value: Any) -> str:
+    """Accept an axis other than the samples' (0); negative ones count from the end."""
+    good = _is_integer(value) and -MAX_RANK < value < MAX_RANK and value != 0
+    return "" if good else "an axis other than 0, which counts the samples; -1 is the last"
+
+
+def indices(value: Any) -> str:
+    """Accept a list of indices from zero."""
+    good = (
+        isinstance(value, (list, tuple)) and value and _all(value, lambda item: _is_integer(item) and 0 <= item < 2**31)
+    )
+    return "" if good else "a list of indices from 0, such as [2,1,0]"
+
+
+def one_of(*choices: str) -> Check:
+    """Return a check that accepts one of some words."""
+    return lambda value: "" if isinstance(value, str) and value in choices else f"one of {', '.join(choices)}"
+
+
+def layout_name(value: Any) -> str:
+    """Accept a layout: one different letter per axis."""
+    good = isinstance(value, str) and value.isalpha() and value.isupper() and value.isascii()
+    good = good and len(set(value)) == len(value) <= MAX_RANK
+    return "" if good else "one different capital letter per axis, such as NHWC"
+
+
+def _is_number(value: Any) -> bool:
+    return (isinstance(value, float) or _is_integer(value)) and -_LARGEST <= value <= _LARGEST
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and value >= _SMALLEST
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _all(value: Any, good: Callable[[Any], bool]) -> bool:
+    if isinstance(value, (list, tuple)):
+        return len(value) > 0 and all(good(item) for item in value)
+    return good(value)
