@@ -31,7 +31,11 @@ class Placement:
 
 @dataclass(frozen=True, kw_only=True)
 class OperationPlacement:
-    """Where one operation (or one fused partition of `count` operations) runs."""
+    """Where one operation (or one fused partition of `count` operations) runs.
+
+    `reason` says why an operation was left behind by the delegate in use; `kernel` is the engine's own word for the
+    code that runs it (OpenVINO: `brgemm_avx512_I8`), empty where the engine does not tell.
+    """
 
     name: str
     op_type: str
@@ -39,6 +43,7 @@ class OperationPlacement:
     delegate: str
     count: int = 1
     reason: str = ""
+    kernel: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,231 @@
+"""OpenVINO on the CPU: runs OpenVINO IR (`.xml` + `.bin`).
+
+The inference precision is pinned to float32: OpenVINO otherwise computes in bf16, unasked, on processors that have it.
+When only the batch is free, the model is compiled for a batch of one first and again for another batch when one comes
+(a few are kept): static shapes are faster and their memory is flat.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeai_runtime.engines.artifact_file import check_artifact_file
+from edgeai_runtime.engines.captured_log import capture_log
+from edgeai_runtime.engines.chunks import chunk_size, dtype_error, run_in_chunks, shape_error, shapes_agree
+from edgeai_runtime.engines.protocol import EngineInfo
+from edgeai_runtime.errors import EngineError, MissingEngineError, ModelError, PlacementError
+from edgeai_runtime.manifest import Format, TensorSpec
+from edgeai_runtime.placement import OperationPlacement, PlacementReport
+
+INSTALL = 'pip install "edgeai-runtime[openvino]"'
+DEVICES = {"openvino:cpu": "CPU"}
+_KEPT_SHAPES = 4
+_NOT_OPERATIONS = frozenset({"Input", "Output", "Const", "Parameter", "Result", "Constant"})
+
+_Shapes = tuple[tuple[int, ...], ...]
+
+
+class OpenVINOEngine:
+    """The adapter; see `protocol.Engine` for what its members promise."""
+
+    name = "openvino"
+    format: Format = "openvino"
+
+    def info(self) -> EngineInfo:
+        """Say whether OpenVINO is installed and imports."""
+        try:
+            version = str(_import().__version__).partition("-")[0]
+        except MissingEngineError as error:
+            return EngineInfo(present=False, package="openvino", version="", reason=error.message, install=INSTALL)
+        return EngineInfo(present=True, package="openvino", version=version, reason="", install=INSTALL)
+
+    def open(self, path: Path, *, delegate: str, threads: int, options: Mapping[str, str]) -> OpenVINOSession:
+        """Load `path`; `options` are OpenVINO properties that override ours. Errors: see `protocol.Engine.open`."""
+        if delegate not in DEVICES:
+            raise PlacementError(f"OpenVINO has no delegate {delegate!r} here", hint=f"delegates: {', '.join(DEVICES)}")
+        check_artifact_file(path, "openvino")
+        return OpenVINOSession(path, delegate=delegate, threads=threads, options=options)
+
+
+@dataclass(kw_only=True)
+class _Compiled:
+    """The model compiled for one set of shapes, with views on its input and output memory (static outputs only)."""
+
+    model: Any
+    request: Any
+    inputs: list[Any]
+    outputs: list[Any] | None
+
+
+class OpenVINOSession:
+    """One model, compiled per shape; see `protocol.Session` for what its members promise."""
+
+    def __init__(self, path: Path, *, delegate: str, threads: int, options: Mapping[str, str]) -> None:
+        self._path, self._delegate = path, delegate
+        self._properties = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": "1",
+            "INFERENCE_NUM_THREADS": str(threads),
+            **options,
+        }
+        self._compiled: OrderedDict[_Shapes, _Compiled] = OrderedDict()
+        self._refused: set[_Shapes] = set()
+        failure: Exception | None = None
+        with capture_log() as log:
+            try:
+                self._model: Any = _core().read_model(str(path))
+                self.inputs = tuple(_spec(port, f"input_{i}") for i, port in enumerate(self._model.inputs))
+                self.outputs = tuple(_spec(port, f"output_{i}") for i, port in enumerate(self._model.outputs))
+                self._dtypes = [np.dtype(spec.dtype) for spec in self.inputs]
+                self._static = all(None not in spec.shape[1:] for spec in self.inputs)
+                self._any_shape = None if self._static else self._compile(None)
+                self._shapes: _Shapes = tuple(tuple(d or 1 for d in spec.shape) for spec in self.inputs)
+                self._current = self._compile(self._shapes) if self._static else None
+            except RuntimeError as error:
+                failure = error
+        if failure is not None:
+            raise ModelError(
+                f"OpenVINO can not read {path}: {_short(failure)}{log.tail()}",
+                hint="the file is damaged, its .bin belongs to another .xml, or it was written by a newer OpenVINO",
+            ) from failure
+
+    def run(self, arrays: Sequence[Any]) -> list[Any]:
+        """Run once; a new batch size is compiled for, a baked-in batch is run in chunks of its size."""
+        current = self._current
+        if current is None or tuple([array.shape for array in arrays]) != self._shapes:
+            current = self._for_shapes(arrays)
+            if current is None:
+                return self._run_other_shapes(arrays)
+        for array, dtype, target in zip(arrays, self._dtypes, current.inputs, strict=False):
+            if array.dtype != dtype:
+                raise self._wrong_dtype(arrays)
+            target[...] = array
+        try:
+            current.request.infer(None, share_outputs=True)
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed while running {self._path.name}: {_short(error)}") from error
+        if current.outputs is not None:
+            return [output.copy() for output in current.outputs]
+        return [current.request.get_output_tensor(index).data.copy() for index in range(len(self.outputs))]
+
+    def placement(self) -> PlacementReport:
+        """Say what the compiled graph consists of: operations after fusion, each with its kernel."""
+        compiled = self._current or self._any_shape
+        assert compiled is not None, "a session without a compiled model has no placement"
+        operations = []
+        for node in compiled.model.get_runtime_model().get_ordered_ops():
+            facts = node.get_rt_info()
+            kind = _fact(facts, "layerType") or node.get_type_name()
+            if kind not in _NOT_OPERATIONS:
+                name, kernel = node.get_friendly_name(), _fact(facts, "primitiveType") or _fact(facts, "execType")
+                operations.append(
+                    OperationPlacement(name=name, op_type=kind, device="cpu", delegate=self._delegate, kernel=kernel)
+                )
+        return PlacementReport(engine="openvino", delegate=self._delegate, operations=tuple(operations))
+
+    def close(self) -> None:
+        """Drop every compiled model."""
+        self._compiled.clear()
+        self._model = self._current = self._any_shape = None
+
+    def _compile(self, shapes: _Shapes | None) -> _Compiled:
+        model = self._model
+        if shapes is not None and any(None in spec.shape for spec in self.inputs):
+            model = model.clone()
+            partial_shape = _import().PartialShape
+            model.reshape({port: partial_shape(list(shape)) for port, shape in zip(model.inputs, shapes, strict=False)})
+        compiled = _core().compile_model(model, DEVICES[self._delegate], self._properties)
+        request = compiled.create_infer_request()
+        inputs = outputs = None
+        if shapes is not None:
+            inputs = [request.get_input_tensor(index).data for index in range(len(self.inputs))]
+            if all(port.get_partial_shape().is_static for port in compiled.outputs):
+                outputs = [request.get_output_tensor(index).data for index in range(len(self.outputs))]
+        entry = _Compiled(model=compiled, request=request, inputs=inputs or [], outputs=outputs)
+        if shapes is not None:
+            self._compiled[shapes] = entry
+            while len(self._compiled) > _KEPT_SHAPES:
+                self._compiled.popitem(last=False)
+        return entry
+
+    def _for_shapes(self, arrays: Sequence[Any]) -> _Compiled | None:
+        """Return the model compiled for the shapes of `arrays`, or `None` when it has to go another way."""
+        shapes = tuple(tuple(array.shape) for array in arrays)
+        fits = shapes_agree(self.inputs, shapes)
+        if not self._static or not fits or shapes in self._refused:
+            return None
+        entry = self._compiled.get(shapes)
+        if entry is None:
+            try:
+                with capture_log():
+                    entry = self._compile(shapes)
+            except RuntimeError:
+                self._refused.add(shapes)  # the batch is baked in, whatever the input's shape says
+                return None
+        else:
+            self._compiled.move_to_end(shapes)
+        self._current, self._shapes = entry, shapes
+        return entry
+
+    def _run_other_shapes(self, arrays: Sequence[Any]) -> list[Any]:
+        shapes = [tuple(array.shape) for array in arrays]
+        fits = shapes_agree(self.inputs, shapes)
+        if fits and not self._static and self._any_shape is not None:
+            if any(array.dtype != dtype for array, dtype in zip(arrays, self._dtypes, strict=False)):
+                raise self._wrong_dtype(arrays)
+            try:
+                results = self._any_shape.request.infer(list(arrays))
+            except RuntimeError as error:
+                raise shape_error(self.inputs, arrays, why=_short(error)) from error
+            return [results[index] for index in range(len(self.outputs))]
+        size = chunk_size([spec.shape for spec in self.inputs], shapes)
+        if size is None:
+            raise shape_error(self.inputs, arrays)
+        return run_in_chunks(self.run, arrays, size, self.outputs)
+
+    def _wrong_dtype(self, arrays: Sequence[Any]) -> Exception:
+        for spec, array, dtype in zip(self.inputs, arrays, self._dtypes, strict=False):
+            if array.dtype != dtype:
+                return dtype_error(spec, array)
+        raise AssertionError("no array has a wrong dtype")
+
+
+def _import() -> Any:
+    os.environ.setdefault("OPENVINO_TELEMETRY_DISABLE", "1")
+    try:
+        return importlib.import_module("openvino")
+    except ImportError as error:
+        raise MissingEngineError(f"OpenVINO can not be imported: {error}", hint=INSTALL) from error
+
+
+@functools.lru_cache(maxsize=1)
+def _core() -> Any:
+    return _import().Core()
+
+
+def _spec(port: Any, fallback: str) -> TensorSpec:
+    shape = port.get_partial_shape()
+    names = port.get_names()
+    return TensorSpec(
+        name=str(port.get_any_name()) if names else fallback,
+        shape=tuple(None if dimension.is_dynamic else int(dimension.get_length()) for dimension in shape),
+        dtype=np.dtype(port.get_element_type().to_dtype()).name,
+    )
+
+
+def _fact(facts: Any, key: str) -> str:
+    return str(facts[key].astype(str)) if key in facts else ""
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:600]
