@@ -1,0 +1,202 @@
+"""Ranges of a graph's inner values, by several estimators at once, in one pass over the calibration batches.
+
+Memory does not grow with the number of samples: one histogram per value (see `estimators_histogram`) and the
+activations of one small batch, computed in pieces that stay under `ACTIVATION_BYTES`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from edgeai_converters.calibrate.estimators import estimate_range
+from edgeai_converters.calibrate.estimators_histogram import Histogram
+from edgeai_converters.calibrate.ranges import Ranges
+from edgeai_converters.graph.execute import GraphRunner
+from edgeai_converters.spec import RANGE_METHODS, RangeMethod
+from edgeai_runtime.errors import DataError
+
+_LOG = logging.getLogger(__name__)
+
+ACTIVATION_BYTES = 128 * 2**20
+"""Bytes of inner values held at a time; more are read by running the graph again for the next values."""
+
+VALUES_PER_SAMPLE = 65536
+"""Values of one tensor and one sample that are counted in the histogram, evenly spread; the extremes see all."""
+
+SAME_VALUES = frozenset(
+    {
+        "DepthToSpace",
+        "Dropout",
+        "Expand",
+        "Flatten",
+        "Gather",
+        "Identity",
+        "MaxPool",
+        "Reshape",
+        "Slice",
+        "SpaceToDepth",
+        "Split",
+        "Squeeze",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
+    }
+)
+"""Operators whose outputs hold only values of their first input: they take over its range."""
+
+CLAMPS = frozenset({"Relu", "Clip"})
+"""Activations that every engine computes inside the node before them when it is one of `CLAMPED`."""
+
+CLAMPED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sub", "Mul"})
+"""Operators whose output is never stored when a single activation of `CLAMPS` follows: it is not observed."""
+
+OnStep = Callable[[int, int, str], None]
+
+
+def collect_ranges(
+    model: ir.Model,
+    batches: Iterable[Mapping[str, NDArray[Any]]],
+    *,
+    methods: Sequence[RangeMethod] = RANGE_METHODS,
+    on_step: OnStep | None = None,
+) -> Ranges:
+    """Run the graph over the batches and return the range of every floating-point value that may be quantized.
+
+    Args:
+        model: the float graph, shapes inferred.
+        batches: input arrays by name, `[n, …]`; read once, one at a time.
+        methods: estimators to apply.
+        on_step: called after each batch with the number of samples so far; the total is not known and given as 0.
+
+    Raises:
+        DataError: there is no sample, or some value of the graph is NaN or infinite on all of them.
+    """
+    observed = observed_values(model)
+    histograms = {value.name: Histogram() for value in observed if value.name}
+    runners: list[GraphRunner] | None = None
+    samples = 0
+    for batch in batches:
+        n = _batch_size(batch)
+        if runners is None:
+            runners = [GraphRunner(model, outputs=names) for names in _chunks(observed)]
+        for part in _parts(model, batch, n, _bytes_per_sample(observed)):
+            for runner in runners:
+                for name, array in runner.run(part).items():
+                    _observe(histograms[name], array, samples)
+        samples += n
+        if on_step is not None:
+            on_step(samples, 0, "calibration")
+    if not samples:
+        raise DataError("There is no calibration sample.", hint="Give data with at least one sample.")
+    for name, histogram in histograms.items():
+        if histogram.unusable:
+            _LOG.warning("%s has %d NaN or infinite values on the calibration samples", name, histogram.unusable)
+            if not histogram.total:
+                raise DataError(f"The value {name!r} of the graph is NaN or infinite on every calibration sample.")
+    tensors = {
+        method: _with_same_values(model, {n: estimate_range(h, method) for n, h in histograms.items()})
+        for method in methods
+    }
+    return Ranges(tensors=tensors, samples=samples)
+
+
+def observed_values(model: ir.Model) -> list[ir.Value]:
+    """Return the float values whose range has to be seen: the others are never stored or share a range with one."""
+    values = [value for value in model.graph.inputs if _is_float(value)]
+    for node in model.graph:
+        if node.op_type in SAME_VALUES and node.inputs[0] is not None and node.inputs[0].const_value is None:
+            continue
+        values += [value for value in node.outputs if value.name and _is_float(value) and not _is_clamped(value)]
+    return values
+
+
+def _is_float(value: ir.Value) -> bool:
+    return value.dtype in (None, ir.DataType.FLOAT)
+
+
+def _is_clamped(value: ir.Value) -> bool:
+    """Tell whether the value only exists inside an operator together with the activation that follows it."""
+    node = value.producer()
+    uses = value.uses()
+    return (
+        node is not None
+        and node.op_type in CLAMPED
+        and len(uses) == 1
+        and not value.is_graph_output()
+        and next(iter(uses)).node.op_type in CLAMPS
+        and next(iter(uses)).idx == 0
+    )
+
+
+def _with_same_values(model: ir.Model, ranges: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """Return the ranges together with those of values that only pass another's values on."""
+    full = dict(ranges)
+    for node in model.graph:
+        if node.op_type in SAME_VALUES and node.inputs[0] is not None and node.inputs[0].name in full:
+            for value in node.outputs:
+                if value.name and _is_float(value):
+                    full.setdefault(value.name, full[node.inputs[0].name])
+    return full
+
+
+def _observe(histogram: Histogram, array: NDArray[Any], seed: int) -> None:
+    if array.dtype.kind != "f" or not array.size:
+        return
+    flat = array.reshape(-1)
+    limit = VALUES_PER_SAMPLE * max(1, array.shape[0] if array.ndim else 1)
+    if flat.size > limit:
+        low, high = float(flat.min()), float(flat.max())
+        if math.isfinite(low) and math.isfinite(high):
+            histogram.widen(low, high)
+        # An odd step walks through all channels and columns of the usual even-sized maps; the start moves on by batch.
+        step = (flat.size // limit) | 1
+        flat = flat[seed % step :: step]
+    histogram.add(flat)
+
+
+def _bytes_of(value: ir.Value) -> int:
+    """Return the bytes of one sample of a value; free dimensions count as 1."""
+    if value.shape is None:
+        return 2**20
+    return 4 * math.prod(size for size in value.shape.dims if isinstance(size, int))
+
+
+def _bytes_per_sample(values: Sequence[ir.Value]) -> int:
+    return max(1, min(ACTIVATION_BYTES, sum(_bytes_of(value) for value in values)))
+
+
+def _chunks(values: Sequence[ir.Value]) -> Iterator[list[str]]:
+    """Yield names of values in groups that together stay under `ACTIVATION_BYTES` for one sample."""
+    chunk: list[str] = []
+    size = 0
+    for value in values:
+        if chunk and size + _bytes_of(value) > ACTIVATION_BYTES:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(str(value.name))
+        size += _bytes_of(value)
+    yield chunk
+
+
+def _batch_size(batch: Mapping[str, NDArray[Any]]) -> int:
+    sizes = {array.shape[0] for array in batch.values() if array.ndim}
+    return max(sizes, default=1)
+
+
+def _parts(
+    model: ir.Model, batch: Mapping[str, NDArray[Any]], n: int, bytes_per_sample: int
+) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """Yield the batch in parts whose inner values stay under `ACTIVATION_BYTES`; whole if it can not be cut."""
+    cuttable = all(
+        value.shape is not None and len(value.shape) > 0 and not isinstance(value.shape[0], int)
+        for value in model.graph.inputs
+    ) and all(array.ndim and array.shape[0] == n for array in batch.values())
+    size = max(1, ACTIVATION_BYTES // bytes_per_sample) if cuttable else n
+    for start in range(0, n, size):
+        yield {name: array[start : start + size] for name, array in batch.items()} if size < n else batch
