@@ -1,0 +1,169 @@
+"""Quantization schemes: what each engine computes in integers, and how it wants it written. Data, no code that decides.
+
+A scheme gives each operator a role:
+
+- `anchor`: worth quantizing for itself; has weights (convolutions, dense layers).
+- `follower`: quantized when all its inputs are in integers already.
+- `same_scale`: moves values only; input and output share one scale, so it costs nothing in integers.
+
+What is in no role stays in float, with Quantize and Dequantize around it: a float island. Where an engine's integer
+kernel is missing or slower, that is the faster choice. The tables were found by measuring one-operator models and by
+reading optimised graphs: LiteRT 2.3 (XNNPACK delegation), ONNX Runtime 1.31 (x86-64), OpenVINO 2026.4.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from edgeai_converters.quantize.plan import QuantizedDtype
+from edgeai_runtime.manifest import Format
+
+Role = Literal["anchor", "follower", "same_scale"]
+
+_DENSE = ("Gemm", "MatMul")
+_MOVES = (
+    "DepthToSpace",
+    "Flatten",
+    "Gather",
+    "Identity",
+    "MaxPool",
+    "Pad",
+    "Reshape",
+    "Slice",
+    "SpaceToDepth",
+    "Split",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheme:
+    """How one engine wants integers.
+
+    Attributes:
+        name: the name in `SCHEMES`.
+        activation_dtype: stored type of activations, always asymmetric and per tensor.
+        weight_limit: weights are int8, symmetric, in `[-weight_limit, weight_limit]`, one scale per output channel.
+        roles: operator → role.
+        folded: activations computed inside the operator before them: no Quantize between the two.
+        folds: operators that take such an activation in.
+        fixed: operator → range of its output, where the engine leaves no choice.
+        float_outputs: anchors that may hand out float: their output is quantized only if an integer operator reads it.
+        relu_in_zero_point: a folded Relu exists only in the stored type's lowest value, so its output must keep a
+            scale whose smallest value is 0.
+        float_reasons: why an operator that could be expected here stays in float.
+    """
+
+    name: str
+    activation_dtype: QuantizedDtype
+    weight_limit: int = 127
+    roles: Mapping[str, Role]
+    folded: frozenset[str] = frozenset({"Relu", "Clip"})
+    folds: frozenset[str] = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sub", "Mul"})
+    fixed: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    float_outputs: frozenset[str] = frozenset()
+    relu_in_zero_point: bool = False
+    float_reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+def _roles(anchors: tuple[str, ...], followers: tuple[str, ...], moves: tuple[str, ...]) -> dict[str, Role]:
+    roles: dict[str, Role] = dict.fromkeys(anchors, "anchor")
+    roles.update(dict.fromkeys(followers, "follower"))
+    roles.update(dict.fromkeys(moves, "same_scale"))
+    return roles
+
+
+_SOFTMAX_REASON = "Softmax in 8 bits loses accuracy and no engine gains by it"
+
+_TFLITE = Scheme(
+    name="tflite-int8",
+    activation_dtype="int8",
+    roles=_roles(
+        ("Conv", "ConvTranspose", *_DENSE),
+        ("Add", "Sub", "Mul", "Sigmoid", "Tanh", "LeakyRelu", "Elu", "GlobalAveragePool", "ReduceMean"),
+        ("Concat", "Resize", *_MOVES),
+    ),
+    fixed={
+        "Sigmoid": (0.0, 255 / 256),
+        "Tanh": (-1.0, 127 / 128),
+    },
+    float_reasons={
+        "Softmax": _SOFTMAX_REASON,
+        "AveragePool": "XNNPACK has no int8 AVERAGE_POOL_2D: in float it stays delegated",
+        "HardSwish": "XNNPACK has no int8 HARD_SWISH: in float it stays delegated",
+        "Gelu": "XNNPACK has no int8 GELU: in float it stays delegated",
+        "Relu": "no operator before it can take it in, and XNNPACK has no int8 RELU: in float it stays delegated",
+        "Clip": "no operator before it can take it in, and XNNPACK has no int8 RELU6: in float it stays delegated",
+        "PRelu": "XNNPACK has no int8 PRELU: in float it stays delegated",
+    },
+)
+
+_ONNX = Scheme(
+    name="onnx-u8s8",
+    activation_dtype="uint8",
+    roles=_roles(
+        ("Conv", *_DENSE),
+        ("Add", "Mul", "Sigmoid", "LeakyRelu", "GlobalAveragePool", "AveragePool"),
+        ("Concat", "Resize", *_MOVES),
+    ),
+    float_outputs=frozenset(_DENSE),
+    relu_in_zero_point=True,
+    float_reasons={
+        "Softmax": _SOFTMAX_REASON,
+        "ConvTranspose": "ONNX Runtime has no integer kernel for it on CPU",
+        "ReduceMean": "ONNX Runtime has no integer kernel for it on CPU",
+    },
+)
+
+_OPENVINO = Scheme(
+    name="openvino-u8s8",
+    activation_dtype="uint8",
+    roles=_roles(
+        ("Conv", "ConvTranspose", *_DENSE),
+        ("Add", "Mul", "GlobalAveragePool", "AveragePool", "ReduceMean"),
+        ("Concat", "Resize", *_MOVES),
+    ),
+    float_outputs=frozenset(_DENSE),
+    float_reasons={"Softmax": _SOFTMAX_REASON},
+)
+
+
+SCHEMES: dict[str, Scheme] = {
+    scheme.name: scheme
+    for scheme in (
+        _TFLITE,
+        _ONNX,
+        # Without VNNI, x86 adds pairs of u8·s8 products in 16 bits: 2 · 255 · 63 still fits, 2 · 255 · 127 does not.
+        replace(_ONNX, name="onnx-u8s8-narrow", weight_limit=63),
+        replace(_ONNX, name="onnx-s8s8", activation_dtype="int8"),
+        _OPENVINO,
+    )
+}
+"""The schemes by name."""
+
+
+def scheme_for(format: Format, *, isa: Collection[str] = (), machine: str | None = None) -> Scheme:
+    """Return the scheme that the format's CPU engine runs fastest, and right, on a machine.
+
+    Args:
+        format: the format to be written.
+        isa: the machine's instruction set flags as the operating system names them; empty when not known.
+        machine: its architecture (`x86_64`, `aarch64`, …); by default this machine's.
+
+    Example:
+        >>> scheme_for("onnx", isa=("avx2",), machine="x86_64").name
+        'onnx-u8s8-narrow'
+    """
+    if format == "tflite":
+        return SCHEMES["tflite-int8"]
+    if format == "openvino":
+        return SCHEMES["openvino-u8s8"]
+    if (machine or platform.machine()).lower() in {"aarch64", "arm64", "armv7l", "armv8l"}:
+        return SCHEMES["onnx-s8s8"]
+    has_vnni = any("vnni" in flag or "amx_int8" in flag for flag in isa)
+    return SCHEMES["onnx-u8s8" if has_vnni or not isa else "onnx-u8s8-narrow"]
