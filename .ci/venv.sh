@@ -1,0 +1,54 @@
+#!/bin/sh
+# Make a virtual environment and install edgeai into it:   sh .ci/venv.sh PYTHON FOLDER demo|all
+#
+# demo: the base and the three engines; neither PyTorch nor TensorFlow.
+# all:  everything, for the tests. PyTorch goes first and alone, so that no other package's range pulls a newer build.
+# On Python 3.11 the versions of constraints.txt are used; other Pythons take what the lower bounds allow.
+set -eu
+python=$1 folder=$2 kind=$3
+
+say() { echo "· $*" >&2; }
+fail() { echo "error: $*" >&2; exit 1; }
+
+command -v "$python" >/dev/null 2>&1 || fail "no '$python' here. Name one: make PYTHON=/path/to/python3.11"
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+  fail "edgeai needs Python 3.11 or newer; '$python' is $("$python" -V 2>&1). Name another: make PYTHON=python3.12"
+
+if ! "$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then
+  # Debian and Ubuntu keep these two modules in a package of their own.
+  package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    say "installing $package"
+    { apt-get update -qq && apt-get install -y -qq "$package"; } >&2 || fail "could not install $package"
+  else
+    fail "this Python has no venv module. Install it first: sudo apt-get install $package"
+  fi
+fi
+
+rm -rf "$folder"
+say "making $folder ($kind) with $("$python" -V)"
+"$python" -m venv "$folder"
+pip="$folder/bin/python -m pip --disable-pip-version-check --quiet"
+constraints=
+if "$folder/bin/python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
+  constraints="-c constraints.txt"
+fi
+
+case $kind in
+  demo)
+    say "installing edgeai and its engines"
+    $pip install $constraints -e '.[engines]'
+    ;;
+  all)
+    say "installing PyTorch"
+    $pip install $constraints torch==2.13.0 2>/dev/null || $pip install 'torch>=2.7' ||
+      say "no PyTorch for this platform: its tests will be skipped"
+    say "installing everything else (some minutes)"
+    $pip install $constraints -e '.[all]' || {
+      say "not everything can be installed here; going on without TensorFlow: its tests will be skipped"
+      $pip install -e '.[engines,torch,dev]' || $pip install -e '.[engines,dev]'
+    }
+    ;;
+  *) fail "unknown kind '$kind'" ;;
+esac
+touch "$folder/.done"
