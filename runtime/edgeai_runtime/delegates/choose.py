@@ -1,0 +1,136 @@
+"""Decide which delegates are tried for a placement, in which order, and whether what came out satisfies it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import TypeVar
+
+from edgeai_runtime.delegates.table import DELEGATES, find_delegate
+from edgeai_runtime.errors import PlacementError, UsageError
+from edgeai_runtime.placement import Attempt, OperationPlacement, Placement, PlacementReport
+
+DEVICES = ("cpu", "gpu", "npu")
+
+#: What an artifact belongs to (a variant, or nothing for a bare file).
+_Owner = TypeVar("_Owner")
+
+
+def check_placement(placement: Placement) -> None:
+    """Check the words and numbers of a placement.
+
+    Raises:
+        UsageError: a name that is neither a device nor of the form `engine:delegate`, or a coverage outside 0 to 1.
+    """
+    for name in (*([placement.require] if placement.require else []), *placement.prefer, *(placement.allow or ())):
+        if name not in DEVICES and ":" not in name:
+            near = difflib.get_close_matches(name, (*DEVICES, *DELEGATES), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"devices: {', '.join(DEVICES)}; or a delegate's name"
+            raise UsageError(f"{name!r} is neither a device nor a delegate", hint=hint)
+    if not 0.0 <= placement.min_coverage <= 1.0:
+        raise UsageError(f"min_coverage is a share from 0 to 1. Received: {placement.min_coverage}")
+
+
+def order_delegates(
+    candidates: Sequence[tuple[_Owner, str]], placement: Placement
+) -> tuple[list[tuple[_Owner, str]], list[Attempt]]:
+    """Sort candidates by `prefer` (ties keep their order) and skip those that may not or can not be used.
+
+    Args:
+        candidates: pairs of an artifact's owner and a delegate's name, best first.
+        placement: what is asked.
+
+    Returns:
+        The candidates to try, in order, and one attempt per skipped delegate with the reason.
+    """
+    kept: list[tuple[_Owner, str]] = []
+    skipped: dict[str, Attempt] = {}
+    for owner, name in candidates:
+        reason = _why_not(name, placement)
+        if reason:
+            skipped[name] = Attempt(delegate=name, outcome="skipped", reason=reason)
+        else:
+            kept.append((owner, name))
+    kept.sort(key=lambda candidate: _rank(candidate[1], placement.prefer))
+    return kept, list(skipped.values())
+
+
+def check_report(report: PlacementReport, placement: Placement) -> None:
+    """Check that what the engine did with a loaded model satisfies the placement.
+
+    Raises:
+        PlacementError: too few operations on the device, or operations where they are not allowed.
+    """
+    total = sum(operation.count for operation in report.operations)
+    wanted = placement.require or _device(report.delegate)
+    count = sum(operation.count for operation in report.operations if _matches(operation, wanted))
+    if (
+        total
+        and (placement.require or placement.min_coverage)
+        and (not count or count / total < placement.min_coverage)
+    ):
+        raise PlacementError(
+            f"{report.delegate} runs {count} of {total} operations on {wanted} ({count / total:.0%}); "
+            f"at least {placement.min_coverage:.0%} are asked for. Left behind: {_left_behind(report, wanted)}",
+            hint="lower min_coverage, or convert the model so that the device has all of its operations",
+        )
+    if placement.allow is not None:
+        outside = [o for o in report.operations if not any(_matches(o, name) for name in placement.allow)]
+        if outside:
+            first = outside[0]
+            raise PlacementError(
+                f"{sum(o.count for o in outside)} of {total} operations run outside {', '.join(placement.allow)}: "
+                f"{first.op_type} on {first.delegate} ({first.device}){': ' + first.reason if first.reason else ''}",
+                hint="allow that device or delegate too, or convert the model so that it is not needed",
+            )
+
+
+def needs_report(placement: Placement) -> bool:
+    """Say whether `check_report` has anything to check, so that a plain load does not pay for it."""
+    return bool(placement.require or placement.min_coverage or placement.allow is not None)
+
+
+def placement_error(placement: Placement, attempts: Sequence[Attempt]) -> PlacementError:
+    """Return the error for a placement that no delegate satisfied: one line per delegate, why not."""
+    lines = {attempt.delegate: attempt.reason for attempt in attempts}
+    for name in DELEGATES:
+        if name not in lines:
+            lines[name] = _why_not(name, placement) or "the model has no variant for it"
+    asked = f"{placement.require} is required" if placement.require else f"only {placement.allow} is allowed"
+    listing = "".join(f"\n  {name}: {reason}" for name, reason in lines.items())
+    return PlacementError(
+        f"{asked}, and no delegate here satisfies that:{listing}",
+        hint="prefer= instead of require= takes the best device there is; model.placement then says which",
+    )
+
+
+def _why_not(name: str, placement: Placement) -> str:
+    spec = find_delegate(name)
+    if spec is None:
+        return "this version of edgeai-runtime has no such delegate"
+    names = (spec.name, spec.device)
+    if placement.require and placement.require not in names:
+        return f"runs on {spec.device}, not on {placement.require}"
+    if placement.allow is not None and not any(allowed in names for allowed in placement.allow):
+        return f"runs on {spec.device}; allowed: {', '.join(placement.allow) or 'nothing'}"
+    return ""
+
+
+def _rank(name: str, prefer: Sequence[str]) -> int:
+    names = (name, _device(name))
+    return next((index for index, wanted in enumerate(prefer) if wanted in names), len(prefer))
+
+
+def _device(delegate: str) -> str:
+    spec = find_delegate(delegate)
+    return spec.device if spec is not None else "unknown"
+
+
+def _matches(operation: OperationPlacement, wanted: str) -> bool:
+    return wanted in (operation.device, operation.delegate)
+
+
+def _left_behind(report: PlacementReport, wanted: str) -> str:
+    left = [operation for operation in report.operations if not _matches(operation, wanted)]
+    texts = [f"{o.op_type} ({o.reason or f'runs on {o.device}'})" for o in left[:3]]
+    return ", ".join(texts) + (", …" if len(left) > 3 else "")
