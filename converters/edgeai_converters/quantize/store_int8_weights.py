@@ -1,0 +1,93 @@
+"""The pass that stores weights as int8, one scale per output channel, and leaves activations in float.
+
+    w (float32) ── Conv     →     w (int8) ── DequantizeLinear ── Conv
+
+How it is computed is the engine's business: LiteRT quantizes the activations of these layers on the fly (hybrid
+kernels), ONNX Runtime and OpenVINO expand the weights when they load the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from edgeai_converters.quantize.affine import weight_quantization
+from edgeai_converters.quantize.qdq_nodes import QdqWriter
+from edgeai_runtime.manifest import Format
+
+LEAST_ELEMENTS = 1024
+"""Smaller weights stay float32, as TensorFlow's converter does: little is saved and each costs a conversion."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Weight:
+    """Where an operator keeps a weight.
+
+    Attributes:
+        index: which input.
+        axis: its output channel axis; negative counts from the end.
+    """
+
+    index: int
+    axis: int
+
+
+_DENSE: Mapping[str, tuple[_Weight, ...]] = {
+    "Conv": (_Weight(index=1, axis=0),),
+    "MatMul": (_Weight(index=1, axis=-1),),
+    "Gemm": (_Weight(index=1, axis=1),),
+}
+_ALL: Mapping[str, tuple[_Weight, ...]] = {
+    **_DENSE,
+    "ConvTranspose": (_Weight(index=1, axis=1),),
+    "GRU": (_Weight(index=1, axis=1), _Weight(index=2, axis=1)),
+    "LSTM": (_Weight(index=1, axis=1), _Weight(index=2, axis=1)),
+}
+_WEIGHTS: Mapping[Format, Mapping[str, tuple[_Weight, ...]]] = {"tflite": _DENSE, "onnx": _ALL, "openvino": _ALL}
+"""Format → operator → weights worth storing as int8. LiteRT has hybrid kernels for these two kinds of layers."""
+
+
+def store_int8_weights(model: ir.Model, *, format: Format) -> tuple[ir.Model, bool]:
+    """Return a copy of the graph whose large weights are stored as int8, and whether any was.
+
+    For `tflite` depthwise and grouped convolutions stay float: their hybrid kernels are slower than float ones.
+
+    Args:
+        model: the float graph; not changed.
+        format: the format it will be emitted in.
+    """
+    model = model.clone()
+    writer = QdqWriter(model.graph)
+    axes: dict[str, int] = {}
+    for node in list(model.graph):
+        for weight in _WEIGHTS[format].get(node.op_type, ()):
+            value = node.inputs[weight.index] if weight.index < len(node.inputs) else None
+            if value is None or not _is_worth_it(node, value, format):
+                continue
+            assert value.const_value is not None
+            array = value.const_value.numpy()
+            axis = 0 if node.op_type == "Gemm" and _is_transposed(node) else weight.axis % array.ndim
+            if axes.setdefault(str(value.name), axis) != axis:
+                continue
+            quantization = weight_quantization(array, axis=axis)
+            stored = writer.stored_constant(value, str(value.name), quantization, before=node)
+            node.replace_input_with(weight.index, stored)
+    writer.drop_unused()
+    return model, bool(axes)
+
+
+def _is_worth_it(node: ir.Node, value: ir.Value, format: Format) -> bool:
+    tensor = value.const_value
+    if tensor is None or tensor.dtype != ir.DataType.FLOAT or tensor.size < LEAST_ELEMENTS:
+        return False
+    group = node.attributes.get("group")
+    if format == "tflite" and group is not None and group.as_int() != 1:
+        return False
+    return not (format == "tflite" and node.op_type == "MatMul" and len(tensor.shape) != 2)
+
+
+def _is_transposed(node: ir.Node) -> bool:
+    attribute = node.attributes.get("transB")
+    return attribute is not None and attribute.as_int() == 1
