@@ -28,7 +28,7 @@ fi
 rm -rf "$folder"
 say "making $folder ($kind) with $("$python" -V)"
 "$python" -m venv "$folder"
-pip="$folder/bin/python -m pip --disable-pip-version-check --quiet"
+pip="$folder/bin/python -m pip --disable-pip-version-check -qq"
 constraints=
 if "$folder/bin/python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
   constraints="-c constraints.txt"

@@ -1,0 +1,26 @@
+"""Where `EDGEAI_REQUIRE_ENGINES` is set (as in continuous integration) no guest may be missing: no skip hides a break."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+import pytest
+
+GUESTS = (
+    "ai_edge_litert",
+    "onnxruntime",
+    "openvino",
+    "tensorflow",
+    "keras",
+    "tf2onnx",
+    "torch",
+    "onnxscript",
+    "sklearn",
+)
+
+
+@pytest.mark.skipif(not os.environ.get("EDGEAI_REQUIRE_ENGINES"), reason="EDGEAI_REQUIRE_ENGINES is not set")
+@pytest.mark.parametrize("guest", GUESTS)
+def test_every_guest_is_installed(guest: str) -> None:
+    assert importlib.util.find_spec(guest) is not None
