@@ -1,0 +1,150 @@
+"""Functions of one value, number by number, and Softmax; Relu and Clip where no other operator carries them out."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from edgeai_converters.emit.tflite.folding import FUSED_ACTIVATIONS, Constant, activation_name, clip_bounds
+from edgeai_converters.emit.tflite.layout import UNIT
+from edgeai_converters.emit.tflite.quantization import SOFTMAX_OUTPUT, TANH_OUTPUT, per_tensor
+from edgeai_converters.emit.tflite.write_context import UnwritableError, WriteContext
+
+_FLOAT_ONLY = {
+    "Sqrt": ("SQRT", ""),
+    "Exp": ("EXP", "ExpOptions"),
+    "Log": ("LOG", ""),
+    "Neg": ("NEG", "NegOptions"),
+    "Abs": ("ABS", "AbsOptions"),
+    "Floor": ("FLOOR", ""),
+    "Ceil": ("CEIL", ""),
+    "Round": ("ROUND", ""),
+    "Sin": ("SIN", ""),
+    "Cos": ("COS", "CosOptions"),
+    "HardSwish": ("HARD_SWISH", "HardSwishOptions"),
+}
+"""Written in float whatever the graph says: their int8 kernels are missing, or break up what XNNPACK runs."""
+
+_INTEGER_TOO = {
+    "Sigmoid": ("LOGISTIC", "", SOFTMAX_OUTPUT),
+    "Tanh": ("TANH", "", TANH_OUTPUT),
+    "Elu": ("ELU", "", None),
+    "LeakyRelu": ("LEAKY_RELU", "LeakyReluOptions", None),
+    "Gelu": ("GELU", "GeluOptions", None),
+}
+"""Operator, options table, and the output quantization that the int8 kernel has built in."""
+
+
+def write_unary(context: WriteContext, node: ir.Node) -> None:
+    """Write a function that keeps the layout of its value."""
+    value, order, fields = context.value(node), context.value(node).order, {}
+    if node.op_type in _FLOAT_ONLY:
+        name, options = _FLOAT_ONLY[node.op_type]
+        source = context.tensor(value, order)
+        result = context.result(node, order, non_negative=name in ("SQRT", "EXP", "ABS"))
+        context.add(name, [source], [result], options)
+        return
+    name, options, built_in = _INTEGER_TOO[node.op_type]
+    output = context.integer_output(node, value)
+    if name == "ELU" and node.attributes.get_float("alpha", 1.0) != 1.0:
+        raise UnwritableError("Elu with alpha other than 1")
+    if name == "LEAKY_RELU":
+        fields["alpha"] = node.attributes.get_float("alpha", 0.01)
+    if name == "GELU":
+        fields["approximate"] = node.attributes.get_string("approximate", "none") == "tanh"
+    source = context.tensor(value, order, integer=output is not None)
+    result = context.result(node, order, built_in or output if output is not None else None)
+    context.add(name, [source], [result], options, **fields)
+
+
+def write_softmax(context: WriteContext, node: ir.Node) -> None:
+    """Write SOFTMAX, for which the axis must lie last."""
+    value = context.value(node)
+    axis = node.attributes.get_int("axis", -1) % value.rank
+    rest = [a for a in range(value.rank) if a != axis]
+    order = value.order if value.order[-1] == axis and UNIT not in value.order else (*rest, axis)
+    output = SOFTMAX_OUTPUT if context.integer_output(node, value) is not None else None
+    source = context.tensor(value, order, integer=output is not None)
+    result = context.result(node, order, output, non_negative=True)
+    context.add("SOFTMAX", [source], [result], "SoftmaxOptions", beta=1.0)
+
+
+def write_clip(context: WriteContext, node: ir.Node) -> None:
+    """Write Relu or Clip that could not be fused.
+
+    XNNPACK refuses the int8 kernels of RELU and RELU6, but takes an ADD of zero that carries the activation.
+    """
+    value, order = context.value(node), context.value(node).order
+    name = activation_name(node, context.folding)
+    low, high = (0.0, np.inf) if node.op_type == "Relu" else clip_bounds(node, context.folding)
+    if np.isnan(low) or np.isnan(high):
+        raise UnwritableError("the bounds of Clip must be constants")
+    output = context.integer_output(node, value) if name else None
+    if output is not None:
+        assert name is not None
+        source = context.tensor(value, order, integer=True)
+        zero = context.file.add_constant(np.zeros(1, np.int8), f"{value.name}/zero", per_tensor(1.0, 0))
+        result = context.result(node, order, output, non_negative=low >= 0)
+        fused = FUSED_ACTIVATIONS[name]
+        context.add("ADD", [source, zero], [result], "AddOptions", fusedActivationFunction=fused)
+        return
+    source = context.tensor(value, order)
+    if name:
+        context.add(name, [source], [context.result(node, order, non_negative=low >= 0)])
+        return
+    steps = [("MAXIMUM", low), ("MINIMUM", high)]
+    steps = [(operator, bound) for operator, bound in steps if np.isfinite(bound)]
+    if not steps:
+        context.define(node, value)
+        return
+    result = context.result(node, order, non_negative=low >= 0)
+    for position, (operator, bound) in enumerate(steps):
+        last = position == len(steps) - 1
+        target = result if last else context.scratch(result, context.shape_of(result), f"{value.name}/clipped")
+        limit = context.file.add_constant(np.array([bound], np.float32), f"{value.name}/{operator.lower()}")
+        context.add(operator, [source, limit], [target], "MaximumMinimumOptions")
+        source = target
+
+
+def write_prelu(context: WriteContext, node: ir.Node) -> None:
+    """Write PRELU, or LEAKY_RELU when there is one slope."""
+    value, slope = context.value(node), context.constant(node, 1, "the slope")
+    order = value.order
+    if slope.stored.size == 1:
+        output = context.integer_output(node, value)
+        source = context.tensor(value, order, integer=output is not None)
+        alpha = float(slope.real.reshape(()))
+        context.add("LEAKY_RELU", [source], [context.result(node, order, output)], "LeakyReluOptions", alpha=alpha)
+        return
+    wide = Constant(name=slope.name, stored=slope.real.reshape((1,) * (value.rank - slope.real.ndim) + slope.shape))
+    source = context.tensor(value, order)
+    # The kernel wants the slope without the batch axis.
+    laid = context.broadcast(wide, value.rank, order)
+    context.add("PRELU", [source, laid], [context.result(node, order)])
+
+
+def write_hard_sigmoid(context: WriteContext, node: ir.Node) -> None:
+    """Write `clip(a·x + b, 0, 1)` as `relu6(6a·x + 6b) / 6`, which needs no clipping operators."""
+    value, order = context.value(node), context.value(node).order
+    alpha = 6 * node.attributes.get_float("alpha", 0.2)
+    beta = 6 * node.attributes.get_float("beta", 0.5)
+    current = context.tensor(value, order)
+    result = context.result(node, order, non_negative=True)
+    steps = [("MUL", alpha, 0), ("ADD", beta, FUSED_ACTIVATIONS["RELU6"]), ("MUL", 1 / 6, 0)]
+    if abs(alpha - 1) < 1e-6:
+        steps = steps[1:]
+    for position, (operator, number, fused) in enumerate(steps):
+        last = position == len(steps) - 1
+        target = result if last else context.scratch(result, context.shape_of(result), f"{value.name}/gate/{position}")
+        constant = context.file.add_constant(np.array([number], np.float32), f"{value.name}/gate")
+        options = "MulOptions" if operator == "MUL" else "AddOptions"
+        context.add(operator, [current, constant], [target], options, fusedActivationFunction=fused)
+        current = target
+
+
+def write_reciprocal(context: WriteContext, node: ir.Node) -> None:
+    """Write `1 / x` as a DIV."""
+    value, order = context.value(node), context.value(node).order
+    one = context.file.add_constant(np.ones(1, np.float32), "one")
+    source = context.tensor(value, order)
+    context.add("DIV", [one, source], [context.result(node, order)], "DivOptions", fusedActivationFunction=0)

@@ -1,0 +1,114 @@
+"""Matrix products: Gemm, MatMul ↔ FULLY_CONNECTED, BATCH_MATMUL."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from edgeai_converters.emit.tflite.conv import write_bias
+from edgeai_converters.emit.tflite.folding import FUSED_ACTIVATIONS, Constant
+from edgeai_converters.emit.tflite.layout import UNIT, Permutation, identity
+from edgeai_converters.emit.tflite.quantization import Array, Quantization
+from edgeai_converters.emit.tflite.write_context import UnwritableError, Value, WriteContext
+
+
+def write_gemm(context: WriteContext, node: ir.Node) -> None:
+    """Write `alpha · A · B + beta · C` with constant B and C as one FULLY_CONNECTED."""
+    value, weight = context.value(node), context.constant(node, 1, "matrix B")
+    bias = context.optional_constant(node, 2, "the added C")
+    if node.attributes.get_int("transA", 0):
+        raise UnwritableError("transA=1")
+    transposed = bool(node.attributes.get_int("transB", 0))
+    alpha, beta = node.attributes.get_float("alpha", 1.0), node.attributes.get_float("beta", 1.0)
+    outputs = weight.shape[0 if transposed else 1]
+    if bias is not None and bias.stored.size not in (1, outputs):
+        raise UnwritableError(f"C of shape {list(bias.shape)} is not one value per output")
+    if alpha != 1.0:
+        weight = Constant(name=weight.name, stored=(weight.real * alpha).astype(np.float32))
+    if bias is not None and beta != 1.0:
+        bias = Constant(name=bias.name, stored=(bias.real * beta).astype(np.float32))
+    _write_fully_connected(context, node, value, weight, bias, transposed=transposed)
+
+
+def write_matmul(context: WriteContext, node: ir.Node) -> None:
+    """Write a matrix product: FULLY_CONNECTED with a constant 2-D right side, else BATCH_MATMUL."""
+    right = context.operand(node, 1)
+    if isinstance(right, Constant) and len(right.shape) == 2:
+        _write_fully_connected(context, node, context.value(node), right, None, transposed=False)
+        return
+    left = context.operand(node, 0)
+    if left is None or right is None:
+        raise UnwritableError("an input is missing")
+    rank = max(len(left.shape), len(right.shape))
+    if min(len(left.shape), len(right.shape)) < 2 or rank > 5:
+        raise UnwritableError(f"product of ranks {len(left.shape)} and {len(right.shape)}")
+    output = context.integer_output(node, left, right)
+    integer = output is not None
+    tensors, adjoint = [], []
+    for operand in (left, right):
+        tensor, swapped = _matrix_operand(context, operand, integer)
+        tensors.append(tensor)
+        adjoint.append(swapped)
+    result = context.result(node, identity(rank), output)
+    context.add("BATCH_MATMUL", tensors, [result], "BatchMatMulOptions", adjX=adjoint[0], adjY=adjoint[1])
+
+
+def _matrix_operand(context: WriteContext, operand: Value | Constant, integer: bool) -> tuple[int, bool]:
+    """Return the operand's tensor and whether its last two axes lie swapped, which the kernel undoes for free."""
+    rank = len(operand.shape)
+    plain = identity(rank)
+    swapped: Permutation = (*plain[:-2], rank - 1, rank - 2)
+    if isinstance(operand, Value) and (swapped, integer) in operand.tensors and (plain, integer) not in operand.tensors:
+        return context.tensor(operand, swapped, integer=integer), True
+    return context.broadcast(operand, rank, plain, integer=integer), False
+
+
+def _write_fully_connected(
+    context: WriteContext,
+    node: ir.Node,
+    value: Value,
+    weight: Constant,
+    bias: Constant | None,
+    *,
+    transposed: bool,
+) -> None:
+    """Write a dense layer on the last axis; the other axes may lie in any order."""
+    output = context.integer_output(node, value) if weight.quantization is not None else None
+    integer = output is not None
+    last = value.rank - 1
+    order = value.order if value.order[-1] == last and UNIT not in value.order else identity(value.rank)
+    source = context.tensor(value, order, integer=integer)
+    matrix = weight.stored if transposed else weight.stored.T
+    if value.flat_order is not None:
+        matrix = matrix[:, value.flat_order]
+    tensor, quantization = _matrix_tensor(context, weight, matrix, 0 if transposed else 1, integer)
+    bias_tensor = -1
+    if bias is not None or integer:
+        activation = value.quantization if integer else None
+        bias_tensor = write_bias(context, node, bias, matrix.shape[0], activation, quantization)
+    result = context.result(node, order, output)
+    context.add(
+        "FULLY_CONNECTED",
+        [source, tensor, bias_tensor],
+        [result],
+        "FullyConnectedOptions",
+        fusedActivationFunction=FUSED_ACTIVATIONS.get(context.folding.fused_activation(node), 0),
+        keepNumDims=value.rank > 2,
+    )
+
+
+def _matrix_tensor(
+    context: WriteContext, weight: Constant, matrix: Array, channel_axis: int, integer: bool
+) -> tuple[int, Quantization | None]:
+    """Return the tensor of weights `[out, in]` and, when it holds integers, their quantization."""
+    stored = weight.quantization
+    if stored is None:
+        return context.weights(weight, matrix), None
+    if np.any(stored.zero_point):
+        if integer:
+            raise UnwritableError("int8 weights must be symmetric (zero point 0)")
+        raise UnwritableError("weight-only int8 must be symmetric (zero point 0)")
+    if stored.axis not in (None, channel_axis):
+        raise UnwritableError(f"weights are quantized along axis {stored.axis}, not along the outputs")
+    laid = Quantization(scale=stored.scale, zero_point=stored.zero_point, axis=None if stored.axis is None else 0)
+    return context.file.add_constant(matrix, weight.name, laid), laid

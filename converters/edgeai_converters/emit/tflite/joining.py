@@ -1,0 +1,80 @@
+"""Putting values together and around: Concat ↔ CONCATENATION, Pad ↔ PAD, PADV2, MIRROR_PAD."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from edgeai_converters.emit.tflite.elementwise import common_order
+from edgeai_converters.emit.tflite.folding import Constant
+from edgeai_converters.emit.tflite.layout import UNIT, physical_axis
+from edgeai_converters.emit.tflite.quantization import quantize
+from edgeai_converters.emit.tflite.write_context import UnwritableError, Value, WriteContext, arranged
+
+
+def write_concat(context: WriteContext, node: ir.Node) -> None:
+    """Write CONCATENATION; in integers every input takes the quantization of the result, which the kernel needs."""
+    operands = [
+        operand for operand in (context.operand(node, i) for i in range(len(node.inputs))) if operand is not None
+    ]
+    if not any(isinstance(operand, Value) for operand in operands):
+        raise UnwritableError("all inputs are constant; fold constants first")
+    rank = len(operands[0].shape)
+    axis = node.attributes.get_int("axis") % rank
+    output = context.integer_output(node, *operands)
+    first = next(operand for operand in operands if isinstance(operand, Value))
+    if output is None and all(
+        isinstance(operand, Value)
+        and first.quantization is not None
+        and first.quantization.same_as(operand.quantization)
+        for operand in operands
+    ):
+        output = first.quantization
+    order = common_order(operands, rank)
+    tensors = []
+    for operand in operands:
+        if isinstance(operand, Constant):
+            array = arranged(operand.real, order)
+            stored = array if output is None else quantize(array, output)
+            tensors.append(context.file.add_constant(stored, operand.name, output))
+        elif output is None:
+            tensors.append(context.tensor(operand, order))
+        else:
+            tensors.append(context.stored_as(operand, order, output))
+    positive = all(isinstance(operand, Value) and operand.non_negative for operand in operands)
+    result = context.result(node, order, output, non_negative=positive)
+    place = physical_axis(order, axis)
+    context.add("CONCATENATION", tensors, [result], "ConcatenationOptions", axis=place, fusedActivationFunction=0)
+
+
+def write_pad(context: WriteContext, node: ir.Node) -> None:
+    """Write padding with zeros (PAD), another constant (PADV2) or mirrored values (MIRROR_PAD)."""
+    value, pads = context.value(node), context.constant(node, 1, "the pads")
+    fill, axes = context.optional_constant(node, 2, "the fill value"), context.optional_constant(node, 3, "the axes")
+    mode = node.attributes.get_string("mode", "constant") or "constant"
+    amounts = pads.stored.reshape(2, -1)
+    chosen = [int(a) % value.rank for a in axes.stored.reshape(-1)] if axes is not None else list(range(value.rank))
+    logical = {axis: (int(amounts[0, i]), int(amounts[1, i])) for i, axis in enumerate(chosen)}
+    if any(amount < 0 for pair in logical.values() for amount in pair):
+        raise UnwritableError("negative padding, which crops")
+    number = 0.0 if fill is None or fill.stored.size == 0 else float(fill.real.reshape(()))
+    order = value.order
+    integer = value.quantization is not None
+    source = context.tensor(value, order, integer=integer)
+    table = [(0, 0) if axis == UNIT else logical.get(axis, (0, 0)) for axis in order]
+    if mode == "constant" and number == 0 and not any(amount for pair in table for amount in pair):
+        context.define(node, value)
+        return
+    result = context.result(node, order, value.quantization, non_negative=value.non_negative and number >= 0)
+    paddings = context.integers(np.array(table, np.int32), f"{node.outputs[0].name}/paddings")
+    if mode == "constant" and number == 0:
+        context.add("PAD", [source, paddings], [result], "PadOptions")
+    elif mode == "constant":
+        array = np.array([number], np.float32)
+        stored = quantize(array, value.quantization) if value.quantization is not None else array
+        constant = context.file.add_constant(stored, f"{node.outputs[0].name}/fill", value.quantization)
+        context.add("PADV2", [source, paddings, constant], [result], "PadV2Options")
+    elif mode == "reflect":
+        context.add("MIRROR_PAD", [source, paddings], [result], "MirrorPadOptions", mode=0)
+    else:
+        raise UnwritableError(f"padding mode {mode!r}")

@@ -1,0 +1,93 @@
+"""How a tensor is stored in integers, and the arithmetic rules that TFLite's int8 kernels rely on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+_BIAS_SCALE_RTOL = 1e-4
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Quantization:
+    """Affine storage `real = (stored - zero_point) * scale`; int8 for activations and weights, int32 for biases.
+
+    Attributes:
+        scale: float32, one value or one per channel along `axis`.
+        zero_point: int64, as many as `scale`.
+        axis: the channel axis in the graph's layout; `None` for per-tensor.
+    """
+
+    scale: NDArray[np.float32]
+    zero_point: NDArray[np.int64]
+    axis: int | None = None
+
+    def same_as(self, other: Quantization | None) -> bool:
+        """Tell whether both store the same real numbers as the same integers."""
+        return (
+            other is not None
+            and self.axis == other.axis
+            and np.array_equal(self.scale, other.scale)
+            and np.array_equal(self.zero_point, other.zero_point)
+        )
+
+
+def per_tensor(scale: float, zero_point: int) -> Quantization:
+    """Return the quantization of a whole tensor by one scale."""
+    return Quantization(scale=np.array([scale], np.float32), zero_point=np.array([zero_point], np.int64))
+
+
+SOFTMAX_OUTPUT = per_tensor(1 / 256, -128)
+"""Output of the int8 kernels SOFTMAX and LOGISTIC, whatever the file says."""
+TANH_OUTPUT = per_tensor(1 / 128, 0)
+"""Output of the int8 kernel TANH, whatever the file says."""
+
+
+def _along_axis(vector: Array, rank: int, axis: int | None) -> Array:
+    if axis is None:
+        return vector.reshape(())
+    shape = [1] * rank
+    shape[axis] = -1
+    return vector.reshape(shape)
+
+
+def dequantize(stored: Array, quantization: Quantization) -> NDArray[np.float32]:
+    """Return the real numbers of `stored`, float32."""
+    scale = _along_axis(quantization.scale, stored.ndim, quantization.axis)
+    zero_point = _along_axis(quantization.zero_point, stored.ndim, quantization.axis)
+    return ((stored.astype(np.int64) - zero_point) * scale.astype(np.float64)).astype(np.float32)
+
+
+def quantize(real: Array, quantization: Quantization) -> NDArray[np.int8]:
+    """Return `real` stored as int8, rounded half to even and saturated."""
+    scale = _along_axis(quantization.scale, real.ndim, quantization.axis)
+    zero_point = _along_axis(quantization.zero_point, real.ndim, quantization.axis)
+    stored = np.rint(real.astype(np.float64) / scale) + zero_point
+    return np.clip(stored, -128, 127).astype(np.int8)
+
+
+def choose_for_constant(real: Array) -> Quantization:
+    """Return the per-tensor symmetric quantization that covers a constant which the graph left in float."""
+    largest = float(np.max(np.abs(real), initial=0.0))
+    return per_tensor(largest / 127 if largest else 1.0, 0)
+
+
+def bias_scale(activation: Quantization, weight: Quantization) -> NDArray[np.float32]:
+    """Return the scale that an int32 bias must have: activation scale times weight scale, per channel."""
+    return np.asarray(activation.scale * weight.scale, np.float32)
+
+
+def is_bias_scale(scale: Array, wanted: Array) -> bool:
+    """Tell whether a bias's scale keeps the rule; kernels take any scale without complaint and answer wrongly."""
+    return bool(np.allclose(np.broadcast_to(scale, wanted.shape), wanted, rtol=_BIAS_SCALE_RTOL, atol=0))
+
+
+def quantize_bias(real: Array, scale: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Return a float bias as int32 with the given scales, saturated."""
+    stored = np.rint(real.astype(np.float64) / scale.astype(np.float64))
+    return np.clip(stored, -(2**31), 2**31 - 1).astype(np.int32)

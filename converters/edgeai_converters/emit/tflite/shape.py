@@ -1,0 +1,149 @@
+"""Operators that only look at memory in another way: Reshape, Flatten, Squeeze, Unsqueeze ↔ RESHAPE; Transpose."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from edgeai_converters.emit.tflite.folding import first_output
+from edgeai_converters.emit.tflite.layout import (
+    UNIT,
+    Permutation,
+    Shape,
+    align_reshape,
+    identity,
+    physical_shape,
+    transposed,
+)
+from edgeai_converters.emit.tflite.write_context import Value, WriteContext
+
+
+def write_transpose(context: WriteContext, node: ir.Node) -> None:
+    """Write nothing: the same memory is read with other names of its axes. Who can not read it so, moves it."""
+    value = context.value(node)
+    permutation = node.attributes.get_ints("perm", list(range(value.rank))[::-1])
+    shape = tuple(value.shape[axis] for axis in permutation)
+    tensors = {(transposed(order, permutation), integer): index for (order, integer), index in value.tensors.items()}
+    name = context.result_name(node)
+    context.define(
+        node,
+        Value(
+            name=name,
+            shape=shape,
+            dtype=value.dtype,
+            quantization=value.quantization,
+            tensors=tensors,
+            non_negative=value.non_negative,
+        ),
+    )
+
+
+def write_reshape(context: WriteContext, node: ir.Node) -> None:
+    """Write any change of shape; the shape that the graph infers is what counts, not the one it computes.
+
+    Axes that are neither merged nor split keep their order in memory. A map that is flattened for dense layers only
+    is not brought to the graph's layout: the dense layers permute their weights instead.
+    """
+    value = context.value(node)
+    shape = _free_once(value.shape, context.graph_shape(context.result_name(node)))
+    integer = value.quantization is not None
+    groups = align_reshape(value.shape, shape)
+    if value.flat_order is not None:
+        source, order, after = context.tensor(value, value.order, integer=integer), value.order, identity(len(shape))
+    elif groups is None:
+        order, after = identity(value.rank), identity(len(shape))
+        source = context.tensor(value, order, integer=integer)
+    else:
+        flat_order = _flat_order(value, groups)
+        if flat_order is not None and _only_dense_readers(context, first_output(node)):
+            source = context.tensor(value, value.order, integer=integer)
+            _define(context, node, value, source, identity(len(shape)), shape).flat_order = flat_order
+            return
+        order, after = _orders(value, groups, len(shape))
+        source = context.tensor(value, order, integer=integer)
+    _define(context, node, value, source, after, shape)
+
+
+def _define(context: WriteContext, node: ir.Node, value: Value, source: int, after: Permutation, shape: Shape) -> Value:
+    name = context.result_name(node)
+    tensor = context.reshaped(source, physical_shape(shape, after), name)
+    made = Value(
+        name=name,
+        shape=shape,
+        dtype=value.dtype,
+        quantization=value.quantization,
+        tensors={(after, value.quantization is not None): tensor},
+        non_negative=value.non_negative,
+    )
+    context.define(node, made)
+    return made
+
+
+def _free_once(old: Shape, new: Shape) -> Shape:
+    """Replace free sizes of `new` that can be computed from known ones."""
+    if new.count(None) == 1 and None not in old:
+        rest = int(np.prod([size for size in new if size is not None]))
+        total = int(np.prod([size for size in old if size is not None]))
+        return tuple(total // max(rest, 1) if size is None else size for size in new)
+    return new
+
+
+def _orders(value: Value, groups: list[tuple[list[int], list[int]]], rank: int) -> tuple[Permutation, Permutation]:
+    """Return the order to read the value in, and the order of axes that the reshaped memory then has.
+
+    Inside a group the axes must lie as in the graph; whole groups stay where they are.
+    """
+    present = [axis for axis in value.order if axis != UNIT]
+    by_place = sorted(groups, key=lambda group: present.index(group[0][0]))
+    grouped = [axis for old, _ in by_place for axis in old]
+    units = [axis for axis in present if axis not in grouped]
+    target = (*units, *grouped)
+    if [axis for axis in present if axis in grouped] == grouped:
+        target = value.order
+    new = [axis for _, axes in by_place for axis in axes]
+    return target, _with_units(new, rank)
+
+
+def _with_units(essential: list[int], rank: int) -> Permutation:
+    """Put axes of size 1 where they lie in the graph, behind the axis that they follow there."""
+    order = list(essential)
+    for axis in range(rank):
+        if axis not in order:
+            order.insert(0 if axis == 0 else order.index(axis - 1) + 1, axis)
+    return tuple(order)
+
+
+def _flat_order(value: Value, groups: list[tuple[list[int], list[int]]]) -> np.ndarray | None:
+    """Return which feature of the graph each feature in memory is, for a map flattened to `[N, features]`."""
+    merged = groups[-1][0]
+    if len(groups) > 2 or len(groups[-1][1]) != 1 or (len(groups) == 2 and groups[0] != ([0], [0])):
+        return None
+    order = [axis for axis in value.order if axis in merged]
+    behind = [axis for axis in value.order if axis != UNIT and value.shape[axis] != 1]
+    if order == merged or behind[-len(merged) :] != order:
+        return None
+    sizes = [value.shape[axis] for axis in merged]
+    if any(size is None for size in sizes):
+        return None
+    numbers = np.arange(int(np.prod(sizes))).reshape(sizes)
+    return numbers.transpose([merged.index(axis) for axis in order]).reshape(-1)
+
+
+def _only_dense_readers(context: WriteContext, name: str) -> bool:
+    readers = context.folding.readers.get(name, [])
+    if not readers or name in context.folding.boundary:
+        return False
+    for reader in readers:
+        if reader.op_type in ("QuantizeLinear", "DequantizeLinear", "Identity"):
+            if not _only_dense_readers(context, first_output(reader)):
+                return False
+            continue
+        weight = (
+            context.folding.constants.get(reader.inputs[1].name or "")
+            if len(reader.inputs) > 1 and reader.inputs[1] is not None
+            else None
+        )
+        dense = reader.op_type in ("Gemm", "MatMul") and not reader.attributes.get_int("transA", 0)
+        if not dense or weight is None or len(weight.shape) != 2 or reader.inputs[0].name != name:
+            return False
+    return True

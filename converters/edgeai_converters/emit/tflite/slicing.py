@@ -1,0 +1,208 @@
+"""Taking parts: Slice ↔ SLICE, STRIDED_SLICE; Split ↔ SPLIT; Gather ↔ GATHER."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from edgeai_converters.emit.tflite.folding import first_output
+from edgeai_converters.emit.tflite.layout import UNIT, Permutation, channels_last, physical_axis, physical_shape
+from edgeai_converters.emit.tflite.quantization import Quantization, per_tensor
+from edgeai_converters.emit.tflite.write_context import UnwritableError, Value, WriteContext
+
+_Range = tuple[int, int | None, int]
+"""Start (not negative), number of elements (`None`: to the end of a free dimension), step."""
+
+
+def write_slice(context: WriteContext, node: ir.Node) -> None:
+    """Write one Slice, together with the Slices that feed only it.
+
+    Steps along height and width become a depthwise convolution with one weight of 1 per channel: bit-exact, and
+    unlike STRIDED_SLICE with steps it does not leave XNNPACK.
+    """
+    chain = [node]
+    while (producer := chain[0].inputs[0].producer()) is not None and first_output(producer) in context.folding.skipped:
+        if producer.op_type != "Slice":
+            break
+        chain.insert(0, producer)
+    value = context.value(chain[0])
+    ranges: list[_Range] = [(0, size, 1) for size in value.shape]
+    for part in chain:
+        _narrow(context, part, ranges)
+    order = value.order
+    integer = value.quantization is not None
+    steps = {axis: step for axis, (_, _, step) in enumerate(ranges) if step != 1}
+    if (
+        steps
+        and all(step > 0 and axis >= 2 for axis, step in steps.items())
+        and value.rank in (3, 4)
+        and value.dtype == "float32"
+    ):
+        order = channels_last(value.rank)
+        source = context.tensor(value, order, integer=integer)
+        _write_strided(context, node, value, source, ranges, order)
+        return
+    source = context.tensor(value, order, integer=integer)
+    result = context.result(node, order, value.quantization, non_negative=value.non_negative)
+    physical: list[_Range] = [(0, 1, 1) if axis == UNIT else ranges[axis] for axis in order]
+    if not steps:
+        _add_slice(context, source, result, physical)
+        return
+    name = f"{node.outputs[0].name}"
+    begins = [start for start, _, _ in physical]
+    ends = [start + (count or 0) * step for start, count, step in physical]
+    begin_mask = 0
+    end_mask = sum(1 << place for place, (_, count, step) in enumerate(physical) if count is None or ends[place] < 0)
+    tensors = [
+        context.integers(begins, f"{name}/begin"),
+        context.integers(ends, f"{name}/end"),
+        context.integers([step for _, _, step in physical], f"{name}/steps"),
+    ]
+    context.add(
+        "STRIDED_SLICE", [source, *tensors], [result], "StridedSliceOptions", beginMask=begin_mask, endMask=end_mask
+    )
+
+
+def _narrow(context: WriteContext, node: ir.Node, ranges: list[_Range]) -> None:
+    """Apply one Slice node to the ranges so far."""
+    starts, ends = (
+        context.constant(node, i, what).stored.reshape(-1) for i, what in ((1, "the starts"), (2, "the ends"))
+    )
+    axes, steps = (context.optional_constant(node, i, what) for i, what in ((3, "the axes"), (4, "the steps")))
+    for position in range(len(starts)):
+        axis = int(axes.stored.reshape(-1)[position]) % len(ranges) if axes is not None else position
+        step = int(steps.stored.reshape(-1)[position]) if steps is not None else 1
+        start, count, old_step = ranges[axis]
+        begin, end = int(starts[position]), int(ends[position])
+        if count is None:
+            if begin < 0 or end < 2**31 - 1 or step < 1 or old_step != 1:
+                raise UnwritableError("slices a free dimension not only at its beginning")
+            ranges[axis] = (start + begin, None, step)
+            continue
+        taken = range(count)[slice(begin, end if step > 0 or end >= -count else None, step)]
+        ranges[axis] = (start + taken.start * old_step, len(taken), step * old_step)
+
+
+def _add_slice(context: WriteContext, source: int, result: int, physical: Sequence[_Range]) -> None:
+    begin = context.integers([start for start, _, _ in physical], "begin")
+    size = context.integers([-1 if count is None else count for _, count, _ in physical], "size")
+    context.add("SLICE", [source, begin, size], [result], "SliceOptions")
+
+
+def _write_strided(
+    context: WriteContext, node: ir.Node, value: Value, source: int, ranges: list[_Range], order: Permutation
+) -> None:
+    whole = True
+    physical: list[_Range] = []
+    for axis in order:
+        if axis == UNIT:
+            physical.append((0, 1, 1))
+            continue
+        start, count, step = ranges[axis]
+        extent = None if count is None else (count - 1) * step + 1
+        size = value.shape[axis]
+        # A window of 1 reads nothing behind its last place: only a cut that changes the number of places matters.
+        harmless = start == 0 and (extent is None or (size is not None and -(-size // step) == count))
+        whole &= harmless
+        physical.append((0, None if size is None else size, 1) if harmless else (start, extent, 1))
+    if not whole:
+        shape = tuple(count for _, count, _ in physical)
+        part = context.scratch(source, shape, f"{value.name}/part")
+        _add_slice(context, source, part, physical)
+        source = part
+    channels = context.shape_of(source)[3]
+    if channels is None:
+        raise UnwritableError("the number of channels is free")
+    integer = value.quantization is not None
+    name = f"{node.outputs[0].name}/ones"
+    one = per_tensor(1.0, 0) if integer else None
+    kernel = context.file.add_constant(np.ones((1, 1, 1, channels), np.int8 if integer else np.float32), name, one)
+    bias_quantization = None
+    if value.quantization is not None:
+        bias_quantization = Quantization(scale=value.quantization.scale, zero_point=np.zeros(1, np.int64))
+    zeros = np.zeros(channels, np.int32 if integer else np.float32)
+    bias = context.file.add_constant(zeros, f"{name}/bias", bias_quantization)
+    result = context.result(node, order, value.quantization, non_negative=value.non_negative)
+    steps = [1 if axis == UNIT else ranges[axis][2] for axis in order]
+    context.add(
+        "DEPTHWISE_CONV_2D",
+        [source, kernel, bias],
+        [result],
+        "DepthwiseConv2DOptions",
+        padding=1,
+        strideH=steps[1],
+        strideW=steps[2],
+        depthMultiplier=1,
+        fusedActivationFunction=0,
+    )
+
+
+def write_split(context: WriteContext, node: ir.Node) -> None:
+    """Write SPLIT for equal parts, else one SLICE per part; parts keep the quantization of an int8 value."""
+    value = context.value(node)
+    axis = node.attributes.get_int("axis", 0) % value.rank
+    names = [output.name or "" for output in node.outputs]
+    sizes = [context.graph_shape(name)[axis] for name in names]
+    if any(size is None for size in sizes):
+        raise UnwritableError("splits a free dimension")
+    order = value.order
+    source = context.tensor(value, order, integer=value.quantization is not None)
+    results = [
+        context.result(node, order, value.quantization, position=i, non_negative=value.non_negative)
+        for i in range(len(names))
+    ]
+    place = physical_axis(order, axis)
+    if len(set(sizes)) == 1:
+        table = context.integers(place, f"{names[0]}/axis")
+        context.add("SPLIT", [table, source], results, "SplitOptions", numSplits=len(results))
+        return
+    start = 0
+    for size, result in zip(sizes, results, strict=True):
+        assert size is not None
+        ranges: list[_Range] = [(0, whole, 1) for whole in context.shape_of(source)]
+        ranges[place] = (start, size, 1)
+        _add_slice(context, source, result, ranges)
+        start += size
+
+
+def write_gather(context: WriteContext, node: ir.Node) -> None:
+    """Write a selection by constant indices; one index, or indices in a row, are a SLICE."""
+    value, given = context.value(node), context.constant(node, 1, "the indices")
+    axis = node.attributes.get_int("axis", 0) % value.rank
+    size = value.shape[axis]
+    if size is None:
+        raise UnwritableError("selects from a free dimension")
+    indices = given.stored.astype(np.int64) % size
+    order = value.order
+    integer = value.quantization is not None
+    source = context.tensor(value, order, integer=integer)
+    place = physical_axis(order, axis)
+    if indices.ndim > 1:
+        raise UnwritableError(f"indices of rank {indices.ndim}")
+    flat = indices.reshape(-1)
+    part_shape = tuple(len(flat) if i == place else s for i, s in enumerate(context.shape_of(source)))
+    if len(flat) and np.array_equal(flat, np.arange(flat[0], flat[0] + len(flat))):
+        part = context.scratch(source, part_shape, f"{node.outputs[0].name}/part")
+        ranges: list[_Range] = [(0, whole, 1) for whole in context.shape_of(source)]
+        ranges[place] = (int(flat[0]), len(flat), 1)
+        _add_slice(context, source, part, ranges)
+    else:
+        part = context.scratch(source, part_shape, f"{node.outputs[0].name}/part")
+        table = context.integers(flat, f"{node.outputs[0].name}/indices")
+        context.add("GATHER", [source, table], [part], "GatherOptions", axis=place, batchDims=0)
+    shape = context.graph_shape(context.result_name(node))
+    after = order
+    if indices.ndim == 0:
+        after = tuple(a - (a > axis) if a != UNIT else UNIT for a in order if a != axis)
+        part = context.reshaped(part, physical_shape(shape, after), context.result_name(node))
+    made = Value(
+        name=context.result_name(node),
+        shape=shape,
+        dtype=value.dtype,
+        quantization=value.quantization,
+        tensors={(after, integer): part},
+        non_negative=value.non_negative,
+    )
+    context.define(node, made)
