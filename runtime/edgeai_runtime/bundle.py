@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from edgeai_runtime.atomic import open_beside
 from edgeai_runtime.bundle_arrays import npz_bytes, read_npz
-from edgeai_runtime.bundle_files import Container, open_container, read_manifest_bytes
+from edgeai_runtime.bundle_files import Container, begins_like_bundle, open_container, read_manifest_bytes
 from edgeai_runtime.bundle_members import check_listing, check_member
 from edgeai_runtime.bundle_paths import MANIFEST_NAME
 from edgeai_runtime.bundle_verify import Check, verify_bundle
@@ -129,7 +129,7 @@ def open_bundle(path: Path, *, cache: Path | None = None) -> Bundle:
 def is_bundle(path: Path) -> bool:
     """Say whether `path` is a zip or a folder that holds a `manifest.json`; never raises.
 
-    A truncated `.edge` file is not one; `open_bundle` says what is wrong with it.
+    A file that begins like a bundle counts although it is truncated: `open_bundle` says what is wrong with it.
     """
     import zipfile
 
@@ -137,6 +137,8 @@ def is_bundle(path: Path) -> bool:
     try:
         if path.is_dir():
             return (path / MANIFEST_NAME).is_file()
+        if begins_like_bundle(path):
+            return True
         with zipfile.ZipFile(path) as archive:
             return MANIFEST_NAME in archive.namelist()
     except Exception:  # whatever a foreign file makes zipfile raise, the answer is no

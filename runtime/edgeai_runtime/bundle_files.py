@@ -24,6 +24,8 @@ MAX_MANIFEST_BYTES = 16 * 2**20
 CHUNK_BYTES = 2**20
 
 FETCH_AGAIN = "The bundle is damaged or was edited: fetch it again, or build it again."
+_NOT_READABLE = "It is truncated, damaged or another kind of file. A bundle is a .edge file or a folder."
+_BEGINNING = b"PK\x03\x04", 30, MANIFEST_NAME.encode()  # a member's mark, the place of its name, the first member
 
 
 class Container(Protocol):
@@ -117,12 +119,22 @@ def open_container(path: Path) -> Iterator[Container]:
     container: Container = FolderContainer(path) if is_folder else ZipContainer(path)
     try:
         if MANIFEST_NAME not in container.sizes:
-            raise BundleError(
-                f"{path} is not a bundle: it has no {MANIFEST_NAME}", hint="Make one with `edgeai compress`."
-            )
+            raise BundleError(f"{path} is not a readable bundle: it has no {MANIFEST_NAME}", hint=_NOT_READABLE)
         yield container
     finally:
         container.close()
+
+
+def begins_like_bundle(path: Path) -> bool:
+    """Say whether the file starts as edgeai writes zips, with the manifest; true for a truncated one as well.
+
+    Raises:
+        OSError: it can not be read.
+    """
+    mark, start, name = _BEGINNING
+    with path.open("rb") as file:
+        beginning = file.read(start + len(name))
+    return beginning.startswith(mark) and beginning[start:] == name
 
 
 def read_manifest_bytes(container: Container) -> bytes:
@@ -188,7 +200,7 @@ def _as_bundle_error(path: Path) -> Iterator[None]:
     ) as error:
         raise BundleError(
             f"{path} is not a readable bundle: {error}",
-            hint="It is truncated, damaged or another kind of file. A bundle is a .edge file or a folder.",
+            hint=_NOT_READABLE,
         ) from error
 
 

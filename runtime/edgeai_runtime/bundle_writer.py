@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -116,6 +115,8 @@ def _write_zip(
 def _write_folder(
     path: Path, manifest: bytes, entries: tuple[FileEntry, ...], members: Mapping[str, Path | bytes]
 ) -> None:
+    import shutil
+
     mark = f"{os.getpid()}-{os.urandom(6).hex()}"
     unfinished, replaced = (path.parent / f".{path.name}.{word}-{mark}" for word in ("unfinished", "replaced"))
     try:

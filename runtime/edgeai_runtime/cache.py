@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -28,6 +27,8 @@ def cache_folder() -> Path:
     try:
         home = Path.home()
     except RuntimeError:  # a service without a home
+        import tempfile
+
         return Path(tempfile.gettempdir()) / "edgeai-cache"
     if sys.platform == "darwin":
         return home / "Library" / "Caches" / "edgeai"
