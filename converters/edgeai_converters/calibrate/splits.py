@@ -101,11 +101,10 @@ def make_splits(
     """
     pool = data if data is not None else calibration
     if pool is None or (data is None and certification is None):
-        received = (
-            "calibration data only" if pool is not None else "certification data only" if certification else "none"
-        )
+        own = {"calibration": calibration, "certification": certification}
+        received = ", ".join(f"{name} data" for name, one in own.items() if one is not None) or "no data"
         raise UsageError(
-            f"Three splits are needed: calibration, search and certification. Received: {given[0] + ' data only' if given else 'no data'}",
+            f"Three splits are needed: calibration, search and certification. Received: {received}",
             hint="Give --data, which is divided in three; or --calibration-data together with --certification-data.",
         )
     shares: dict[str, tuple[float, int | None]] = {}
