@@ -191,6 +191,8 @@ class Dataset:
     def check_labels(self, n_classes: int | None) -> NDArray[np.int64]:
         """Return the labels as class indices `[n]`, checked to lie in `0 … n_classes - 1`.
 
+        One output column (`n_classes=1`) is a model of two classes.
+
         Raises:
             DataError: there are no labels, or they are not such indices; the message names the samples.
         """
@@ -199,7 +201,7 @@ class Dataset:
                 f"{self.where}: there are no labels.",
                 hint="Add an array y (one class index per sample), or use --metric agreement.",
             )
-        return class_indices(self.labels, n_classes=n_classes, where=self.where)
+        return class_indices(self.labels, n_classes=2 if n_classes == 1 else n_classes, where=self.where)
 
     def _raw(self, group: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return {

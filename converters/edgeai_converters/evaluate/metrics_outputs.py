@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgeai_converters.evaluate.intervals import Statistic
 from edgeai_runtime.errors import DataError
+from edgeai_runtime.manifest import TensorSpec
 
 Outputs = Mapping[str, NDArray[Any]]
 """Outputs over n samples: `{output: [n, …]}`."""
@@ -47,6 +48,14 @@ def class_scores(outputs: Outputs, *, metric: str) -> NDArray[Any]:
 def count_classes(scores: NDArray[Any]) -> int:
     """Return the number of classes of scores `[n, columns]`: two for one column, else the columns."""
     return max(int(scores.shape[1]), 2)
+
+
+def classes_of_output(spec: TensorSpec) -> int | None:
+    """Return the number of classes of an output by its shape, axes of length 1 apart; `None` when it can not say."""
+    sizes = [size for size in spec.shape[1:] if size != 1]
+    if not sizes:
+        return 2
+    return sizes[0] if len(sizes) == 1 else None
 
 
 def predict(scores: NDArray[Any]) -> NDArray[np.int64]:
