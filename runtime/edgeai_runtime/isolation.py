@@ -4,11 +4,14 @@ In scope: artifacts that do not come from a verified bundle. The child loads the
 a crash, a hang and a refusal are told apart. A good verdict is kept in the cache by content, engine version, delegate
 and machine; a bad one is found again each time. Out of scope: defence against a file made to exploit its engine (the
 child runs with the same rights as its parent).
+
+`call_in_child` is the mechanism alone, for other work that must not take its caller down or needs a fresh process.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import logging
 import os
@@ -16,6 +19,7 @@ import platform
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +28,7 @@ from edgeai_runtime.engines.table import get_engine
 from edgeai_runtime.errors import DataError, EdgeAIError, EngineError, ModelError
 
 _LOGGER = logging.getLogger(__name__)
-_MARK = "edgeai-verdict:"
+_MARK = "edgeai-result:"
 _START = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from edgeai_runtime.isolation import main; main()"
 _LONGEST_LOG = 1500
 
@@ -48,33 +52,58 @@ def check_in_child(path: Path, *, engine: str, delegate: str, threads: int, time
     verdict = _verdict_file(path, engine, delegate)
     if verdict is not None and verdict.is_file():
         return
-    if not sys.executable:
-        raise EngineError(
-            f"{path.name} can not be tried in a child process: this program has no Python executable of its own",
-            hint="load it with isolate=False when you trust the file",
-        )
     request = {"path": str(path), "engine": engine, "delegate": delegate, "threads": threads}
-    command = [sys.executable, "-c", _START, json.dumps(sys.path), json.dumps(request)]
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise ModelError(
-            f"{path} hangs {engine}: loading it and running it once did not end within {timeout_s:g} s",
-            hint="the file is damaged or far too large for this machine; convert it again, or allow more time",
-        ) from error
-    except OSError as error:
-        raise EngineError(f"no child process could be started to try {path.name}: {error}") from error
-    _judge(done, path, engine)
+    call_in_child(
+        "edgeai_runtime.isolation:open_and_run_once",
+        request,
+        timeout_s=timeout_s,
+        what=f"{path} in the engine {engine}",
+    )
     if verdict is not None:
         _remember(verdict, request)
 
 
-def _judge(done: subprocess.CompletedProcess[bytes], path: Path, engine: str) -> None:
+def call_in_child(function: str, request: Mapping[str, Any], *, timeout_s: float, what: str) -> dict[str, Any]:
+    """Call `function(request)` in a fresh process and return the dict it returns.
+
+    Args:
+        function: `package.module:name`; takes one dict and returns a dict (or `None` for an empty one), both JSON.
+        request: its argument.
+        timeout_s: after that the child is killed.
+        what: what is tried, for messages: "model.onnx in the engine onnxruntime".
+
+    Raises:
+        ModelError: the child crashed (the message names the signal), ended early, or did not end in time.
+        EngineError: the child could not be started, or the function failed with an error that is not one of ours.
+        EdgeAIError: the error of ours that the function raised.
+    """
+    if not sys.executable:
+        raise EngineError(
+            f"{what} can not be tried in a child process: this program has no Python executable of its own",
+            hint="load it with isolate=False when you trust the file",
+        )
+    arguments = json.dumps({"function": function, "request": dict(request)})
+    command = [sys.executable, "-c", _START, json.dumps(sys.path), arguments]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise ModelError(
+            f"{what} hangs: loading and running it did not end within {timeout_s:g} s",
+            hint="the file is damaged or far too large for this machine; convert it again, or allow more time",
+        ) from error
+    except OSError as error:
+        raise EngineError(f"no child process could be started to try {what}: {error}") from error
+    return _result(done, what)
+
+
+def _result(done: subprocess.CompletedProcess[bytes], what: str) -> dict[str, Any]:
     output, log = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace").strip()
     said = [line for line in output.splitlines() if line.startswith(_MARK)]
     if done.returncode == 0 and said:
-        _raise_from(json.loads(said[-1][len(_MARK) :]))
-        return
+        result: dict[str, Any] = json.loads(said[-1][len(_MARK) :])
+        if "error" in result:
+            raise _error_from(result["error"])
+        return dict(result["value"])
     tail = f"\n  engine log: {log[-_LONGEST_LOG:]}" if log else ""
     hint = (
         "the file is damaged or made for another version of the engine; it was tried in a child process, "
@@ -84,8 +113,8 @@ def _judge(done: subprocess.CompletedProcess[bytes], path: Path, engine: str) ->
     if crash == "SIGKILL":
         hint = "the system ended it, most likely because memory ran out; try on a machine with more memory"
     if crash:
-        raise ModelError(f"{path} crashed the engine {engine} (signal {crash}){tail}", hint=hint)
-    raise ModelError(f"{path} ended the engine {engine} with exit code {done.returncode}{tail}", hint=hint)
+        raise ModelError(f"{what} crashed (signal {crash}){tail}", hint=hint)
+    raise ModelError(f"{what} ended its process with exit code {done.returncode}{tail}", hint=hint)
 
 
 def _signal_name(code: int) -> str:
@@ -98,14 +127,48 @@ def _signal_name(code: int) -> str:
     return f"0x{code:08X}" if code >= 0x80000000 else ""
 
 
-def _raise_from(verdict: dict[str, Any]) -> None:
-    error = verdict.get("error")
-    if error is None:
-        return
-    kind = getattr(errors, str(error["type"]), EngineError)
+def _error_from(document: Mapping[str, str]) -> EdgeAIError:
+    kind = getattr(errors, document["type"], None)
     if not (isinstance(kind, type) and issubclass(kind, EdgeAIError)):
         kind = EngineError
-    raise kind(error["message"], hint=error["hint"])
+    return kind(document["message"], hint=document["hint"])
+
+
+def main() -> None:
+    """Run in the child: call what was asked for and say on standard output how it went."""
+    _forbid_core_dump()
+    task = json.loads(sys.argv[2])
+    result: dict[str, Any]
+    try:
+        module, _, name = task["function"].partition(":")
+        value = getattr(importlib.import_module(module), name)(task["request"])
+        result = {"value": value if value is not None else {}}
+    except EdgeAIError as error:
+        result = {"error": error.to_json()}
+    except Exception as error:
+        message = f"{task['function']} failed: {type(error).__name__}: {error}"
+        result = {"error": {"type": "EngineError", "message": message, "hint": ""}}
+    sys.stdout.write(f"\n{_MARK}{json.dumps(result)}\n")
+    sys.stdout.flush()
+    os._exit(0)  # an engine that crashes while it is torn down has still done its work
+
+
+def open_and_run_once(request: Mapping[str, Any]) -> None:
+    """Open the artifact of `check_in_child`'s request and run it on zeros; called in the child."""
+    import numpy as np
+
+    path = Path(request["path"])
+    session = get_engine(request["engine"]).open(
+        path, delegate=request["delegate"], threads=request["threads"], options={}
+    )
+    arrays = [np.zeros([d or 1 for d in spec.shape], spec.dtype) for spec in session.inputs]
+    free = any(None in spec.shape for spec in session.inputs)
+    try:
+        session.run(arrays)
+    except (DataError, EngineError) as error:
+        if not free:
+            raise ModelError(f"{path} can be loaded, but not run on zeros: {error.message}") from error
+        # Sizes of 1 for free dimensions need not suit the model: that it refused them politely is enough.
 
 
 def _verdict_file(path: Path, engine: str, delegate: str) -> Path | None:
@@ -155,40 +218,6 @@ def _remember(verdict: Path, request: dict[str, Any]) -> None:
         write_atomically(verdict, json.dumps(request).encode())
     except EdgeAIError as error:  # a read-only device: the file is tried again next time
         _LOGGER.debug("verdict not kept: %s", error)
-
-
-def main() -> None:
-    """Run in the child: open, run once, say how it went on standard output."""
-    _forbid_core_dump()
-    request = json.loads(sys.argv[2])
-    verdict: dict[str, Any] = {}
-    try:
-        _open_and_run(request)
-    except EdgeAIError as error:
-        verdict["error"] = error.to_json()
-    except Exception as error:
-        message = f"{request['engine']} failed on {request['path']}: {type(error).__name__}: {error}"
-        verdict["error"] = {"type": "EngineError", "message": message, "hint": ""}
-    sys.stdout.write(f"\n{_MARK}{json.dumps(verdict)}\n")
-    sys.stdout.flush()
-    os._exit(0)  # an engine that crashes while it is torn down has still run the model
-
-
-def _open_and_run(request: dict[str, Any]) -> None:
-    import numpy as np
-
-    path = Path(request["path"])
-    session = get_engine(request["engine"]).open(
-        path, delegate=request["delegate"], threads=request["threads"], options={}
-    )
-    arrays = [np.zeros([d or 1 for d in spec.shape], spec.dtype) for spec in session.inputs]
-    free = any(None in spec.shape for spec in session.inputs)
-    try:
-        session.run(arrays)
-    except (DataError, EngineError) as error:
-        if not free:
-            raise ModelError(f"{path} can be loaded, but not run on zeros: {error.message}") from error
-        # Sizes of 1 for free dimensions need not suit the model: that it refused them politely is enough.
 
 
 def _forbid_core_dump() -> None:

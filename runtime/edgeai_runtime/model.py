@@ -4,36 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeai_runtime.delegates.choose import (
-    check_placement,
-    check_report,
-    needs_report,
-    order_delegates,
-    placement_error,
-)
+from edgeai_runtime.delegates.attempt import use_first
+from edgeai_runtime.delegates.choose import check_placement, check_report, needs_report
 from edgeai_runtime.delegates.table import DEFAULT_DELEGATES, find_delegate
 from edgeai_runtime.engines.arguments import as_array, by_input, checked
-from edgeai_runtime.engines.boundary import Adapter, input_adapter, output_adapter
+from edgeai_runtime.engines.artifact_file import format_of
+from edgeai_runtime.engines.boundary import connect
+from edgeai_runtime.engines.chunks import shape_error
 from edgeai_runtime.engines.protocol import Session
 from edgeai_runtime.engines.table import get_engine
-from edgeai_runtime.errors import (
-    BundleError,
-    EdgeAIError,
-    EngineError,
-    MissingEngineError,
-    ModelError,
-    PlacementError,
-    UsageError,
-)
-from edgeai_runtime.manifest import Manifest, TensorSpec, Variant
+from edgeai_runtime.errors import BundleError, UsageError
+from edgeai_runtime.manifest import Manifest, Step, TensorSpec, Variant
 from edgeai_runtime.placement import Attempt, Placement, PlacementReport
 
 if TYPE_CHECKING:
@@ -80,14 +68,12 @@ def load(
     threads = _default_threads() if threads is None else threads
     if threads < 1:
         raise UsageError(f"threads is at least 1. Received: {threads}")
-    from edgeai_runtime.engines.artifact_file import format_of
-
     if not _looks_like_bundle(path):
         if variant is not None:
             raise UsageError(f"{path} is a bare artifact, not a bundle: it has no variant {variant!r}")
         candidates = [(_Choice(path=path), delegate) for delegate in DEFAULT_DELEGATES[format_of(path)]]
         candidates += _named_delegates(candidates[0], asked)
-        return _load_first(candidates, asked, threads, isolate=isolate is not False, bundle=None)
+        return _use_first(candidates, asked, threads, isolate=isolate is not False, bundle=None)
     from edgeai_runtime.bundle import open_bundle
 
     bundle = open_bundle(path)
@@ -100,7 +86,7 @@ def load(
         for one in variants
         for delegate in one.delegates or DEFAULT_DELEGATES[one.format]
     ]
-    return _load_first(candidates, asked, threads, isolate=isolate is True, bundle=bundle)
+    return _use_first(candidates, asked, threads, isolate=isolate is True, bundle=bundle)
 
 
 class Model:
@@ -123,15 +109,15 @@ class Model:
         self.inputs: tuple[TensorSpec, ...] = self.manifest.inputs if self.manifest else session.inputs
         self.outputs: tuple[TensorSpec, ...] = self.manifest.outputs if self.manifest else session.outputs
         self._attempts: tuple[Attempt, ...] = ()
-        self._labels = bundle.labels() if bundle is not None else ()
-        self._before = [self.manifest.preprocessing.get(s.name, ()) if self.manifest else () for s in self.inputs]
-        self._after = [self.manifest.postprocessing.get(s.name, ()) if self.manifest else () for s in self.outputs]
-        self._connect(session)
-        plain = len(self.inputs) == len(self.outputs) == 1 and not self._adapted and not self._before[0]
-        self._can_be_fast = plain and not self._after[0]
-        self._fast_dtype = np.dtype(self.inputs[0].dtype) if self._can_be_fast else None
-        self._fast_shape: tuple[int, ...] | None = None
-        self._run = session.run
+        labels = bundle.labels() if bundle is not None else ()
+        self._before = _steps(self.inputs, self.manifest.preprocessing if self.manifest else {}, ())
+        self._after = _steps(self.outputs, self.manifest.postprocessing if self.manifest else {}, labels)
+        self._run = connect(session, variant, self.inputs, self.outputs)
+        self._dtypes = [np.dtype(spec.dtype) for spec in self.inputs]
+        self._good_shapes: list[tuple[int, ...]] = []  # the last shapes that were checked, for `run_raw`
+        self._can_be_fast = len(self.inputs) == len(self.outputs) == 1 and not self._before[0] and not self._after[0]
+        self._fast_dtype = self._dtypes[0] if self._can_be_fast else None
+        self._fast_shape: tuple[int, ...] | None = None  # the last shape that was checked, for a call
 
     def __call__(self, x: Any) -> Any:
         """Run pre-processing, the model and post-processing.
@@ -167,9 +153,18 @@ class Model:
             DataError: a wrong number, rank, shape or dtype.
             EngineError: the engine failed.
         """
-        values = by_input(dict(zip((s.name for s in self.inputs), arrays, strict=False)), self.inputs)
-        ready = [checked(spec, as_array(spec, value)) for spec, value in zip(self.inputs, values, strict=True)]
-        return self._run_checked(ready)
+        for array, dtype, shape in zip(arrays, self._dtypes, self._good_shapes, strict=False):
+            if type(array) is not np.ndarray or array.shape != shape or array.dtype != dtype:
+                break
+        else:
+            if len(arrays) == len(self._good_shapes):
+                return self._run(arrays)
+        if len(arrays) != len(self.inputs):
+            raise shape_error(self.inputs, arrays)
+        ready = [checked(spec, as_array(spec, array)) for spec, array in zip(self.inputs, arrays, strict=True)]
+        results = self._run(ready)
+        self._good_shapes = [array.shape for array in ready]
+        return results
 
     def preprocess(self, x: Any) -> list[Any]:
         """Return the arrays that `run_raw` takes, from raw samples as given to a call (with their batch axis)."""
@@ -186,7 +181,7 @@ class Model:
         """Give back the memory; the model can not be called afterwards."""
         if self._session is not None:
             self._session.close()
-        self._session, self._run, self._fast_shape = None, _closed, None
+        self._session, self._run, self._fast_shape, self._good_shapes = None, _closed, None, []
 
     def __enter__(self) -> Model:
         """Return the model."""
@@ -203,46 +198,10 @@ class Model:
         name = f"{self.manifest.name}/{self.variant.id}" if self.manifest and self.variant else "artifact"
         return f"<Model {name}: {', '.join(s.name for s in self.inputs)} → {', '.join(s.name for s in self.outputs)}>"
 
-    def _connect(self, session: Session) -> None:
-        """Work out the order of the artifact's tensors and what lies between them and the model's."""
-        own_inputs = self.variant.inputs if self.variant else session.inputs
-        own_outputs = self.variant.outputs if self.variant else session.outputs
-        self._input_order = _order(own_inputs, session.inputs, "inputs")
-        self._output_order = _order(own_outputs, session.outputs, "outputs")
-        self._to_artifact: list[Adapter | None] = [
-            input_adapter(outer, _merged(own, session.inputs[place]))
-            for outer, own, place in zip(self.inputs, own_inputs, self._input_order, strict=True)
-        ]
-        self._from_artifact: list[Adapter | None] = [
-            output_adapter(_merged(own, session.outputs[place]), outer)
-            for outer, own, place in zip(self.outputs, own_outputs, self._output_order, strict=True)
-        ]
-        self._adapted = (
-            any(self._to_artifact)
-            or any(self._from_artifact)
-            or self._input_order != list(range(len(self.inputs)))
-            or self._output_order != list(range(len(session.outputs)))
-        )
-
-    def _run_checked(self, arrays: list[Any]) -> list[Any]:
-        if not self._adapted:
-            return list(self._run(arrays))
-        own: list[Any] = [None] * len(arrays)
-        for array, adapt, place in zip(arrays, self._to_artifact, self._input_order, strict=True):
-            own[place] = adapt(array) if adapt is not None else array
-        results = self._run(own)
-        return [
-            adapt(results[place]) if adapt is not None else results[place]
-            for adapt, place in zip(self._from_artifact, self._output_order, strict=True)
-        ]
-
     def _prepare(self, index: int, array: Any) -> Any:
         spec = self.inputs[index]
-        if self._before[index]:
-            from edgeai_runtime.transforms.pipeline import apply_steps
-
-            array = apply_steps(self._before[index], array)
-        return checked(spec, array)
+        before = self._before[index]
+        return checked(spec, before(array) if before is not None else array)
 
     def _call(self, x: Any) -> Any:
         values = by_input(x, self.inputs)
@@ -251,7 +210,7 @@ class Model:
         if single:
             arrays = [array[np.newaxis] for array in arrays]
         ready = [self._prepare(index, array) for index, array in enumerate(arrays)]
-        results = self._run_checked(ready)
+        results = self._run(ready)
         finished = [self._finish(index, array, single) for index, array in enumerate(results)]
         if self._can_be_fast and not single and ready[0] is x:
             self._fast_shape = x.shape
@@ -260,10 +219,9 @@ class Model:
         return {spec.name: result for spec, result in zip(self.outputs, finished, strict=True)}
 
     def _finish(self, index: int, result: Any, single: bool) -> Any:
-        if self._after[index]:
-            from edgeai_runtime.transforms.pipeline import apply_steps
-
-            result = apply_steps(self._after[index], result, labels=self._labels)
+        after = self._after[index]
+        if after is not None:
+            result = after(result)
         if single and (isinstance(result, list) or result.ndim) and len(result) == 1:
             return result[0]
         return result
@@ -277,27 +235,15 @@ class _Choice:
     variant: Variant | None = None
 
 
-def _load_first(
-    candidates: Sequence[tuple[_Choice, str]],
-    asked: Placement,
-    threads: int,
-    *,
-    isolate: bool,
-    bundle: Bundle | None,
+def _use_first(
+    candidates: Sequence[tuple[_Choice, str]], asked: Placement, threads: int, *, isolate: bool, bundle: Bundle | None
 ) -> Model:
-    """Load the first candidate that loads and satisfies the placement."""
-    ordered, attempts = order_delegates(candidates, asked)
-    failures: list[EdgeAIError] = []
-    for choice, delegate in ordered:
-        try:
-            model = _open(choice, delegate, asked, threads, isolate=isolate, bundle=bundle)
-        except (EngineError, ModelError, PlacementError) as error:
-            failures.append(error)
-            attempts.append(Attempt(delegate=delegate, outcome="failed", reason=error.message))
-            continue
-        model._attempts = (*attempts, Attempt(delegate=delegate, outcome="used"))
-        return model
-    raise _nothing_loaded(asked, attempts, failures)
+    def open_one(choice: _Choice, delegate: str) -> Model:
+        return _open(choice, delegate, asked, threads, isolate=isolate, bundle=bundle)
+
+    model, attempts = use_first(candidates, asked, open_one)
+    model._attempts = attempts
+    return model
 
 
 def _open(
@@ -310,29 +256,9 @@ def _open(
 
         check_in_child(choice.path, engine=spec.engine, delegate=delegate, threads=threads)
     session = get_engine(spec.engine).open(choice.path, delegate=delegate, threads=threads, options={})
-    model = Model(session, variant=choice.variant, bundle=bundle, threads=threads)
     if needs_report(asked):
-        check_report(model.placement, asked)
-        del model.placement  # the attempts are not yet in it
-    return model
-
-
-def _nothing_loaded(asked: Placement, attempts: Sequence[Attempt], failures: Sequence[EdgeAIError]) -> EdgeAIError:
-    if not failures:
-        return placement_error(asked, attempts)
-    if len(failures) == 1 and not isinstance(failures[0], PlacementError):
-        return failures[0]
-    listing = "".join(f"\n  {a.delegate}: {a.reason}" for a in attempts if a.outcome == "failed")
-    missing = [error for error in failures if isinstance(error, MissingEngineError)]
-    if len(missing) == len(failures):
-        hints = list(dict.fromkeys(error.hint for error in missing))
-        return MissingEngineError(
-            f"none of the engines that can run this is installed:{listing}", hint=" or ".join(hints)
-        )
-    if any(isinstance(error, PlacementError) for error in failures):
-        return placement_error(asked, attempts)
-    first = next(error for error in failures if not isinstance(error, MissingEngineError))
-    return EngineError(f"none of the variants could be loaded:{listing}", hint=first.hint)
+        check_report(session.placement(), asked)
+    return Model(session, variant=choice.variant, bundle=bundle, threads=threads)
 
 
 def _named_delegates(first: tuple[_Choice, str], asked: Placement) -> list[tuple[_Choice, str]]:
@@ -353,21 +279,18 @@ def _looks_like_bundle(path: Path) -> bool:
     return is_bundle(path)
 
 
-def _order(own: Sequence[TensorSpec], engine: Sequence[TensorSpec], what: str) -> list[int]:
-    """Return, for each of a variant's own tensors, its place among the engine's: by name, else by position."""
-    names = [spec.name for spec in engine]
-    if all(spec.name in names for spec in own) and len(set(names)) == len(names):
-        return [names.index(spec.name) for spec in own]
-    if len(own) != len(engine):
-        raise BundleError(
-            f"the manifest lists the {what} {', '.join(s.name for s in own)}, the artifact has {', '.join(names)}"
-        )
-    return list(range(len(own)))
+def _steps(
+    specs: Sequence[TensorSpec], steps: Mapping[str, tuple[Step, ...]], labels: Sequence[str]
+) -> list[Callable[[Any], Any] | None]:
+    """Return, per tensor, a function that runs its steps, or `None` where it has none."""
+    if not any(steps.get(spec.name) for spec in specs):
+        return [None] * len(specs)
+    from edgeai_runtime.transforms.pipeline import prepare_steps
 
-
-def _merged(own: TensorSpec, engine: TensorSpec) -> TensorSpec:
-    """Return the artifact's tensor: dtype as the engine says, layout and quantization as the manifest says."""
-    return dataclasses.replace(own, dtype=engine.dtype, quantization=own.quantization or engine.quantization)
+    try:
+        return [prepare_steps(steps[s.name], labels=labels) if steps.get(s.name) else None for s in specs]
+    except UsageError as error:
+        raise BundleError(f"the bundle's pre- or post-processing makes no sense: {error.message}") from error
 
 
 def _closed(arrays: Sequence[Any]) -> list[Any]:
@@ -375,8 +298,6 @@ def _closed(arrays: Sequence[Any]) -> list[Any]:
 
 
 def _default_threads() -> int:
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        cores = os.cpu_count() or 1
-    return max(1, min(cores, _MOST_THREADS))
+    from edgeai_runtime.bench.machine import usable_cores
+
+    return min(usable_cores(), _MOST_THREADS)

@@ -6,15 +6,65 @@ function on arrays; where there is none, there is no function and nothing to pay
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from edgeai_runtime.engines.protocol import Session
 from edgeai_runtime.errors import BundleError
-from edgeai_runtime.manifest import Quantization, TensorSpec
+from edgeai_runtime.manifest import Quantization, TensorSpec, Variant
 
 Adapter = Callable[[Any], Any]
+
+
+Run = Callable[[Sequence[Any]], list[Any]]
+
+
+def connect(
+    session: Session, variant: Variant | None, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
+) -> Run:
+    """Return a function that runs `session` on arrays as in `inputs` and gives arrays as in `outputs`.
+
+    It is `session.run` itself when nothing lies between them: the same tensors in the same order.
+
+    Args:
+        session: the loaded artifact.
+        variant: says the artifact's own tensors in the order of `inputs` and `outputs`; `None` for a bare artifact.
+        inputs: the manifest's inputs (a bare artifact's own).
+        outputs: the manifest's outputs.
+
+    Raises:
+        BundleError: the manifest and the artifact do not fit together.
+    """
+    if variant is None:
+        return session.run
+    places_in = _places(variant.inputs, session.inputs, "inputs")
+    places_out = _places(variant.outputs, session.outputs, "outputs")
+    before = [
+        input_adapter(outer, _merged(own, session.inputs[place]))
+        for outer, own, place in zip(inputs, variant.inputs, places_in, strict=True)
+    ]
+    after = [
+        output_adapter(_merged(own, session.outputs[place]), outer)
+        for outer, own, place in zip(outputs, variant.outputs, places_out, strict=True)
+    ]
+    in_order = places_in == list(range(len(inputs))) and places_out == list(range(len(session.outputs)))
+    if in_order and not any(before) and not any(after):
+        return session.run
+
+    def run(arrays: Sequence[Any]) -> list[Any]:
+        own: list[Any] = [None] * len(arrays)
+        for array, adapt, place in zip(arrays, before, places_in, strict=True):
+            own[place] = adapt(array) if adapt is not None else array
+        results = session.run(own)
+        return [
+            adapt(results[place]) if adapt is not None else results[place]
+            for adapt, place in zip(after, places_out, strict=True)
+        ]
+
+    return run
 
 
 def input_adapter(outer: TensorSpec, inner: TensorSpec) -> Adapter | None:
@@ -94,3 +144,19 @@ def _dequantize(quantization: Quantization, dtype: np.dtype[Any]) -> Adapter:
         return real
 
     return dequantize
+
+
+def _places(own: Sequence[TensorSpec], engine: Sequence[TensorSpec], what: str) -> list[int]:
+    """Return, for each of a variant's own tensors, its place among the engine's: by name, else by position."""
+    names = [spec.name for spec in engine]
+    if all(spec.name in names for spec in own) and len(set(names)) == len(names):
+        return [names.index(spec.name) for spec in own]
+    if len(own) != len(engine):
+        listed = ", ".join(spec.name for spec in own)
+        raise BundleError(f"the manifest lists the {what} {listed}; the artifact has {', '.join(names)}")
+    return list(range(len(own)))
+
+
+def _merged(own: TensorSpec, engine: TensorSpec) -> TensorSpec:
+    """Return the artifact's tensor: dtype as the engine says, layout and quantization as the manifest says."""
+    return dataclasses.replace(own, dtype=engine.dtype, quantization=own.quantization or engine.quantization)
