@@ -42,29 +42,31 @@ def read_npz(
         DataError: not a readable `.npz`, no array for an input, Python objects inside, unequal lengths.
     """
     where = str(path)
-    try:
-        archive = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{where} ({path.stat().st_size} bytes) is not a .npz file that numpy can read: {error}",
-            hint="Write it with numpy.savez(path, x=inputs, y=labels).",
-        ) from error
-    if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise DataError(
-            f"{where} holds a single array, not a .npz archive.",
-            hint="Write it with numpy.savez(path, x=inputs, y=labels).",
-        )
-    with archive:
-        chosen = choose_arrays(archive.files, inputs=inputs, selection=selection, key_suffix=key_suffix, where=where)
-        arrays = {name: _load(path, archive, array) for name, array in chosen.inputs.items()}
-        labels = _load(path, archive, chosen.labels) if chosen.labels else None
-        names = tuple(class_names) or _class_names(archive, chosen.labels)
-        notes = []
-        if labels is None:
-            notes.append(f"{where}: no labels (no array y).")
-        elif labels.dtype.kind in "US":
-            labels, names = index_class_names([str(value) for value in labels], class_names=names, where=where)
-        notes.extend(_quantization_note(path, archive, arrays))
+    with path.open("rb") as file:  # numpy leaves a file that it opened itself open when it is no archive
+        try:
+            archive = np.load(file, allow_pickle=False)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(
+                f"{where} ({path.stat().st_size} bytes) is not a .npz file that numpy can read: {error}",
+                hint="Write it with numpy.savez(path, x=inputs, y=labels).",
+            ) from error
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise DataError(
+                f"{where} holds a single array, not a .npz archive.",
+                hint="Write it with numpy.savez(path, x=inputs, y=labels).",
+            )
+        with archive:
+            chosen = choose_arrays(
+                archive.files, inputs=inputs, selection=selection, key_suffix=key_suffix, where=where
+            )
+            arrays = {name: _load(path, archive, array) for name, array in chosen.inputs.items()}
+            labels = _load(path, archive, chosen.labels) if chosen.labels else None
+            names = tuple(class_names) or _class_names(archive, chosen.labels)
+            notes = _quantization_note(path, archive, arrays)
+    if labels is None:
+        notes.append(f"{where}: no labels (no array y).")
+    elif labels.dtype.kind in "US":
+        labels, names = index_class_names([str(value) for value in labels], class_names=names, where=where)
     return ArraySamples(where=where, arrays=arrays, labels=labels, class_names=names, notes=tuple(notes))
 
 
