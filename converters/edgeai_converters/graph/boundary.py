@@ -36,6 +36,18 @@ def set_layout(model: ir.Model, name: str, layout: str) -> None:
     model.metadata_props[LAYOUT_PREFIX + name] = layout
 
 
+def infer_layouts(model: ir.Model) -> None:
+    """Note the layout of rank-4 inputs that a convolution or pool reads, as far as the first steps tell, in place.
+
+    An input that reaches a Conv or pool through element-wise nodes is NCHW; through Transpose(0, 3, 1, 2) it is NHWC.
+    Notes that are there already stay.
+    """
+    for value in model.graph.inputs:
+        layout = _layout_by_use(value, 0) if value.shape is not None and len(value.shape) == 4 else None
+        if layout is not None and value.name and LAYOUT_PREFIX + value.name not in model.metadata_props:
+            set_layout(model, value.name, layout)
+
+
 def draw_inputs(specs: Sequence[TensorSpec], *, n: int, seed: int) -> dict[str, NDArray[Any]]:
     """Draw `n` samples per input, `[n, …]`: normal, uniform in [0, 1], uniform in [0, 255], zeros, in turn.
 
@@ -80,6 +92,20 @@ def _spec(model: ir.Model, value: ir.Value) -> TensorSpec:
         dtype=dtype,
         layout=model.metadata_props.get(LAYOUT_PREFIX + (value.name or "")),
     )
+
+
+def _layout_by_use(value: ir.Value, depth: int) -> str | None:
+    for node in value.consumers():
+        if node.op_type in ("Conv", "MaxPool", "AveragePool", "GlobalAveragePool") and node.inputs[0] is value:
+            return "NCHW"
+        if node.op_type == "Transpose":
+            order = node.attributes.get("perm")
+            return "NHWC" if order is not None and list(order.as_ints()) == [0, 3, 1, 2] else None
+        if node.op_type in ("Add", "Sub", "Mul", "Div", "Pad", "Cast", "Relu", "Clip", "Identity") and depth < 8:
+            found = _layout_by_use(node.outputs[0], depth + 1)
+            if found is not None:
+                return found
+    return None
 
 
 def _draw(generator: np.random.Generator, spec: TensorSpec, n: int) -> NDArray[Any]:

@@ -30,8 +30,8 @@ class GraphRunner:
     """A graph that is ready to run.
 
     Args:
-        model: the graph; not changed, and not held on to.
-        outputs: names of values to return instead of the graph's outputs; inner values are allowed.
+        model: the graph, not changed and not held on to; or an ONNX file, which is run as it is.
+        outputs: names of values to return instead of the graph's outputs; inner values are allowed (not for files).
         threads: number of threads inside an operation.
 
     Raises:
@@ -39,15 +39,11 @@ class GraphRunner:
         ModelError: ONNX Runtime does not accept the graph.
     """
 
-    def __init__(self, model: ir.Model, *, outputs: Sequence[str] | None = None, threads: int = 1) -> None:
-        ort = require("onnxruntime", extra="onnx")
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.use_deterministic_compute = True
-        options.log_severity_level = 4
-        self._session = _open_session(ort, _with_outputs(model, outputs), options)
+    def __init__(self, model: ir.Model | Path, *, outputs: Sequence[str] | None = None, threads: int = 1) -> None:
+        if isinstance(model, Path):
+            self._session = _open_session(str(model), threads)
+        else:
+            self._session = _open_model(_with_outputs(model, outputs), threads)
         self._batch = {value.name: _first(value.shape) for value in self._session.get_inputs()}
         self.outputs: tuple[str, ...] = tuple(value.name for value in self._session.get_outputs())
 
@@ -116,14 +112,24 @@ def _with_outputs(model: ir.Model, outputs: Sequence[str] | None) -> ir.Model:
     return model
 
 
-def _open_session(ort: Any, model: ir.Model, options: Any) -> Any:
-    providers = ["CPUExecutionProvider"]
+def _open_model(model: ir.Model, threads: int) -> Any:
+    if model_size(model) <= LARGEST_PROTO:
+        return _open_session(ir.to_proto(model).SerializeToString(), threads)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.onnx")
+        onnx.save(ir.to_proto(model), path, save_as_external_data=True, location="model.onnx.data")
+        return _open_session(str(path), threads)
+
+
+def _open_session(source: bytes | str, threads: int) -> Any:
+    ort = require("onnxruntime", extra="onnx")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.use_deterministic_compute = True
+    options.log_severity_level = 4
     try:
-        if model_size(model) <= LARGEST_PROTO:
-            return ort.InferenceSession(ir.to_proto(model).SerializeToString(), options, providers=providers)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "model.onnx")
-            onnx.save(ir.to_proto(model), path, save_as_external_data=True, location="model.onnx.data")
-            return ort.InferenceSession(str(path), options, providers=providers)
+        return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has no public base class for its errors
         raise ModelError(f"ONNX Runtime does not accept the graph: {str(error).strip().splitlines()[0]}") from error

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
+from edgeai_converters.graph.boundary import infer_layouts
 from edgeai_converters.graph.passes.fold_affine import fold_affine
 from edgeai_converters.graph.passes.fold_batch_norm import fold_batch_norm
 from edgeai_converters.graph.passes.fold_constants import fold_constants
@@ -59,6 +60,7 @@ def simplify(model: ir.Model) -> tuple[ir.Model, list[str]]:
         logger.warning("simplify stopped after %d rounds", _MOST_ROUNDS)
     for one in FINAL_PASSES:
         _run(one, model, names)
+    infer_layouts(model)
     return model, names
 
 

@@ -1,0 +1,151 @@
+"""Writing the graph as ONNX, in the form ONNX Runtime runs best.
+
+Float graphs, float16 storage and Quantize/Dequantize graphs are written as they are. Constants that are stored as
+int8 but computed in float (weight-only) are written as Cast → Mul: ONNX Runtime computes those once, when it loads
+the file, while it would run DequantizeLinear at every call.
+"""
+
+from __future__ import annotations
+
+import collections
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import onnx.checker
+import onnx_ir as ir
+
+from edgeai_converters.emit.artifact import Artifact
+from edgeai_converters.graph.boundary import input_specs, output_specs
+from edgeai_converters.graph.edit import add_constant, add_node, attribute, constant_of, input_of, nodes, replace_node
+from edgeai_converters.graph.execute import model_size
+from edgeai_converters.graph.passes.tidy import remove_dead_nodes
+from edgeai_runtime.errors import ModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LARGEST_SINGLE_FILE = 1_900_000_000
+"""Bytes of constants above which they are written beside the file (protobuf ends at 2 GiB)."""
+
+
+def emit_onnx(model: ir.Model, folder: Path, *, stem: str = "model", cast_weights: bool = True) -> Artifact:
+    """Write `<stem>.onnx` (and `<stem>.onnx.data` for models above 1.9 GB).
+
+    Args:
+        model: the graph; not changed.
+        folder: an existing folder.
+        stem: name of the file without suffix.
+        cast_weights: write weight-only constants as Cast → Mul (for ONNX Runtime) instead of DequantizeLinear.
+
+    Raises:
+        ModelError: the graph is no valid ONNX; nothing is written then.
+    """
+    model = model.clone()
+    if cast_weights:
+        write_weight_only_as_cast(model)
+    remove_dead_nodes(model)
+    _drop_notes(model)
+    model.producer_name = "edgeai"
+    proto = ir.to_proto(model)
+    del proto.graph.value_info[:]
+    path = folder / f"{stem}.onnx"
+    files = _save(proto, path, large=model_size(model) > LARGEST_SINGLE_FILE)
+    return Artifact(
+        format="onnx",
+        files=files,
+        inputs=input_specs(model),
+        outputs=output_specs(model),
+        operators=dict(collections.Counter(node.op_type for node in model.graph)),
+    )
+
+
+def write_weight_only_as_cast(model: ir.Model) -> tuple[ir.Model, bool]:
+    """Write int8 constants that float layers read as Cast → Mul, in place.
+
+    Before: int8 constant → DequantizeLinear → Conv / Gemm / MatMul / … with float inputs.
+    After:  int8 constant → Cast (→ Sub zero point) → Mul scale → the same.
+    DequantizeLinear nodes of layers whose other input is dequantized too stay: engines compute those in integers.
+    """
+    changed = False
+    for node in nodes(model, "DequantizeLinear"):
+        array, scale = constant_of(node.inputs[0]), constant_of(node.inputs[1])
+        if array is None or scale is None or attribute(node, "block_size", 0) or _feeds_integer_layer(node):
+            continue
+        zero = input_of(node, 2)
+        offset = constant_of(zero)
+        if zero is not None and offset is None:
+            continue
+        stem = node.outputs[0].name or node.name or "weight"
+        value = add_node(
+            model, node, "Cast", node.inputs[:1], name=f"{stem}_cast", attributes={"to": ir.DataType.FLOAT}
+        )
+        value.type, value.shape = node.outputs[0].type, node.outputs[0].shape
+        if offset is not None and offset.any():
+            constant = add_constant(model, f"{stem}_zero", _along(node, array, offset.astype(np.float32)))
+            value = add_node(model, node, "Sub", [value, constant], name=f"{stem}_centred", like=node.outputs[0])
+        factor = add_constant(model, f"{stem}_factor", _along(node, array, scale.astype(np.float32)))
+        replace_node(
+            model, node, add_node(model, node, "Mul", [value, factor], name=f"{stem}_scaled", like=node.outputs[0])
+        )
+        changed = True
+    return model, changed
+
+
+def _feeds_integer_layer(node: ir.Node) -> bool:
+    """Tell whether some reader of the dequantized constant has a dequantized activation beside it."""
+    for reader in node.outputs[0].consumers():
+        for value in reader.inputs:
+            producer = value.producer() if value is not None and value is not node.outputs[0] else None
+            if producer is None or producer.op_type != "DequantizeLinear":
+                continue
+            if constant_of(producer.inputs[0]) is None:
+                return True
+    return False
+
+
+def _along(node: ir.Node, array: NDArray[np.generic], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return scales or zero points in a form that broadcasts over the constant along the node's axis."""
+    if values.size == 1:
+        return values.reshape(())
+    form = [1] * array.ndim
+    form[int(attribute(node, "axis", 1))] = -1
+    return values.reshape(form)
+
+
+def _drop_notes(model: ir.Model) -> None:
+    """Drop what exporters note about where nodes come from; it can be larger than the weights."""
+    model.graph.metadata_props.clear()
+    model.graph.doc_string = None
+    for node in model.graph:
+        node.metadata_props.clear()
+        node.doc_string = None
+        for value in node.outputs:
+            value.metadata_props.clear()
+            value.doc_string = None
+    for value in (*model.graph.inputs, *model.graph.initializers.values()):
+        value.metadata_props.clear()
+        value.doc_string = None
+
+
+def _save(proto: onnx.ModelProto, path: Path, *, large: bool) -> tuple[Path, ...]:
+    """Check and write the model beside its final place, then move it there."""
+    beside = path.with_name(f".{path.name}.part")
+    data = path.with_name(f"{path.name}.data")
+    try:
+        if large:
+            data.unlink(missing_ok=True)
+            onnx.save(proto, beside, save_as_external_data=True, location=data.name, convert_attribute=False)
+        else:
+            beside.write_bytes(proto.SerializeToString(deterministic=True))
+        onnx.checker.check_model(str(beside))
+        beside.replace(path)
+    except onnx.checker.ValidationError as error:
+        raise ModelError(
+            f"The graph for {path.name} is no valid ONNX: {str(error).strip().splitlines()[0]}",
+            hint="This is a fault of edgeai; please report it with the model's operators.",
+        ) from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return (path, data) if large else (path,)

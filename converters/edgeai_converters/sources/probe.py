@@ -1,0 +1,121 @@
+"""The inputs a source is tried on, and their way to a child process and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgeai_converters.graph.boundary import check_inputs, draw_inputs
+from edgeai_runtime.errors import UsageError
+from edgeai_runtime.manifest import TensorSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SAMPLES = 8
+DRAWN_BESIDE_SAMPLES = 4
+
+Arrays = dict[str, "NDArray[Any]"]
+
+
+def probe_inputs(
+    specs: Sequence[TensorSpec],
+    *,
+    samples: Mapping[str, NDArray[Any]] | None,
+    input_shapes: Mapping[str, Sequence[int]],
+    seed: int,
+) -> Arrays:
+    """Return the inputs to try a source on, `[n, …]` by input name: up to 8 samples and some drawn, or 8 drawn.
+
+    Args:
+        specs: the inputs of the source.
+        samples: arrays `[n, …]` that are ready for the model, by input name.
+        input_shapes: fixed shapes by input name; only what is free in `specs` is taken from them.
+        seed: seed of the draw.
+
+    Raises:
+        DataError: samples that do not fit the inputs.
+        UsageError: a shape for an input that is not there, or of another rank.
+    """
+    specs = [_with_shape(spec, input_shapes) for spec in specs]
+    for name in input_shapes:
+        if name not in {spec.name for spec in specs}:
+            names = ", ".join(spec.name for spec in specs)
+            raise UsageError(f"The model has no input named {name!r}.", hint=f"Its inputs: {names}.")
+    if samples is None:
+        drawn = draw_inputs(specs, n=SAMPLES, seed=seed)
+        return _whole_batches(specs, drawn)
+    check_inputs(specs, samples, where="samples")
+    arrays = {spec.name: np.asarray(samples[spec.name])[:SAMPLES] for spec in specs}
+    beside = [replace(spec, shape=(None, *arrays[spec.name].shape[1:])) if spec.shape else spec for spec in specs]
+    drawn = draw_inputs(beside, n=DRAWN_BESIDE_SAMPLES, seed=seed)
+    joined = {n: np.concatenate([array, drawn[n]]) if array.ndim else array for n, array in arrays.items()}
+    return _whole_batches(specs, joined)
+
+
+def run_in_pieces(
+    specs: Sequence[TensorSpec],
+    inputs: Mapping[str, NDArray[Any]],
+    call: Callable[[Mapping[str, NDArray[Any]]], list[NDArray[Any]]],
+) -> list[NDArray[Any]]:
+    """Call a model on all samples, in pieces where it has fixed its batch size, and join the outputs.
+
+    Args:
+        specs: the model's inputs.
+        inputs: `[n, …]` by name, `n` a multiple of the batch size.
+        call: takes arrays by name in the order of `specs` and returns the outputs in order.
+    """
+    feed = {spec.name: inputs[spec.name] for spec in specs}
+    sizes = {spec.shape[0] for spec in specs if spec.shape and spec.shape[0] is not None}
+    n = max((array.shape[0] for array in feed.values() if array.ndim), default=1)
+    if len(sizes) != 1 or sizes == {n}:
+        return call(feed)
+    size = next(iter(sizes)) or 1
+    pieces = [
+        call({name: array[start : start + size] if array.ndim else array for name, array in feed.items()})
+        for start in range(0, n, size)
+    ]
+    return [np.concatenate(parts) if parts[0].ndim else parts[0] for parts in zip(*pieces, strict=True)]
+
+
+def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Write arrays as `.npz` under numbers, since names may hold `/`; return the names in order."""
+    numbered: dict[str, Any] = {f"a{i}": array for i, array in enumerate(arrays.values())}
+    np.savez(path, **numbered)
+    return list(arrays)
+
+
+def load_arrays(path: Path, names: Sequence[str]) -> Arrays:
+    """Read what `save_arrays` wrote."""
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[f"a{i}"] for i, name in enumerate(names)}
+
+
+def _with_shape(spec: TensorSpec, shapes: Mapping[str, Sequence[int]]) -> TensorSpec:
+    wanted = shapes.get(spec.name)
+    if wanted is None:
+        return spec
+    if len(wanted) != len(spec.shape):
+        raise UsageError(
+            f"Input {spec.name!r} has {len(spec.shape)} dimensions {list(spec.shape)}. Received: {list(wanted)}."
+        )
+    shape = tuple(
+        old if old is not None else (new if new > 0 else None) for old, new in zip(spec.shape, wanted, strict=True)
+    )
+    return replace(spec, shape=shape)
+
+
+def _whole_batches(specs: Sequence[TensorSpec], arrays: Arrays) -> Arrays:
+    """Cut or repeat the samples to a multiple of a batch size that the model has fixed."""
+    sizes = [spec.shape[0] for spec in specs if spec.shape and spec.shape[0] is not None]
+    size = max(sizes, default=1)
+    if size <= 1:
+        return arrays
+    counts = {array.shape[0] for array in arrays.values() if array.ndim}
+    n = min(counts, default=size)
+    index = np.arange(max(size, n - n % size)) % n
+    return {name: array[index] if array.ndim else array for name, array in arrays.items()}
