@@ -5,27 +5,10 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-ISA_OF_INTEREST = (
-    "avx2",
-    "fma",
-    "avx512f",
-    "avx512_vnni",
-    "avx_vnni",
-    "avx512_bf16",
-    "amx_int8",
-    "amx_bf16",
-    "asimd",
-    "asimddp",
-    "i8mm",
-    "fphp",
-    "asimdhp",
-    "bf16",
-    "sve",
-)
-"""Flags that decide which kernels an engine picks, spelled as in `/proc/cpuinfo`."""
+from edgeai_runtime.bench.machine import isa_flags
 
+_SAME_NAME = {"amd64": "x86_64", "arm64": "aarch64"}
 _INT8_DOT_X86 = {"avx512_vnni", "avx_vnni", "amx_int8"}
 
 
@@ -41,19 +24,11 @@ class LocalCpu:
     known: bool
 
 
-def detect_cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> LocalCpu:
-    """Read the flags of this machine's processor (Linux; elsewhere `known` is false)."""
-    architecture = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return LocalCpu(architecture=architecture, isa=(), known=False)
-    for line in lines:
-        key, separator, value = line.partition(":")
-        if separator and key.strip().lower() in ("flags", "features"):
-            flags = set(value.split())
-            return LocalCpu(architecture=architecture, isa=tuple(f for f in ISA_OF_INTEREST if f in flags), known=True)
-    return LocalCpu(architecture=architecture, isa=(), known=False)
+def detect_cpu(cpuinfo: str | None = None) -> LocalCpu:
+    """Read the flags of this machine's processor (Linux; elsewhere `known` is false), or of the text `cpuinfo`."""
+    machine = platform.machine().lower()
+    flags = tuple(isa_flags(cpuinfo))
+    return LocalCpu(architecture=_SAME_NAME.get(machine, machine), isa=flags, known=bool(flags))
 
 
 def int8_in_words(architecture: str, isa: Iterable[str]) -> str:

@@ -70,7 +70,7 @@ def _render(document: Mapping[str, Any]) -> None:
         low, high = latency["median_ci95"]
         match = {True: "match", False: "DIFFER", None: "-"}[run["outputs_match"]]
         times = [out.milliseconds_in_words(latency[key]) for key in ("median", "p90", "p99")]
-        interval = f"[{low:#.3g}, {high:#.3g}]"
+        interval = f"[{out.three_digits(low)}, {out.three_digits(high)}]"
         load, memory = out.milliseconds_in_words(run["load_ms"]), f"{run['rss_mib']:.1f} MiB"
         cells = [run["artifact"], _where(run), times[0], interval, times[1], times[2], load, memory, match]
         table.add_row(*(escape(cell) for cell in cells))

@@ -32,11 +32,9 @@ def command(
     from edgeai_runtime.errors import UsageError
     from edgeai_runtime.manifest import FORMATS, PRECISIONS
 
-    (target,) = options.choices(to, FORMATS, option="--to")[:1]
-    if "," in to:
-        raise UsageError(f"--to takes one format. Received: {to!r}")
-    options.choices(precision, PRECISIONS, option="--precision")
-    if precision == "int8":
+    target = options.choice(to, FORMATS, option="--to")
+    stored = options.choice(precision, PRECISIONS, option="--precision")
+    if stored == "int8":
         raise UsageError(
             "int8 needs samples to calibrate with.", hint=f"edgeai compress {model} --data … --precision int8"
         )
@@ -51,7 +49,7 @@ def command(
             model,
             target,
             out=artifact,
-            precision=precision,
+            precision=stored,
             input_shapes=options.parse_input_shapes(input_shape),
             samples=samples,
             force=force,
@@ -62,7 +60,7 @@ def command(
         out.print_json(document)
         return
     parity = document["parity"]
-    typer.echo(f"{document['artifact']}  ({document['format']}, {precision}, by {' → '.join(document['route'])})")
+    typer.echo(f"{document['artifact']}  ({document['format']}, {stored}, by {' → '.join(document['route'])})")
     typer.echo(
         f"same outputs as the source on {parity['n']} samples: largest difference {parity['max_abs']:.2g} "
         f"({parity['max_rel']:.2g} of the range), cosine {parity['cosine']:.6f}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from edgeai_runtime.errors import UsageError
+
+_Word = TypeVar("_Word", bound=str)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of words.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files that exist already.")]
@@ -26,7 +28,7 @@ def parse_input_shapes(texts: Sequence[str] | None) -> dict[str, tuple[int, ...]
     return shapes or None
 
 
-def choices(text: str | None, allowed: Sequence[str], *, option: str) -> tuple[str, ...]:
+def choices(text: str | None, allowed: Sequence[_Word], *, option: str) -> tuple[_Word, ...]:
     """Return a comma-separated list of allowed words; all of them when nothing was given.
 
     Raises:
@@ -37,10 +39,19 @@ def choices(text: str | None, allowed: Sequence[str], *, option: str) -> tuple[s
     words = [word.strip() for word in text.split(",") if word.strip()]
     if not words:
         raise UsageError(f"{option} needs at least one of {', '.join(allowed)}. Received: {text!r}")
+    known = {str(word): word for word in allowed}
     for word in words:
-        if word not in allowed:
+        if word not in known:
             raise UsageError(f"{option} takes {', '.join(allowed)}. Received: {word!r}", hint=nearest(word, allowed))
-    return tuple(dict.fromkeys(words))
+    return tuple(known[word] for word in dict.fromkeys(words))
+
+
+def choice(text: str, allowed: Sequence[_Word], *, option: str) -> _Word:
+    """Return the one allowed word that was given."""
+    found = choices(text, allowed, option=option)
+    if len(found) > 1:
+        raise UsageError(f"{option} takes one of {', '.join(allowed)}. Received: {text!r}")
+    return found[0]
 
 
 def nearest(word: str, names: Sequence[str]) -> str:

@@ -102,10 +102,15 @@ def bytes_in_words(size: int | None) -> str:
 
 
 def milliseconds_in_words(value: float | None) -> str:
-    """Return a time with three significant digits: `0.0312 ms`, `4.27 ms`."""
+    """Return a time with three significant digits: `0.0312 ms`, `4.27 ms`, `155 ms`."""
     if value is None:
         return "-"
-    return f"{value:#.3g} ms" if value < 1000 else f"{value:.0f} ms"
+    return f"{three_digits(value)} ms"
+
+
+def three_digits(value: float) -> str:
+    """Return a number with three significant digits and no exponent: `0.0312`, `4.27`, `155`, `12345`."""
+    return f"{value:.0f}" if abs(value) >= 99.95 else f"{value:#.3g}" if abs(value) >= 1e-4 else f"{value:.2g}"
 
 
 def shape_in_words(shape: Sequence[int | None]) -> str:

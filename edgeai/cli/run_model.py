@@ -47,15 +47,16 @@ def command(
     outputs = answer if isinstance(answer, dict) else {names[0]: answer}
     if output is not None:
         save_arrays(output, outputs)
-    placement = {"engine": report.engine, "delegate": report.delegate, "shares": dict(report.shares())}
+    shares = dict(report.shares())
+    placement: dict[str, Any] = {**shares, "engine": report.engine, "delegate": report.delegate}
     if json:
         document: dict[str, Any] = {"outputs": outputs, "placement": placement, "latency_ms": latency_ms}
         out.print_json({**document, "variant": chosen})
         return
     for name, value in outputs.items():
         typer.echo(f"{name}: {_short(value)}")
-    shares = ", ".join(f"{share:.0%} {device}" for device, share in placement["shares"].items() if share)
-    where = f" on {shares}" if shares else ""
+    devices = ", ".join(f"{share:.0%} {device}" for device, share in shares.items() if share)
+    where = f" on {devices}" if devices else ""
     note = "first call" if chosen is None else f"variant {chosen}, first call"
     typer.echo(f"{report.delegate}{where}; {latency_ms:.3g} ms ({note}; `edgeai bench` measures)")
 

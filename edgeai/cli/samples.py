@@ -31,11 +31,12 @@ def read_samples(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
     if suffix not in (".npy", ".npz"):
         raise DataError(f"{path}: --input takes a .npy, a .npz or an image.", hint=f"Received: {suffix or 'no suffix'}")
     try:
-        loaded = np.load(path, allow_pickle=False)
+        loaded: Any = np.load(path, allow_pickle=False)
         if suffix == ".npy":
-            return np.asarray(loaded)
+            whole: NDArray[Any] = np.asarray(loaded)
+            return whole
         with loaded:
-            arrays = {name: loaded[name] for name in loaded.files}
+            arrays: dict[str, NDArray[Any]] = {name: loaded[name] for name in loaded.files}
     except (OSError, ValueError, EOFError, KeyError) as error:
         raise DataError(f"{path} can not be read as {suffix}: {error}") from error
     except Exception as error:  # zipfile.BadZipFile, zlib.error, tokenize errors: numpy lets them through as they are
@@ -54,7 +55,7 @@ def save_arrays(path: Path, outputs: Mapping[str, Any]) -> None:
     beside = path.with_name(f".{path.name}.part")
     try:
         with beside.open("wb") as file:
-            np.savez(file, **{name: np.asarray(value) for name, value in outputs.items()})
+            np.savez(file, **{name: np.asarray(value) for name, value in outputs.items()})  # type: ignore[arg-type]
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

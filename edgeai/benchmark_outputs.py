@@ -1,0 +1,155 @@
+"""Inputs to measure on, and whether outputs agree: what `edgeai.bench` needs beside the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgeai_runtime.errors import BundleError, DataError
+from edgeai_runtime.manifest import TensorSpec
+
+if TYPE_CHECKING:
+    from edgeai_runtime.model import Model
+
+_TO_OTHER_LAYOUT = ((0, 2, 3, 1), (0, 3, 1, 2))
+"""NCHW → NHWC and back."""
+
+
+def first_sample(inputs: Any, specs: Sequence[TensorSpec]) -> dict[str, Any]:
+    """Return `{input name: [1, …]}` of one array, or of a dict of arrays by name."""
+    if isinstance(inputs, Mapping):
+        return {name: np.asarray(array)[:1] for name, array in inputs.items()}
+    if len(specs) != 1:
+        names = ", ".join(spec.name for spec in specs)
+        raise DataError(f"The model has {len(specs)} inputs and one array was given.", hint=f"Name them: {names}.")
+    array = np.asarray(inputs)
+    return {specs[0].name: array[:1] if array.ndim == len(specs[0].shape) else array[None]}
+
+
+def draw(specs: Sequence[TensorSpec]) -> list[Any]:
+    """Draw one sample per input: a fixed batch is filled, free dimensions beyond it get 16."""
+    from edgeai_converters.graph.boundary import draw_inputs
+
+    arrays = []
+    for number, spec in enumerate(specs):
+        batch = spec.shape[0] if spec.shape and spec.shape[0] else 1
+        arrays.append(draw_inputs([spec], n=batch, seed=number)[spec.name])
+    return arrays
+
+
+def golden_inputs(path: Path) -> dict[str, Any] | None:
+    """Return a bundle's recorded inputs, or `None` when it has none."""
+    from edgeai_runtime.bundle import open_bundle
+
+    try:
+        return open_bundle(path).golden_inputs()
+    except BundleError:
+        return None
+
+
+def golden_match(model: Model, path: Path) -> tuple[bool | None, float | None]:
+    """Run the golden inputs one by one and compare within the variant's tolerance; `None` without recorded outputs."""
+    from edgeai_runtime.bundle import open_bundle
+
+    bundle, variant = open_bundle(path), model.variant
+    if variant is None or not bundle.manifest.golden:
+        return None, None
+    try:
+        inputs, recorded = bundle.golden_inputs(), bundle.golden_outputs(variant.id)
+    except BundleError:
+        return None, None
+    count = min(len(array) for array in inputs.values())
+    results = [
+        model.run_raw(model.preprocess({name: array[i : i + 1] for name, array in inputs.items()}))
+        for i in range(count)
+    ]
+    got = [np.concatenate(parts) for parts in zip(*results, strict=True)]
+    wanted = [recorded[spec.name] for spec in model.outputs]
+    within = []
+    for spec, ours, theirs in zip(model.outputs, got, wanted, strict=True):
+        tolerance = variant.tolerance.get(spec.name)
+        if tolerance is None:
+            return None, smallest_cosine(wanted, got)
+        within.append(
+            ours.shape == theirs.shape and np.allclose(ours, theirs, rtol=tolerance.rtol, atol=tolerance.atol)
+        )
+    return all(within), smallest_cosine(wanted, got)
+
+
+def fit_arrays(
+    given_specs: Sequence[TensorSpec], arrays: Sequence[Any], specs: Sequence[TensorSpec]
+) -> list[Any] | None:
+    """Turn arrays made for one artifact into those of another: layout by shape, dtype by quantization.
+
+    Returns:
+        One array per spec, or `None` when the artifacts do not take the same thing.
+    """
+    if len(given_specs) != len(specs):
+        return None
+    fitted = []
+    for given, array, spec in zip(given_specs, arrays, specs, strict=True):
+        value = _permuted(_dequantized(given, array), spec.shape)
+        if value is None:
+            return None
+        converted = _quantized(spec, value)
+        if converted is None:
+            return None
+        fitted.append(converted)
+    return fitted
+
+
+def real_values(specs: Sequence[TensorSpec], arrays: Sequence[Any]) -> list[Any]:
+    """Return outputs as real numbers: integers with a scale are dequantized."""
+    return [_dequantized(spec, array) for spec, array in zip(specs, arrays, strict=True)]
+
+
+def smallest_cosine(expected: Sequence[Any], got: Sequence[Any]) -> float | None:
+    """Return the smallest cosine similarity over outputs of equal sizes; `None` when they can not be compared.
+
+    Two outputs of zeros only are alike (1.0); not-a-number anywhere is as bad as can be (-1.0).
+    """
+    if len(expected) != len(got):
+        return None
+    cosines = []
+    for left, right in zip(expected, got, strict=True):
+        a, b = np.asarray(left, np.float64).ravel(), np.asarray(right, np.float64).ravel()
+        if a.size != b.size or not a.size:
+            return None
+        norm = float(np.linalg.norm(a) * np.linalg.norm(b))
+        value = float(a @ b) / norm if norm else float(np.array_equal(a, b))
+        cosines.append(value if np.isfinite(value) else -1.0)
+    return min(cosines, default=None)
+
+
+def _dequantized(spec: TensorSpec, array: Any) -> Any:
+    if spec.quantization is None or array.dtype.kind not in "iu":
+        return array
+    return (array.astype(np.float32) - spec.quantization.zero_point) * np.float32(spec.quantization.scale)
+
+
+def _quantized(spec: TensorSpec, value: Any) -> Any | None:
+    dtype = np.dtype(spec.dtype)
+    if dtype.kind == value.dtype.kind or (dtype.kind == "f" and value.dtype.kind in "iu"):
+        return value.astype(dtype)
+    if spec.quantization is None or dtype.kind not in "iu":
+        return None
+    limits = np.iinfo(dtype)
+    stored = np.round(value / spec.quantization.scale) + spec.quantization.zero_point
+    return np.clip(stored, limits.min, limits.max).astype(dtype)
+
+
+def _permuted(array: Any, shape: Sequence[int | None]) -> Any | None:
+    if _fits(array.shape, shape):
+        return array
+    if array.ndim == 4:
+        for order in _TO_OTHER_LAYOUT:
+            if _fits(array.transpose(order).shape, shape):
+                return np.ascontiguousarray(array.transpose(order))
+    return None
+
+
+def _fits(given: Sequence[int], wanted: Sequence[int | None]) -> bool:
+    return len(given) == len(wanted) and all(w is None or g == w for g, w in zip(given, wanted, strict=True))

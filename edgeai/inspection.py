@@ -1,0 +1,96 @@
+"""`edgeai.inspect`: what is in a model file or bundle, without running it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from edgeai_converters.inspection.record import Inspection
+from edgeai_runtime.errors import ModelError, UsageError
+
+__all__ = ["Inspection", "inspect"]
+
+
+def inspect(path: str | os.PathLike[str]) -> Inspection:
+    """Say what is in a `.tflite`, `.onnx` or OpenVINO `.xml` model, or in a bundle (each of its variants).
+
+    The kind is told by the content, not the suffix. No engine is needed and nothing is run.
+
+    Args:
+        path: the file, or the folder of an unpacked bundle.
+
+    Raises:
+        UsageError: nothing is there.
+        ModelError: empty, damaged or foreign content, or a kind that is not inspected.
+        BundleError: a bundle that is damaged or was changed.
+
+    Example:
+        >>> edgeai.inspect("model.edge").macs  # doctest: +SKIP
+        12501632
+    """
+    from edgeai_runtime.bundle import is_bundle
+
+    file = Path(path)
+    if not file.exists():
+        raise UsageError(f"There is no file {file}.")
+    if is_bundle(file) or file.suffix.lower() == ".edge":  # what claims to be one gets the error of one
+        return _inspect_bundle(file)
+    return _inspect_file(file, _format_of(file))
+
+
+def _inspect_file(path: Path, kind: Literal["tflite", "onnx", "openvino"]) -> Inspection:
+    if kind == "tflite":
+        from edgeai_converters.inspection.tflite import inspect_tflite
+
+        return inspect_tflite(path)
+    if kind == "openvino":
+        from edgeai_converters.inspection.openvino import inspect_openvino
+
+        return inspect_openvino(path)
+    from edgeai_converters.inspection.onnx import inspect_onnx
+
+    return inspect_onnx(path)
+
+
+def _inspect_bundle(path: Path) -> Inspection:
+    from edgeai_runtime.bundle import open_bundle
+
+    bundle = open_bundle(path)
+    variants = []
+    for variant in bundle.manifest.variants:
+        found = _inspect_file(bundle.file(variant.files[0]), variant.format)
+        size = sum(entry.size_bytes for entry in variant.files)
+        variants.append(replace(found, id=variant.id, declared_precision=variant.precision, size_bytes=size))
+    if not variants:
+        raise ModelError(f"The bundle {path} has no variants.")
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+    return replace(
+        variants[0],
+        format="bundle",
+        inputs=bundle.manifest.inputs,
+        outputs=bundle.manifest.outputs,
+        size_bytes=sum(each.stat().st_size for each in files),
+        id=None,
+        declared_precision=None,
+        variants=tuple(variants),
+    )
+
+
+def _format_of(path: Path) -> Literal["tflite", "onnx", "openvino"]:
+    """Tell the format by the first bytes; ONNX has no mark of its own and is what is left with its suffix."""
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder without manifest.json: no bundle.", hint="Give a model file or a bundle.")
+    with path.open("rb") as file:
+        head = file.read(512)
+    if not head:
+        raise ModelError(f"{path} is empty.", hint="Copy or download it again.")
+    if head[4:8] == b"TFL3" or path.suffix.lower() == ".tflite":
+        return "tflite"
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") or path.suffix.lower() == ".xml":
+        return "openvino"
+    if path.suffix.lower() == ".onnx":
+        return "onnx"
+    hint = "Sources such as .keras and .pt2 are converted first: edgeai convert MODEL --to onnx."
+    raise ModelError(f"{path} is no .tflite, .onnx or OpenVINO .xml model and no bundle.", hint=hint)
