@@ -115,7 +115,7 @@ def _as_bundle_error(where: str) -> Iterator[None]:
         yield
     except (
         *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, TypeError, RuntimeError),
-        *(SyntaxError, tokenize.TokenError, OverflowError, MemoryError, LookupError),
+        *(SyntaxError, tokenize.TokenError, OverflowError, MemoryError, LookupError, Warning),
     ) as error:
         raise BundleError(
             f"{where} is not a readable .npz file: {error}", hint="Write it with edgeai_runtime.bundle.npz_bytes."
