@@ -7,6 +7,7 @@ Writes `build/digits.edge` and `build/digits.html`. Everything here is the publi
 
 from __future__ import annotations
 
+import argparse
 import sys
 import sysconfig
 import time
@@ -21,13 +22,15 @@ import edgeai_runtime
 from edgeai.report import wording
 
 HERE = Path(__file__).resolve().parent
-BUILD = HERE.parent.parent / "build"
 MAX_DROP = 0.01
 SHADES = " .:-=+*#%@"
 
 
 def main() -> int:
     """Run the demo; return 0 when a candidate within the budget was found and the bundle answers."""
+    parser = argparse.ArgumentParser(description="Compress the digits network and run the bundle.")
+    parser.add_argument("--out", type=Path, default=HERE.parent.parent / "build", help="folder to write to")
+    build = parser.parse_args().out
     started = time.perf_counter()
     result = edgeai.compress(
         HERE / "digits.onnx",
@@ -38,9 +41,9 @@ def main() -> int:
         labels=[str(digit) for digit in range(10)],
         on_step=show_progress,
     )
-    BUILD.mkdir(exist_ok=True)
-    bundle = result.save(BUILD / "digits.edge", force=True)
-    report = BUILD / "digits.html"
+    build.mkdir(parents=True, exist_ok=True)
+    bundle = result.save(build / "digits.edge", force=True)
+    report = build / "digits.html"
     report.write_text(result.report_html(), encoding="utf-8")
 
     document = result.to_json()

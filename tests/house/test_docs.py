@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import typer
 
+from edgeai_runtime.transforms.table import OPERATIONS
+
 MAKE = re.compile(r"(?:^|`|\s)make ((?:[a-z]+)(?: [a-z]+)*)(?=`|$|\s{2,}|\s*#)", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[\w-]*)?\)")
 
@@ -85,6 +87,13 @@ def test_every_page_is_reached_from_the_index(root: Path) -> None:
     index = (root / "docs" / "index.md").read_text(encoding="utf-8")
     pages = {page.name for page in (root / "docs").glob("*.md")} - {"index.md"}
     assert sorted(name for name in pages if f"({name})" not in index) == []
+
+
+@pytest.mark.parametrize("operation", sorted(OPERATIONS))
+def test_every_step_is_documented(root: Path, operation: str) -> None:
+    text = (root / "docs" / "bundle.md").read_text(encoding="utf-8")
+    names = [parameter.name for parameter in OPERATIONS[operation].parameters]
+    assert re.search(rf"`{operation}{{{', '.join(f'{name}[^,}}]*' for name in names)}}}`", text)
 
 
 def test_readme_types_in_no_figures(root: Path) -> None:

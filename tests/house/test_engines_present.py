@@ -1,4 +1,4 @@
-"""Where `EDGEAI_REQUIRE_ENGINES` is set (as in continuous integration) no guest may be missing: no skip hides a break."""
+"""Where `EDGEAI_REQUIRE_ENGINES` is set (in continuous integration) no guest may be missing: no skip hides a break."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ TEXT = {".py", ".md", ".toml", ".txt", ".sh", ".yml", ".yaml", ".json", ".html",
 FORBIDDEN = (
     r"(?<![\w.])(?:" + "|".join(["pypi" + r"\.org", "pythonhosted" + r"\.org", "download" + r"\.pytorch\.org"]) + ")",
     r"(?:registry" + r"\.npmjs\.org|deb" + r"\.debian\.org|crates" + r"\.io|proxy" + r"\.golang\.org)",
-    r"(?<![\w.~$}/-])/(?:" + "|".join(["work", "opt", "root", "home"]) + r")/[\w.]",
+    r"(?<![\w.~$}/-])/(?:" + "|".join(["work", "opt", "root"]) + r")/[\w.]",
 )
 
 

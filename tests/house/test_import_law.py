@@ -1,4 +1,4 @@
-"""The import law: edgeai → edgeai_converters → edgeai_devices → edgeai_runtime. Arrows may skip floors; none turns back."""
+"""The import law: edgeai → converters → devices → runtime. An arrow may skip floors; none turns back."""
 
 from __future__ import annotations
 
