@@ -1,0 +1,131 @@
+"""`python -m edgeai_runtime bench`: time artifacts on this machine, interleaved, and compare them with the first."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeai_runtime.device_cli_inputs import draw_inputs, read_inputs
+from edgeai_runtime.device_cli_placement import add_placement_options, read_placement
+
+if TYPE_CHECKING:
+    from edgeai_runtime.model import Model
+
+_Task = tuple[Path, "str | None"]
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb and its options."""
+    parser = verbs.add_parser("bench", help="time models side by side")
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="bundles or .tflite, .onnx, .xml files")
+    parser.add_argument("--all-variants", action="store_true", help="time every variant of a bundle, not only the best")
+    parser.add_argument("--input", type=Path, metavar="FILE", help=".npy or .npz; without it values are drawn")
+    parser.add_argument("--batch", type=int, default=1, metavar="N", help="samples per call when values are drawn")
+    parser.add_argument("--duration", type=float, default=2.0, metavar="S", help="seconds of measuring per model")
+    add_placement_options(parser)
+    parser.set_defaults(work=bench)
+
+
+def bench(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    """Return the document `{machine, runs, comparisons}` and exit code 0.
+
+    `load_ms` is `load()` with the engine imported already and the file checked; `first_ms` is the first call. `rss_mib`
+    is the growth of this process's resident memory by loading and the first call. Times are those of `run_raw`:
+    pre- and post-processing are not in them.
+    """
+    from edgeai_runtime.bench.loop import interleave
+    from edgeai_runtime.bench.machine import describe_machine
+    from edgeai_runtime.bench.statistics import compare, summarize
+
+    runs: dict[str, dict[str, Any]] = {}
+    calls: dict[str, Any] = {}
+    for path, variant in _tasks(options):
+        name = f"{path}#{variant}" if variant else str(path)
+        runs[name], calls[name] = _prepare(path, variant, name, options)
+    samples = interleave(calls, duration_s=options.duration * len(calls))
+    for name, run in runs.items():
+        summary = summarize(samples[name])
+        run["latency_ms"] = {
+            "median": summary.median_ms,
+            "p90": summary.p90_ms,
+            "p99": summary.p99_ms,
+            "median_ci95": list(summary.median_ci95_ms),
+        }
+        run["throughput_per_s"] = 1e3 * run["batch"] / summary.median_ms
+    names = list(runs)
+    comparisons = []
+    for name in names[1:]:
+        result = compare(samples[name], samples[names[0]])
+        comparisons.append(
+            {"a": name, "b": names[0], "ratio": result.ratio, "ci95": list(result.ci95), "verdict": result.verdict}
+        )
+    return {"machine": describe_machine(), "runs": list(runs.values()), "comparisons": comparisons}, 0
+
+
+def _tasks(options: argparse.Namespace) -> list[_Task]:
+    """Return what is timed: paths, each with a variant's id when all variants of a bundle are asked for."""
+    from edgeai_runtime.bundle import is_bundle, open_bundle
+
+    tasks: list[_Task] = []
+    for path in options.models:
+        if options.all_variants and is_bundle(path):
+            tasks += [(path, variant.id) for variant in open_bundle(path).manifest.variants]
+        else:
+            tasks.append((path, None))
+    return tasks
+
+
+def _prepare(path: Path, variant: str | None, name: str, options: argparse.Namespace) -> tuple[dict[str, Any], Any]:
+    from edgeai_runtime.bench.memory import resident_mib
+    from edgeai_runtime.model import load
+
+    open_model = functools.partial(
+        load, path, placement=read_placement(options), threads=options.threads, variant=variant
+    )
+    open_model().close()  # imports the engine, checks the file, and unpacks the bundle
+    memory = resident_mib()
+    start = time.perf_counter()
+    model = open_model(isolate=False)
+    loaded = time.perf_counter()
+    if options.input is not None:
+        arrays = model.preprocess(read_inputs(options.input, [spec.name for spec in model.inputs]))
+    else:
+        arrays = draw_inputs(model.inputs, batch=options.batch)
+    before = time.perf_counter()
+    model.run_raw(arrays)
+    first = time.perf_counter()
+    grown = resident_mib()
+    run = {
+        "artifact": name,
+        "format": _format(model, path),
+        "engine": model.placement.engine,
+        "delegate": model.placement.delegate,
+        "placement": dict(model.placement.shares()),
+        "threads": model.threads,
+        "scenario": "single_stream",
+        "batch": len(arrays[0]) if arrays[0].ndim else 1,
+        "load_ms": (loaded - start) * 1e3,
+        "first_ms": (first - before) * 1e3,
+        "rss_mib": grown - memory if grown is not None and memory is not None else None,
+        "outputs_match": _matches(model, path),
+    }
+    return run, functools.partial(model.run_raw, arrays)
+
+
+def _format(model: Model, path: Path) -> str:
+    from edgeai_runtime.engines.artifact_file import format_of
+
+    return model.variant.format if model.variant is not None else format_of(path)
+
+
+def _matches(model: Model, path: Path) -> bool | None:
+    """Say whether a variant's golden outputs come back; `None` for what has none."""
+    if model.variant is None or model.manifest is None or not model.manifest.golden:
+        return None
+    from edgeai_runtime.bundle import open_bundle
+    from edgeai_runtime.selfcheck import compare_golden
+
+    return compare_golden(open_bundle(path), model)[0]

@@ -1,0 +1,83 @@
+"""Show the documents of the device's command line to people: a few lines each, no colours, no libraries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def as_text(verb: str, document: dict[str, Any]) -> str:
+    """Return the document of `verb` (`run`, `verify`, `bench`, `devices`) as lines of text."""
+    return {"run": _run, "verify": _verify, "bench": _bench, "devices": _devices}[verb](document)
+
+
+def _run(document: dict[str, Any]) -> str:
+    lines = [f"{name}: {_short(value)}" for name, value in document["outputs"].items()]
+    placement = document["placement"]
+    shares = ", ".join(f"{device} {share:.0%}" for device, share in placement.items() if device != "delegate" and share)
+    return "\n".join([*lines, f"ran on {placement['delegate']} ({shares}) in {document['latency_ms']:.3g} ms"])
+
+
+def _verify(document: dict[str, Any]) -> str:
+    lines = [f"{'ok  ' if check['ok'] else 'FAIL'} {check['name']}: {check['detail']}" for check in document["checks"]]
+    return "\n".join([*lines, "the bundle is good" if document["ok"] else "the bundle is NOT good"])
+
+
+def _bench(document: dict[str, Any]) -> str:
+    rows = [("artifact", "delegate", "median ms", "95 % interval", "p90 ms", "load ms", "first ms", "MiB", "golden")]
+    for run in document["runs"]:
+        latency = run["latency_ms"]
+        low, high = latency["median_ci95"]
+        rows.append(
+            (
+                run["artifact"],
+                run["delegate"],
+                f"{latency['median']:.4g}",
+                f"{low:.4g} – {high:.4g}",
+                f"{latency['p90']:.4g}",
+                f"{run['load_ms']:.3g}",
+                f"{run['first_ms']:.3g}",
+                "?" if run["rss_mib"] is None else f"{run['rss_mib']:.1f}",
+                {None: "–", True: "match", False: "DIFFER"}[run["outputs_match"]],
+            )
+        )
+    words = {"faster": "faster than", "slower": "slower than", "no_difference": "no different from"}
+    comparisons = []
+    for pair in document["comparisons"]:
+        low, high = pair["ci95"]
+        times = f"{pair['ratio']:.3f}× its time ({low:.3f} – {high:.3f})"
+        comparisons.append(f"{pair['a']} is {words[pair['verdict']]} {pair['b']}: {times}")
+    machine = document["machine"]
+    return "\n".join([f"{machine['cpu']}, {machine['usable_cores']} cores", *_table(rows), *comparisons])
+
+
+def _devices(document: dict[str, Any]) -> str:
+    machine = document["machine"]
+    engines = [
+        (one["name"], one["package"], one["version"] or "–", "" if one["present"] else one["install"])
+        for one in document["engines"]
+    ]
+    delegates = [
+        (one["name"], one["device"], "yes" if one["available"] else "no", one["verified"])
+        for one in document["delegates"]
+    ]
+    head = [f"{machine['cpu']}, {machine['usable_cores']} of {machine['cores']} cores, {machine['os']}", machine["isa"]]
+    return "\n".join(
+        [
+            *head,
+            "",
+            *_table([("engine", "package", "version", ""), *engines]),
+            "",
+            *_table([("delegate", "device", "available", "tried on"), *delegates]),
+        ]
+    )
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 400 else f"{text[:400]} …"
