@@ -1,4 +1,4 @@
-"""Arithmetic on two or more values with broadcasting: Add, Sub, Mul, Div, Min, Max, Pow; leftover BatchNormalization."""
+"""Arithmetic on two or more values with broadcasting: Add, Sub, Mul, Div, Min, Max, Pow; BatchNormalization."""
 
 from __future__ import annotations
 

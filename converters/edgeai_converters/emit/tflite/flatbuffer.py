@@ -113,7 +113,7 @@ def _buffer_size(buffer: Any) -> int:
 def _aligned_buffer(buffer: Any) -> Any:
     schema = load_schema()
 
-    class AlignedBuffer(schema.BufferT):  # type: ignore[misc]
+    class AlignedBuffer(schema.BufferT):  # type: ignore[misc, name-defined]  # the schema is loaded when needed
         """A buffer whose bytes start at a multiple of 16."""
 
         def Pack(self, builder: Any) -> Any:

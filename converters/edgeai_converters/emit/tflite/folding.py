@@ -135,15 +135,13 @@ def fold(graph: ir.Graph) -> Folding:
         _fold_constant(node, folding)
     for node in graph:
         if first_output(node) not in folding.constants:
-            for value in node.inputs:
-                if value is not None:
-                    folding.readers[value.name or ""].append(node)
+            for read in node.inputs:
+                if read is not None:
+                    folding.readers[read.name or ""].append(node)
     for node in graph:
         _fuse_activation(node, folding)
         if node.op_type == "Slice":
-            reader = folding.only_reader(first_output(node))
-            if reader is not None and reader.op_type == "Slice" and _input_name(reader, 0) == first_output(node):
-                folding.skipped.add(first_output(node))
+            _chain_slices(node, folding)
     return folding
 
 
@@ -184,7 +182,7 @@ def _fold_dequantize(node: ir.Node, constant: Constant, folding: Folding) -> Non
         return
     scale = folding.constants.get(_input_name(node, 1))
     point = folding.constants.get(_input_name(node, 2))
-    if scale is None or node.attributes.get_int("block_size", 0):
+    if scale is None or node.attributes.get_int("block_size", 0) != 0:
         return
     scales = scale.stored.astype(np.float32).reshape(-1)
     points = np.zeros(scales.shape, np.int64) if point is None else point.stored.astype(np.int64).reshape(-1)
@@ -219,6 +217,27 @@ def clip_bounds(node: ir.Node, folding: Folding) -> tuple[float, float]:
         constant = folding.constants.get(name)
         bounds.append(default if not name else float("nan") if constant is None else float(constant.real.reshape(())))
     return bounds[0], bounds[1]
+
+
+def _chain_slices(node: ir.Node, folding: Folding) -> None:
+    """Leave `Slice` or `Slice → Q → DQ` to the only Slice that reads it, when Q does not change the scale."""
+    name = first_output(node)
+    path = [node]
+    reader = folding.only_reader(name)
+    while reader is not None and reader.op_type in ("QuantizeLinear", "DequantizeLinear") and len(path) < 3:
+        path.append(reader)
+        reader = folding.only_reader(first_output(reader))
+    if reader is None or reader.op_type != "Slice" or _input_name(reader, 0) != first_output(path[-1]):
+        return
+    if len(path) == 3:
+        source = node.inputs[0]
+        before = None if source is None else source.producer()
+        given = folding.parameters(before) if before is not None and before.op_type == "DequantizeLinear" else None
+        if given is None or not given.same_as(folding.parameters(path[1])):
+            return
+    elif len(path) == 2:
+        return
+    folding.skipped.update(first_output(skipped) for skipped in path)
 
 
 def _fuse_activation(node: ir.Node, folding: Folding) -> None:

@@ -17,9 +17,11 @@ from edgeai_converters.emit.tflite import (
     joining,
     pool,
     reduce,
+    resize,
     shape,
     slicing,
     storage,
+    transpose_conv,
 )
 from edgeai_converters.emit.tflite.write_context import WriteContext
 
@@ -28,6 +30,7 @@ Write = Callable[[WriteContext, ir.Node], None]
 WRITERS: dict[str, Write] = {
     # convolutions
     "Conv": conv.write_conv,
+    "ConvTranspose": transpose_conv.write_conv_transpose,
     # dense layers
     "Gemm": dense.write_gemm,
     "MatMul": dense.write_matmul,
@@ -85,6 +88,10 @@ WRITERS: dict[str, Write] = {
     "Pad": joining.write_pad,
     "Slice": slicing.write_slice,
     "Split": slicing.write_split,
+    # sizes of maps
+    "DepthToSpace": resize.write_depth_to_space,
+    "Resize": resize.write_resize,
+    "SpaceToDepth": resize.write_space_to_depth,
     # storage
     "Cast": storage.write_cast,
     "DequantizeLinear": storage.write_dequantize,

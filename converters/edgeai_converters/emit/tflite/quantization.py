@@ -68,7 +68,7 @@ def quantize(real: Array, quantization: Quantization) -> NDArray[np.int8]:
     scale = _along_axis(quantization.scale, real.ndim, quantization.axis)
     zero_point = _along_axis(quantization.zero_point, real.ndim, quantization.axis)
     stored = np.rint(real.astype(np.float64) / scale) + zero_point
-    return np.clip(stored, -128, 127).astype(np.int8)
+    return np.asarray(np.clip(stored, -128, 127), np.int8)
 
 
 def choose_for_constant(real: Array) -> Quantization:
@@ -90,4 +90,4 @@ def is_bias_scale(scale: Array, wanted: Array) -> bool:
 def quantize_bias(real: Array, scale: NDArray[np.float32]) -> NDArray[np.int32]:
     """Return a float bias as int32 with the given scales, saturated."""
     stored = np.rint(real.astype(np.float64) / scale.astype(np.float64))
-    return np.clip(stored, -(2**31), 2**31 - 1).astype(np.int32)
+    return np.asarray(np.clip(stored, -(2**31), 2**31 - 1), np.int32)

@@ -18,7 +18,7 @@ def write_reduce(context: WriteContext, node: ir.Node) -> None:
     axes = [
         int(axis) for axis in (given.stored.reshape(-1) if given is not None else node.attributes.get_ints("axes", []))
     ]
-    if not axes and node.attributes.get_int("noop_with_empty_axes", 0):
+    if not axes and node.attributes.get_int("noop_with_empty_axes", 0) != 0:
         context.define(node, value)
         return
     logical = {axis % value.rank for axis in axes} or set(range(value.rank))

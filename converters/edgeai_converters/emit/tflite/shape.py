@@ -122,8 +122,8 @@ def _flat_order(value: Value, groups: list[tuple[list[int], list[int]]]) -> np.n
     behind = [axis for axis in value.order if axis != UNIT and value.shape[axis] != 1]
     if order == merged or behind[-len(merged) :] != order:
         return None
-    sizes = [value.shape[axis] for axis in merged]
-    if any(size is None for size in sizes):
+    sizes = [size for axis in merged if (size := value.shape[axis]) is not None]
+    if len(sizes) < len(merged):
         return None
     numbers = np.arange(int(np.prod(sizes))).reshape(sizes)
     return numbers.transpose([merged.index(axis) for axis in order]).reshape(-1)
@@ -138,12 +138,13 @@ def _only_dense_readers(context: WriteContext, name: str) -> bool:
             if not _only_dense_readers(context, first_output(reader)):
                 return False
             continue
-        weight = (
-            context.folding.constants.get(reader.inputs[1].name or "")
-            if len(reader.inputs) > 1 and reader.inputs[1] is not None
-            else None
-        )
+        weight = context.folding.constants.get(_read_name(reader, 1))
         dense = reader.op_type in ("Gemm", "MatMul") and not reader.attributes.get_int("transA", 0)
-        if not dense or weight is None or len(weight.shape) != 2 or reader.inputs[0].name != name:
+        if not dense or weight is None or len(weight.shape) != 2 or _read_name(reader, 0) != name:
             return False
     return True
+
+
+def _read_name(node: ir.Node, position: int) -> str:
+    value = node.inputs[position] if position < len(node.inputs) else None
+    return "" if value is None else value.name or ""

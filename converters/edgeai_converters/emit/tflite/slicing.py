@@ -23,9 +23,7 @@ def write_slice(context: WriteContext, node: ir.Node) -> None:
     unlike STRIDED_SLICE with steps it does not leave XNNPACK.
     """
     chain = [node]
-    while (producer := chain[0].inputs[0].producer()) is not None and first_output(producer) in context.folding.skipped:
-        if producer.op_type != "Slice":
-            break
+    while (producer := _skipped_producer(context, chain[0])) is not None:
         chain.insert(0, producer)
     value = context.value(chain[0])
     ranges: list[_Range] = [(0, size, 1) for size in value.shape]
@@ -63,6 +61,18 @@ def write_slice(context: WriteContext, node: ir.Node) -> None:
     context.add(
         "STRIDED_SLICE", [source, *tensors], [result], "StridedSliceOptions", beginMask=begin_mask, endMask=end_mask
     )
+
+
+def _skipped_producer(context: WriteContext, node: ir.Node) -> ir.Node | None:
+    """Return the Slice before a Slice when it is left to this one to write."""
+    read = node.inputs[0]
+    producer = None if read is None else read.producer()
+    while producer is not None and first_output(producer) in context.folding.skipped:
+        if producer.op_type == "Slice":
+            return producer
+        read = producer.inputs[0] if producer.op_type in ("QuantizeLinear", "DequantizeLinear") else None
+        producer = None if read is None else read.producer()
+    return None
 
 
 def _narrow(context: WriteContext, node: ir.Node, ranges: list[_Range]) -> None:
@@ -155,7 +165,7 @@ def write_split(context: WriteContext, node: ir.Node) -> None:
     ]
     place = physical_axis(order, axis)
     if len(set(sizes)) == 1:
-        table = context.integers(place, f"{names[0]}/axis")
+        table = context.integers(np.array(place), f"{names[0]}/axis")
         context.add("SPLIT", [table, source], results, "SplitOptions", numSplits=len(results))
         return
     start = 0

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 
 from edgeai_converters.emit.artifact import Artifact
@@ -40,8 +41,8 @@ def unsupported_nodes(model: ir.Model) -> list[UnsupportedNode]:
 def emit_tflite(model: ir.Model, folder: Path, *, stem: str = "model") -> Artifact:
     """Write a graph as `<folder>/<stem>.tflite`.
 
-    Inside, maps lie channels-last. The boundary keeps the names, order, layout and types of the graph: an `[N, C, H, W]`
-    input is transposed once. Quantization is read from the graph's own Q and DQ nodes, see `folding.py`.
+    Inside, maps lie channels-last. The boundary keeps the names, order, layout and types of the graph: an
+    `[N, C, H, W]` input is transposed once. Quantization is read from the graph's own Q and DQ nodes, see `folding.py`.
 
     Args:
         model: simplified graph with inferred shapes, opset 18 or newer; not changed.
@@ -148,7 +149,7 @@ def _outputs(context: WriteContext) -> dict[str, int]:
         tensor = context.tensor(value, identity(value.rank), integer=integer)
         if tensor in taken:
             copy = context.scratch(tensor, context.shape_of(tensor), name)
-            zeros = [(0, 0)] * len(context.shape_of(tensor))
+            zeros = np.zeros((len(context.shape_of(tensor)), 2), np.int32)
             table = context.integers(zeros, f"{name}/paddings")
             context.add("PAD", [tensor, table], [copy], "PadOptions")
             tensor = copy
