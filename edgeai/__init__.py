@@ -1,5 +1,28 @@
-"""edgeai: compress trained models for edge devices, prove it, and run them where you asked."""
+"""edgeai: compress trained models for edge devices, prove that they kept their accuracy, run them where you asked.
+
+The names below are loaded when they are first used, so that `import edgeai` costs nothing.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from edgeai.api import CompressResult, bench, compress, convert, doctor, inspect, load, verify
+
+__all__ = ["CompressResult", "__version__", "bench", "compress", "convert", "doctor", "inspect", "load", "verify"]
+
+_LAZY = {name: "edgeai.api" for name in __all__ if name != "__version__"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'edgeai' has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])

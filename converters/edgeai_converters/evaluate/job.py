@@ -1,0 +1,73 @@
+"""What the measuring child is asked and what it answers: JSON files in a folder of their own.
+
+The child opens an artifact in its real engine. It is a process of its own so that a crash of the engine takes nothing
+else down, and so that the peak memory found is that of one artifact alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeai_runtime.manifest import Format, Step, TensorSpec
+
+JOB_FILE = "job.json"
+RESULT_FILE = "result.json"
+OUTPUTS_FILE = "outputs.npz"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Run one artifact over samples; time it against a reference.
+
+    Attributes:
+        artifact: the file to open.
+        reference: the float artifact of the same format to interleave with; `None` measures the artifact alone.
+        format: the format of both.
+        inputs: the graph's inputs, in order.
+        outputs: the graph's output names, in order.
+        data: text that names the data set; `None` draws inputs and scores nothing.
+        preprocessing: steps per input name.
+        indices: samples to run, in order.
+        threads: most threads used.
+        duration_s: how long to time; 0 leaves timing out.
+        seed: seed of drawn inputs and of the order of runs.
+    """
+
+    artifact: str
+    reference: str | None
+    format: Format
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[str, ...]
+    data: str | None
+    preprocessing: Mapping[str, tuple[Step, ...]]
+    indices: tuple[int, ...]
+    threads: int
+    duration_s: float
+    seed: int
+
+    def write(self, folder: Path) -> None:
+        """Write the job into `folder`."""
+        (folder / JOB_FILE).write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def read(cls, folder: Path) -> Job:
+        """Read the job in `folder`."""
+        document: dict[str, Any] = json.loads((folder / JOB_FILE).read_text())
+        return cls(
+            **{
+                **document,
+                "inputs": tuple(
+                    TensorSpec(**{**spec, "shape": tuple(spec["shape"]), "quantization": None})
+                    for spec in document["inputs"]
+                ),
+                "outputs": tuple(document["outputs"]),
+                "preprocessing": {
+                    name: tuple(Step(**step) for step in steps) for name, steps in document["preprocessing"].items()
+                },
+                "indices": tuple(document["indices"]),
+            }
+        )

@@ -1,0 +1,143 @@
+"""The first stage: bring a source to the float graph, simplify it, and hold both against the source's own engine."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from edgeai_converters.graph.boundary import input_specs, output_specs
+from edgeai_converters.graph.execute import GraphRunner
+from edgeai_converters.graph.parity import Parity, measure_parity, require_parity
+from edgeai_converters.graph.simplify import simplify
+from edgeai_converters.sources.detect import detect_source
+from edgeai_converters.sources.imported import Imported
+from edgeai_converters.sources.table import import_source
+from edgeai_converters.versions import tool_versions
+from edgeai_converters.workfolder import WorkFolder, digest_of_path
+from edgeai_runtime.manifest import TensorSpec
+
+_MAX_REL = 1e-4
+_MIN_COSINE = 0.99999
+"""The gate of simplification: it may only round anew. Import has a gate of its own, against the source's engine."""
+
+_GRAPH_FILE = "graph.onnx"
+_REPORT_FILE = "import.json"
+_PROBES_FILE = "probes.npz"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FloatGraph:
+    """A source as the simplified float graph.
+
+    Attributes:
+        model: the graph. Passes copy it before they change anything.
+        digest: SHA-256 of the graph's file; everything made from it depends on this.
+        kind: kind of source.
+        source_sha256: digest of the source.
+        route: steps from the source to the graph.
+        parity: difference of the graph to the source's own engine.
+        notes: what a user should know.
+        probe_inputs: inputs that parity was measured on, by input name.
+        probe_outputs: outputs of the source's own engine for them, by output name.
+    """
+
+    model: ir.Model
+    digest: str
+    kind: str
+    source_sha256: str
+    route: tuple[str, ...]
+    parity: Parity
+    notes: tuple[str, ...]
+    probe_inputs: dict[str, NDArray[Any]]
+    probe_outputs: dict[str, NDArray[Any]]
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The graph's inputs."""
+        return input_specs(self.model)
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The graph's outputs."""
+        return output_specs(self.model)
+
+
+def make_float_graph(
+    source: Path | Any,
+    work: WorkFolder,
+    *,
+    input_shapes: Mapping[str, tuple[int, ...]],
+    samples: Mapping[str, NDArray[Any]] | None = None,
+    seed: int = 0,
+) -> FloatGraph:
+    """Bring `source` (a path, or a live Keras or PyTorch model) to the simplified float graph.
+
+    Raises:
+        ModelError: the source can not be read.
+        ParityError: the graph does not compute what the source computes.
+    """
+
+    def build(folder: Path, sha256: str) -> None:
+        imported = import_source(source, workdir=folder, samples=samples, input_shapes=dict(input_shapes), seed=seed)
+        _write(imported, sha256, folder)
+
+    if not isinstance(source, Path):  # a live object has no bytes to know it by: made anew each time
+        with tempfile.TemporaryDirectory(dir=work.root) as folder:
+            build(Path(folder), "")
+            return _read(Path(folder))
+    detect_source(source)  # a missing or foreign file is told before anything is hashed
+    sha256 = digest_of_path(source)
+    shapes = {name: list(shape) for name, shape in input_shapes.items()}
+    sampled = samples is not None and {name: list(array.shape) for name, array in samples.items()}
+    key = {"source": sha256, "shapes": shapes, "samples": sampled, "seed": seed, "tools": tool_versions()}
+    return _read(work.step("graph", key, lambda folder: build(folder, sha256)))
+
+
+def _write(imported: Imported, source_sha256: str, folder: Path) -> None:
+    graph_outputs = GraphRunner(imported.model).run(imported.probe_inputs)
+    model, changed = simplify(imported.model)
+    outputs = GraphRunner(model).run(imported.probe_inputs)
+    require_parity(graph_outputs, outputs, what="graph → simplified graph", max_rel=_MAX_REL, min_cosine=_MIN_COSINE)
+    parity = measure_parity(imported.probe_outputs, outputs)
+    ir.save(model, folder / _GRAPH_FILE)
+    arrays = {f"input/{name}": array for name, array in imported.probe_inputs.items()}
+    arrays |= {f"output/{name}": array for name, array in imported.probe_outputs.items()}
+    with (folder / _PROBES_FILE).open("wb") as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
+    report = {
+        "kind": imported.kind,
+        "source_sha256": source_sha256,
+        "route": list(imported.route),
+        "passes": changed,
+        "notes": list(imported.notes),
+        "parity": asdict(parity),
+    }
+    (folder / _REPORT_FILE).write_text(json.dumps(report, indent=1))
+
+
+def _read(folder: Path) -> FloatGraph:
+    report = json.loads((folder / _REPORT_FILE).read_text())
+    digest = digest_of_path(folder / _GRAPH_FILE)
+    with np.load(folder / _PROBES_FILE, allow_pickle=False) as arrays:
+        probes = {key: arrays[key] for key in arrays.files}
+    return FloatGraph(
+        model=ir.from_proto(ir.to_proto(ir.load(folder / _GRAPH_FILE))),
+        digest=digest,
+        kind=report["kind"],
+        source_sha256=report["source_sha256"] or digest,
+        route=tuple(report["route"]),
+        parity=Parity(**report["parity"]),
+        notes=tuple(report["notes"]),
+        probe_inputs={key.removeprefix("input/"): value for key, value in probes.items() if key.startswith("input/")},
+        probe_outputs={
+            key.removeprefix("output/"): value for key, value in probes.items() if key.startswith("output/")
+        },
+    )

@@ -1,0 +1,192 @@
+"""The public Python functions: each takes plain arguments, makes a spec, and hands it to the component that does it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeai.benchmark import bench
+from edgeai.diagnosis import doctor
+from edgeai.inspection import inspect
+from edgeai.result import CompressResult
+from edgeai_converters.routes import Conversion
+from edgeai_converters.spec import RANGE_METHODS, Budget, CompressSpec, ConvertSpec, DataSpec
+from edgeai_converters.workfolder import WorkFolder, digest_of_path
+from edgeai_runtime import load
+from edgeai_runtime.bundle_arrays import npz_bytes
+from edgeai_runtime.bundle_verify import verify_bundle as verify
+from edgeai_runtime.cache import cache_folder
+from edgeai_runtime.manifest import FORMATS, PRECISIONS, Format, Precision, Step
+from edgeai_runtime.transforms.parse import parse_steps
+
+__all__ = ["CompressResult", "bench", "compress", "convert", "doctor", "inspect", "load", "verify"]
+
+OnStep = Callable[[int, int, str], None]
+Steps = str | Mapping[str, str] | None
+Data = str | os.PathLike[str] | Mapping[str, Any] | tuple[Any, Any] | None
+
+
+def compress(
+    source: Any,
+    data: Data = None,
+    *,
+    calibration_data: Data = None,
+    certification_data: Data = None,
+    formats: Sequence[Format] = FORMATS,
+    precisions: Sequence[Precision] = PRECISIONS,
+    metric: str | None = None,
+    max_drop: float | None = 0.01,
+    max_size: int | None = None,
+    max_latency: float | None = None,
+    max_latency_ratio: float | None = None,
+    max_memory: float | None = None,
+    strict: bool = False,
+    preprocess: Steps = None,
+    postprocess: Steps = None,
+    labels: Sequence[str] = (),
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    threads: int = 1,
+    name: str | None = None,
+    work: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    on_step: OnStep | None = None,
+) -> CompressResult:
+    """Compress a trained model into TFLite, ONNX and OpenVINO artifacts under a budget, each measured in its engine.
+
+    Args:
+        source: path of a Keras, PyTorch (`.pt2`), ONNX or TFLite model, or a live Keras or PyTorch model.
+        data: samples: path of an `.npz`, a folder of images, a CSV beside images, `module:function`, or arrays:
+            a mapping of input names to `[n, …]` (with labels under `y`), or `(x, y)`. Split in three by content.
+        calibration_data: samples for value ranges, in place of a part of `data`.
+        certification_data: samples for certificates, in place of a part of `data`.
+        formats: formats to write.
+        precisions: precisions to try; float32 is always made, as the reference.
+        metric: `top1`, `top5`, `auc`, `mae`, `rmse`, `agreement`, `cosine` or `module:function`.
+        max_drop: largest loss of quality, a fraction (0.01 is one point); `None` for no limit.
+        max_size: largest artifact in bytes.
+        max_latency: largest median latency in ms, batch 1, on this machine.
+        max_latency_ratio: largest median latency as a share of float's in the same engine.
+        max_memory: largest growth of peak memory in MiB by loading and running the artifact.
+        strict: accept only candidates that are certified.
+        preprocess: steps from a sample to the model's input, in the compact form (`"scale:factor=0.0039"`), for the
+            only input or by input name. They become part of the bundle.
+        postprocess: steps that the runtime runs on the outputs, likewise.
+        labels: class names in order.
+        input_shapes: fixed shapes by input name.
+        threads: most threads used by measurements.
+        name: the bundle's name.
+        work: folder where finished steps are kept; an interrupted call resumes from it.
+        seed: seed of everything that draws.
+        on_step: progress, called with (done, total, label).
+
+    Returns:
+        The candidates, judged; the best ones; what it took. `result.save("model.edge")` writes the bundle.
+
+    Raises:
+        UsageError, DataError, ModelError: bad input, before anything is searched.
+
+    Example:
+        >>> import edgeai
+        >>> result = edgeai.compress("digits.onnx", data="digits.npz", max_drop=0.01)  # doctest: +SKIP
+        >>> result.save("digits.edge")  # doctest: +SKIP
+    """
+    from edgeai_converters.pipeline import compress as run
+
+    folder = WorkFolder(Path(work) if work is not None else cache_folder() / "work")
+    is_path = isinstance(source, str | os.PathLike)
+    spec = CompressSpec(
+        source=Path(source) if is_path else Path(type(source).__name__),
+        data=DataSpec(
+            data=_data_text(data, folder),
+            calibration=_data_text(calibration_data, folder),
+            certification=_data_text(certification_data, folder),
+        ),
+        formats=tuple(formats),
+        precisions=tuple(precisions),
+        range_methods=RANGE_METHODS,
+        metric=metric,
+        budget=Budget(
+            max_drop=max_drop,
+            max_size_bytes=max_size,
+            max_latency_ms=max_latency,
+            max_latency_ratio=max_latency_ratio,
+            max_memory_mib=max_memory,
+            strict=strict,
+        ),
+        preprocessing=_steps(preprocess),
+        postprocessing=_steps(postprocess),
+        labels=tuple(labels),
+        input_shapes={key: tuple(shape) for key, shape in (input_shapes or {}).items()},
+        threads=threads,
+        name=name,
+        seed=seed,
+    )
+    return CompressResult(run(spec, folder, live_source=None if is_path else source, on_step=on_step))
+
+
+def convert(
+    source: str | os.PathLike[str],
+    to: Format,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    precision: Precision = "float32",
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    samples: str | None = None,
+    force: bool = False,
+    on_step: OnStep | None = None,
+) -> Conversion:
+    """Convert a model to one format, behind a parity gate; nothing is written that was not compared with its source.
+
+    Args:
+        source: path of the model.
+        to: `tflite`, `onnx` or `openvino`.
+        out: file to write; by default the source's name with the format's suffix, in the current folder.
+        precision: `float32`, `float16` or `dynamic_int8` (static int8 needs data: see `compress`).
+        input_shapes: fixed shapes by input name.
+        samples: data whose first samples serve the parity gate; else inputs are drawn.
+        force: overwrite.
+        on_step: progress.
+
+    Raises:
+        ModelError: the source can not be read, or an operation stands in the way.
+        ParityError: the artifact does not compute what the source computes; nothing is written.
+    """
+    from edgeai_converters.routes import convert as run
+
+    path = Path(source)
+    suffix = {"tflite": ".tflite", "onnx": ".onnx", "openvino": ".xml"}
+    spec = ConvertSpec(
+        source=path,
+        format=to,
+        precision=precision,
+        input_shapes={key: tuple(shape) for key, shape in (input_shapes or {}).items()},
+        samples=samples,
+    )
+    return run(spec, Path(out) if out is not None else Path(path.stem + suffix[to]), on_step=on_step, force=force)
+
+
+def _steps(given: Steps) -> dict[str, tuple[Step, ...]]:
+    if not given:
+        return {}
+    if isinstance(given, str):
+        return {"": parse_steps(given)}
+    return {name: parse_steps(text) for name, text in given.items()}
+
+
+def _data_text(data: Data, work: WorkFolder) -> str | None:
+    """Return the text that names the data; arrays are kept in the work folder first, so that children can open them."""
+    if data is None:
+        return None
+    if isinstance(data, str | os.PathLike):
+        return os.fspath(data)
+    arrays = dict(data) if isinstance(data, Mapping) else {"x": data[0], "y": data[1]}
+    content = npz_bytes({key: np.asarray(value) for key, value in arrays.items() if value is not None})
+    file = work.root / "arrays.npz.tmp"
+    file.write_bytes(content)
+    kept = work.root / f"arrays-{digest_of_path(file)[:20]}.npz"
+    file.replace(kept)
+    return str(kept)
