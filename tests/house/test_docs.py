@@ -31,10 +31,17 @@ def _verbs() -> dict[str, set[str]]:
 
 
 def _commands(text: str) -> list[list[str]]:
-    """Return the words of every `edgeai …` line in the code blocks of a page."""
-    blocks = re.findall(r"```(?:sh|bash|console|shell)\n(.*?)```", text, re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    return [shlex.split(line.removeprefix("$ "), comments=True) for line in lines if re.match(r"(?:\$ )?edgeai ", line)]
+    """Return the words of every `edgeai …` line in the code blocks of a page that are for a shell or of no language."""
+    lines: list[str] = []
+    language: str | None = None
+    for line in text.splitlines():
+        if line.startswith("```"):
+            language = None if language is not None else line[3:].strip()
+        elif language in ("", "sh", "bash", "console", "shell"):
+            lines.append(line)
+    joined = "\n".join(lines).replace("\\\n", " ").splitlines()
+    found = [shlex.split(line.removeprefix("$ "), comments=True) for line in joined if re.match(r"(\$ )?edgeai ", line)]
+    return [words for words in found if len(words) > 1]
 
 
 def test_make_targets_in_the_documentation_exist(root: Path) -> None:
