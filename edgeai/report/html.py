@@ -134,7 +134,7 @@ def _fact(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.9g}" if 0.999 < abs(value) < 1 else f"{value:.6g}"
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_fact(inner)}" for key, inner in value.items())
     if isinstance(value, (list, tuple)):
