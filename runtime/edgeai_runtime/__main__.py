@@ -1,7 +1,7 @@
 """`python -m edgeai_runtime`: run, verify and time models on the device, with numpy and one engine installed.
 
-Exit code 0: done; 1: the work failed or a check did; 2: wrong usage. With `--json`, standard output is one JSON document
-and nothing else; an error is `{"error": {"type", "message", "hint"}}`, and a number that is not finite is `null`.
+Exit code 0: done; 1: the work failed or a check did; 2: wrong usage. With `--json`, standard output is one JSON
+document; an error is `{"error": {"type", "message", "hint"}}`, and a number that is not finite is `null`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,103 @@
+"""The device's command line: its documents, exit codes and errors, on the fake engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeai_runtime.__main__ import main
+
+MakeBundle = Callable[..., Path]
+
+
+def _json(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[Any, int]:
+    code = main([*words, "--json"])
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return json.loads(captured.out), code
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Path:
+    path = tmp_path / "x.npz"
+    np.savez(path, x=np.array([[1, np.inf]], np.float32))
+    return path
+
+
+def test_run_prints_outputs_placement_and_latency(
+    make_bundle: MakeBundle, samples: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document, code = _json(capsys, "run", str(make_bundle({"net": {"factor": 2}})), "--input", str(samples))
+
+    assert code == 0
+    assert document["outputs"] == {"y": [[2.0, None]]}
+    assert document["placement"]["cpu"] == 1.0
+    assert document["latency_ms"] > 0
+
+
+def test_run_speaks_to_people_without_json(
+    make_bundle: MakeBundle, samples: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(make_bundle({"net": {}})), "--input", str(samples)]) == 0
+    assert "ran on fake:cpu (cpu 100%)" in capsys.readouterr().out
+
+
+def test_bench_times_every_variant_and_compares_with_the_first(
+    make_bundle: MakeBundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(make_bundle({"one": {}, "two": {}}))
+    document, code = _json(capsys, "bench", path, "--all-variants", "--duration", "0")
+
+    assert code == 0
+    assert [run["artifact"] for run in document["runs"]] == [f"{path}#one", f"{path}#two"]
+    assert set(document["runs"][0]) >= {
+        *("artifact", "format", "engine", "delegate", "placement", "threads", "scenario", "latency_ms"),
+        *("throughput_per_s", "load_ms", "first_ms", "rss_mib", "outputs_match"),
+    }
+    assert set(document["runs"][0]["latency_ms"]) == {"median", "p90", "p99", "median_ci95"}
+    assert set(document["comparisons"][0]) == {"a", "b", "ratio", "ci95", "verdict"}
+
+
+def test_verify_fails_with_code_1_for_a_changed_byte(
+    make_bundle: MakeBundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make_bundle({"net": {}})
+    path.write_bytes(path.read_bytes().replace(b'"edgeai_fake": 1', b'"edgeai_fake": 2'))
+    document, code = _json(capsys, "verify", str(path))
+
+    assert code == 1
+    assert document["ok"] is False
+
+
+def test_devices_lists_engines_and_delegates(capsys: pytest.CaptureFixture[str]) -> None:
+    document, code = _json(capsys, "devices")
+
+    assert code == 0
+    assert {engine["name"] for engine in document["engines"]} == {"litert", "onnxruntime", "openvino"}
+    assert {delegate["device"] for delegate in document["delegates"]} == {"cpu"}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "kind"),
+    [
+        (("fly",), 2, "UsageError"),
+        (("run", "net.edge"), 2, "UsageError"),
+        (("run", "nothing.onnx", "--input", "x.txt"), 1, "ModelError"),
+        (("bench", "nothing.edge"), 1, "ModelError"),
+        (("bench", "nothing.onnx", "--require", "nqu"), 2, "UsageError"),
+    ],
+)
+def test_errors_are_one_document_with_type_message_and_hint(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], code: int, kind: str
+) -> None:
+    document, exit_code = _json(capsys, *words)
+
+    assert exit_code == code
+    assert document["error"]["type"] == kind
+    assert document["error"]["message"]
+    assert "hint" in document["error"]
