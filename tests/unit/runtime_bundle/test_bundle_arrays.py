@@ -90,3 +90,9 @@ def test_only_numbers_and_bools_are_written(array: np.ndarray) -> None:
 def test_a_hostile_file_is_a_bundle_error(file: io.BytesIO) -> None:
     with pytest.raises(BundleError, match=r"t is not a readable \.npz"):
         read_npz(file, where="t")
+
+
+def test_an_array_that_claims_another_size_than_it_has_is_named_with_both() -> None:
+    file = member(header("{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }", b"12345678"))
+    with pytest.raises(BundleError, match=r"claims shape \(2,\) of float64 in 8 bytes"):
+        read_npz(file, where="t")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import stat
 import subprocess
@@ -98,6 +99,24 @@ def test_a_failed_replacement_keeps_the_old_bundle(sample: Any, tmp_path: Path) 
     path = sample.write(tmp_path / "folder", as_folder=True)
     with pytest.raises(IntegrityError):
         write_bundle(path, sample.manifest, {**sample.members, "labels.txt": b"x"}, force=True, as_folder=True)
+    assert open_bundle(path).manifest == sample.manifest
+    assert names(tmp_path) == ["folder"]
+
+
+def test_the_old_bundle_comes_back_when_the_new_one_can_not_take_its_place(
+    sample: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = sample.write(tmp_path / "folder", as_folder=True)
+    rename = Path.rename
+
+    def fail_for_the_new_one(source: Path, target: Path) -> Path:
+        if ".unfinished-" in source.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", fail_for_the_new_one)
+    with pytest.raises(OutputError, match="No space left"):
+        sample.write(path, force=True, as_folder=True)
     assert open_bundle(path).manifest == sample.manifest
     assert names(tmp_path) == ["folder"]
 
