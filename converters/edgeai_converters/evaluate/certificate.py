@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -69,46 +70,21 @@ def certify(
     n = len(first_output(outputs))
     if n < MIN_SAMPLES:
         raise DataError(f"A certificate needs at least {MIN_SAMPLES} samples. Received: {n}")
-    source_score = metric.score(source_outputs, labels, source_outputs)
-    score = metric.score(outputs, labels, source_outputs)
-    unit = metric.drop_unit(labels)
-    drop = float(drop_between(metric, source_score, score, unit))
-    pairs = _pairs(metric, source_outputs, outputs, labels)
-    if isinstance(metric, Agreement):
-        changed = n - float(pairs[1].sum()) if pairs else 0.0
-        interval, method = wilson_interval(changed, n), WILSON
-        needed = _needed_by(lambda size: wilson_interval(drop * size, size)[1], n, drop, max_drop)
-    elif pairs is not None:
-        lost = int(((pairs[0] == 1) & (pairs[1] == 0)).sum())
-        gained = int(((pairs[0] == 0) & (pairs[1] == 1)).sum())
-        if not metric.higher_is_better:
-            lost, gained = gained, lost
-        interval, method = tango_interval(lost, gained, n), TANGO
-        needed = _needed_by(lambda size: tango_interval(lost / n * size, gained / n * size, size)[1], n, drop, max_drop)
-    else:
-        of_source = metric.weighted(source_outputs, labels, source_outputs)
-        of_variant = metric.weighted(outputs, labels, source_outputs)
-        interval = bootstrap_interval(
-            lambda weights: np.asarray(drop_between(metric, of_source(weights), of_variant(weights), unit)),
-            n,
-            seed=_SEED,
-        )
-        method = BOOTSTRAP
-        excess = interval[1] - drop
-        needed = _needed_by(lambda size: drop + excess * math.sqrt(n / size), n, drop, max_drop)
-    verdict = judge_drop(drop, interval[1], max_drop)
+    loss = _measure_loss(metric, source_outputs, outputs, labels)
+    verdict = judge_drop(loss.drop, loss.interval[1], max_drop)
+    needed = _samples_needed(loss, n, max_drop) if verdict == "unproven" else None
     return Certificate(
         metric=metric.name,
-        source_score=source_score,
-        score=score,
-        drop=drop,
-        drop_ci95=interval,
+        source_score=metric.score(source_outputs, labels, source_outputs),
+        score=metric.score(outputs, labels, source_outputs),
+        drop=loss.drop,
+        drop_ci95=loss.interval,
         flip_rate=_flip_rate(metric, source_outputs, outputs),
         n=n,
         max_drop=max_drop,
         verdict=verdict,
-        samples_needed=needed if verdict == "unproven" else None,
-        method=method,
+        samples_needed=needed,
+        method=loss.method,
         split=split,
     )
 
@@ -144,36 +120,88 @@ def smallest_certifiable_drop(n: int) -> float:
     return tango_interval(0, 0, n)[1]
 
 
-def _pairs(
-    metric: Metric, source_outputs: Outputs, outputs: Outputs, labels: NDArray[Any] | None
-) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    """Return the 0/1 scores of source and variant, or `None` when the metric does not score 0 or 1 per sample."""
-    if metric.binary is False:
-        return None
+@dataclass(frozen=True, kw_only=True)
+class _Loss:
+    """The drop, its interval, and the upper bound that another number of samples would give at the same rates."""
+
+    drop: float
+    interval: tuple[float, float]
+    method: str
+    upper: Callable[[float], float]
+
+
+def _measure_loss(metric: Metric, source_outputs: Outputs, outputs: Outputs, labels: NDArray[Any] | None) -> _Loss:
     ours = metric.per_sample(source_outputs, labels, source_outputs)
     theirs = metric.per_sample(outputs, labels, source_outputs)
-    if ours is None or theirs is None:
-        return None
-    if not all(bool(np.isin(scores, (0.0, 1.0)).all()) for scores in (ours, theirs)):
-        return None
-    return ours, theirs
+    if ours is not None and theirs is not None:
+        if isinstance(metric, Agreement):
+            return _loss_of_agreement(theirs)
+        if metric.binary is not False and _is_binary(ours) and _is_binary(theirs):
+            return _loss_of_pairs(ours, theirs) if metric.higher_is_better else _loss_of_pairs(theirs, ours)
+    return _loss_by_bootstrap(metric, source_outputs, outputs, labels)
 
 
-def _needed_by(upper: Callable[[float], float], n: int, drop: float, max_drop: float | None) -> int | None:
+def _loss_of_agreement(agrees: NDArray[Any]) -> _Loss:
+    """A change can only be a loss, so the drop is one proportion. Counts keep it exact: 1 - 0.99 is not 0.01."""
+    n = len(agrees)
+    changed = n - int(agrees.sum())
+    return _Loss(
+        drop=changed / n,
+        interval=wilson_interval(changed, n),
+        method=WILSON,
+        upper=lambda size: wilson_interval(changed / n * size, size)[1],
+    )
+
+
+def _loss_of_pairs(ours: NDArray[Any], theirs: NDArray[Any]) -> _Loss:
+    n = len(ours)
+    lost, gained = int((ours > theirs).sum()), int((ours < theirs).sum())
+    return _Loss(
+        drop=(lost - gained) / n,
+        interval=tango_interval(lost, gained, n),
+        method=TANGO,
+        upper=lambda size: tango_interval(lost / n * size, gained / n * size, size)[1],
+    )
+
+
+def _loss_by_bootstrap(metric: Metric, source_outputs: Outputs, outputs: Outputs, labels: NDArray[Any] | None) -> _Loss:
+    n = len(first_output(outputs))
+    of_source = metric.weighted(source_outputs, labels, source_outputs)
+    of_variant = metric.weighted(outputs, labels, source_outputs)
+    unit = metric.drop_unit(labels)
+
+    def drops(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(drop_between(metric, of_source(weights), of_variant(weights), unit))
+
+    drop = float(drops(np.ones((1, n)))[0])
+    interval = bootstrap_interval(drops, n, seed=_SEED)
+    return _Loss(
+        drop=drop,
+        interval=interval,
+        method=BOOTSTRAP,
+        upper=lambda size: drop + (interval[1] - drop) * math.sqrt(n / size),
+    )
+
+
+def _is_binary(scores: NDArray[Any]) -> bool:
+    return bool(((scores == 0) | (scores == 1)).all())
+
+
+def _samples_needed(loss: _Loss, n: int, max_drop: float | None) -> int | None:
     """Return the least number of samples whose upper bound, at the observed rates, is within the budget.
 
     `None` when no number would do: the point is not below the budget, or so close that over 10⁹ samples were needed.
     """
-    if max_drop is None or drop >= max_drop:
+    if max_drop is None or loss.drop >= max_drop:
         return None
     low, high = n, n
-    while upper(high) > max_drop:
+    while loss.upper(high) > max_drop:
         low, high = high, high * 2
         if high > _MOST_SAMPLES:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if upper(middle) > max_drop else (low, middle)
+        low, high = (middle, high) if loss.upper(middle) > max_drop else (low, middle)
     return high
 
 
