@@ -1,0 +1,46 @@
+"""Which scheme is for which format and machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgeai_converters.quantize.schemes import SCHEMES, Scheme, scheme_for
+from edgeai_runtime.manifest import Format
+
+
+@pytest.mark.parametrize(
+    ("format", "isa", "machine", "name"),
+    [
+        ("tflite", (), "x86_64", "tflite-int8"),
+        ("tflite", (), "aarch64", "tflite-int8"),
+        ("openvino", (), "x86_64", "openvino-u8s8"),
+        ("onnx", ("avx2", "avx512_vnni"), "x86_64", "onnx-u8s8"),
+        ("onnx", ("avx2", "avx_vnni"), "x86_64", "onnx-u8s8"),
+        ("onnx", (), "x86_64", "onnx-u8s8"),
+        ("onnx", ("avx2",), "AMD64", "onnx-u8s8-narrow"),
+        ("onnx", ("asimd", "asimddp"), "aarch64", "onnx-s8s8"),
+        ("onnx", (), "arm64", "onnx-s8s8"),
+    ],
+)
+def test_a_machine_gets_the_scheme_its_kernels_want(
+    format: Format, isa: tuple[str, ...], machine: str, name: str
+) -> None:
+    assert scheme_for(format, isa=isa, machine=machine).name == name
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+def test_softmax_stays_in_float_in_every_scheme(scheme: Scheme) -> None:
+    assert "Softmax" not in scheme.roles
+
+
+def test_openvino_gets_unsigned_activations() -> None:
+    assert SCHEMES["openvino-u8s8"].activation_dtype == "uint8"
+
+
+def test_two_narrow_products_fit_sixteen_bits() -> None:
+    assert 2 * 255 * SCHEMES["onnx-u8s8-narrow"].weight_limit <= 2**15 - 1 < 2 * 255 * 127
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+def test_an_operator_with_a_reason_to_stay_float_has_no_role(scheme: Scheme) -> None:
+    assert not set(scheme.float_reasons) & set(scheme.roles)
