@@ -77,7 +77,7 @@ def mse_range(histogram: Histogram, levels: int = LEVELS) -> tuple[float, float]
             best = _search(centres, counts, low, high, levels, [(best[0] + n, best[1]) for n in nudges], best)
         if high > 0.0:
             best = _search(centres, counts, low, high, levels, [(best[0], best[1] + n) for n in nudges], best)
-    return low * best[0], high * best[1]
+    return float(low * best[0]), float(high * best[1])
 
 
 def _search(

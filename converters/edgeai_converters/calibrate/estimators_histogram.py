@@ -66,7 +66,7 @@ class Histogram:
         if not nonzero.size:
             return
         self._reach(float(np.abs(nonzero).max()))
-        # `floor` keeps -0.5 * width in bin -1; the clip catches a value that rounding puts on the outer edge.
+        # `floor` keeps -0.5 * width in bin -1; the clip catches what rounding puts outside.
         index = np.clip(np.floor(nonzero / self.width), -SIDE, SIDE - 1).astype(np.int64) + SIDE
         self.counts += np.bincount(index, minlength=2 * SIDE)
 
@@ -93,7 +93,7 @@ class Histogram:
     def _reach(self, largest: float) -> None:
         """Widen the bins, if needed, until `largest` (above 0) fits."""
         if self.width == 0.0:
-            self.width = max(largest / SIDE, float(np.finfo(np.float32).tiny))
+            self.width = max(largest * (1 + 1e-9) / SIDE, float(np.finfo(np.float32).tiny))
         doublings = max(0, math.ceil(math.log2(largest / (self.width * SIDE))))
         for _ in range(min(doublings, SIDE.bit_length())):
             self._halve_resolution()
