@@ -190,7 +190,8 @@ def _lost(document: Mapping[str, Any], best: Mapping[str, Any]) -> Headline:
             tone="neutral",
         )
     before, after = (score_words(best.get(key), metric) for key in ("source_score", "score"))
-    sentence = f"{metric_words(metric).capitalize()} went from {before} to {after}."
+    change = f"stayed at {after}" if before == after else f"went from {before} to {after}"
+    sentence = f"{_capital(metric_words(metric))} {change}."
     if best.get("flip_rate") is not None:
         sentence += f" {best['flip_rate'] * 100:.2f} % of the answers changed."
     budget = (document.get("budget") or {}).get("max_drop")
@@ -200,6 +201,10 @@ def _lost(document: Mapping[str, Any], best: Mapping[str, Any]) -> Headline:
         sentence=sentence,
         tone="bad" if budget is not None and drop > budget else "good",
     )
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _sure(document: Mapping[str, Any], best: Mapping[str, Any]) -> Headline:
