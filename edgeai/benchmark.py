@@ -14,6 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeai.benchmark_outputs import (
+    draw,
+    first_sample,
+    fit_arrays,
+    golden_inputs,
+    golden_match,
+    real_values,
+    smallest_cosine,
+)
 from edgeai.benchmark_report import BenchReport, Latency, PairComparison, Run, Skipped
 from edgeai_runtime.errors import EdgeAIError, MissingEngineError, UsageError
 
@@ -38,9 +47,9 @@ class _Loaded:
     outputs: list[Any]
     load_ms: float
     first_ms: float
-    rss_mib: float
+    rss_mib: float | None
     match: bool | None
-    cosine: float | None
+    cosine: float | None = None
 
 
 def bench(
@@ -148,7 +157,7 @@ def _load(
     from edgeai_runtime.bench.memory import resident_mib
 
     load(path, variant=variant, threads=threads).close()  # imports the engine, and opens a bare file in a child first
-    before = resident_mib() or 0.0
+    before = resident_mib()
     start = time.perf_counter()
     model = load(path, variant=variant, threads=threads, isolate=False)
     load_ms = (time.perf_counter() - start) * 1e3
@@ -157,8 +166,8 @@ def _load(
         start = time.perf_counter()
         outputs = model.run_raw(arrays)
         first_ms = (time.perf_counter() - start) * 1e3
-        growth = max(0.0, (resident_mib() or 0.0) - before)
-        match, cosine = _match_golden(model, path) if variant is not None else (None, None)
+        after = resident_mib()
+        match = golden_match(model, path)
     except BaseException:
         model.close()
         raise
@@ -169,16 +178,13 @@ def _load(
         outputs=outputs,
         load_ms=load_ms,
         first_ms=first_ms,
-        rss_mib=growth,
+        rss_mib=None if before is None or after is None else after - before,
         match=match,
-        cosine=cosine,
     )
 
 
 def _arrays(model: Model, path: Path, inputs: Any, others: Sequence[_Loaded]) -> list[Any]:
     """Return one sample per input of the model: given, golden, those of an artifact measured already, or drawn."""
-    from edgeai.benchmark_outputs import draw, first_sample, fit_arrays, golden_inputs
-
     if inputs is not None:
         return model.preprocess(first_sample(inputs, model.inputs))
     if model.manifest is not None:
@@ -192,16 +198,8 @@ def _arrays(model: Model, path: Path, inputs: Any, others: Sequence[_Loaded]) ->
     return draw(model.inputs)
 
 
-def _match_golden(model: Model, path: Path) -> tuple[bool | None, float | None]:
-    from edgeai.benchmark_outputs import golden_match
-
-    return golden_match(model, path)
-
-
 def _match_bare(loaded: Sequence[_Loaded], reference: Sequence[Any] | None) -> None:
     """Hold bare artifacts against the reference, else against the first artifact when both had the same inputs."""
-    from edgeai.benchmark_outputs import fit_arrays, real_values, smallest_cosine
-
     first = loaded[0]
     for each in loaded:
         if each.match is not None:

@@ -50,33 +50,14 @@ def golden_inputs(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def golden_match(model: Model, path: Path) -> tuple[bool | None, float | None]:
-    """Run the golden inputs one by one and compare within the variant's tolerance; `None` without recorded outputs."""
+def golden_match(model: Model, path: Path) -> bool | None:
+    """Say whether a variant's golden outputs come back within its tolerance; `None` when none are recorded."""
     from edgeai_runtime.bundle import open_bundle
+    from edgeai_runtime.selfcheck import compare_golden
 
-    bundle, variant = open_bundle(path), model.variant
-    if variant is None or not bundle.manifest.golden:
-        return None, None
-    try:
-        inputs, recorded = bundle.golden_inputs(), bundle.golden_outputs(variant.id)
-    except BundleError:
-        return None, None
-    count = min(len(array) for array in inputs.values())
-    results = [
-        model.run_raw(model.preprocess({name: array[i : i + 1] for name, array in inputs.items()}))
-        for i in range(count)
-    ]
-    got = [np.concatenate(parts) for parts in zip(*results, strict=True)]
-    wanted = [recorded[spec.name] for spec in model.outputs]
-    within = []
-    for spec, ours, theirs in zip(model.outputs, got, wanted, strict=True):
-        tolerance = variant.tolerance.get(spec.name)
-        if tolerance is None:
-            return None, smallest_cosine(wanted, got)
-        within.append(
-            ours.shape == theirs.shape and np.allclose(ours, theirs, rtol=tolerance.rtol, atol=tolerance.atol)
-        )
-    return all(within), smallest_cosine(wanted, got)
+    if model.variant is None or model.manifest is None or not model.manifest.golden:
+        return None
+    return compare_golden(open_bundle(path), model)[0]
 
 
 def fit_arrays(

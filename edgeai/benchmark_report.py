@@ -25,11 +25,12 @@ class Run:
         placement: share of operations per device.
         load_ms: opening the artifact, its engine being imported already.
         first_ms: the first call.
-        rss_mib: growth of this process's resident memory by loading and the first call.
+        rss_mib: growth of this process's resident memory by loading and the first call; `None` where
+            the system does not tell.
         outputs_match: for a variant, whether the golden outputs came back within its tolerance; for a bare artifact,
             whether the outputs agree with the first artifact's (cosine 0.99) or with the reference given; `None` when
             there is nothing to compare with.
-        outputs_cosine: the smallest cosine over the outputs compared.
+        outputs_cosine: for a bare artifact, the smallest cosine over the outputs compared.
         calls: number of calls measured.
     """
 
@@ -44,7 +45,7 @@ class Run:
     throughput_per_s: float
     load_ms: float
     first_ms: float
-    rss_mib: float
+    rss_mib: float | None
     outputs_match: bool | None
     outputs_cosine: float | None
     calls: int

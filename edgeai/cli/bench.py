@@ -71,7 +71,10 @@ def _render(document: Mapping[str, Any]) -> None:
         match = {True: "match", False: "DIFFER", None: "-"}[run["outputs_match"]]
         times = [out.milliseconds_in_words(latency[key]) for key in ("median", "p90", "p99")]
         interval = f"[{out.three_digits(low)}, {out.three_digits(high)}]"
-        load, memory = out.milliseconds_in_words(run["load_ms"]), f"{run['rss_mib']:.1f} MiB"
+        load, memory = (
+            out.milliseconds_in_words(run["load_ms"]),
+            "-" if run["rss_mib"] is None else f"{run['rss_mib']:.1f} MiB",
+        )
         cells = [run["artifact"], _where(run), times[0], interval, times[1], times[2], load, memory, match]
         table.add_row(*(escape(cell) for cell in cells))
     out.console().print(table)

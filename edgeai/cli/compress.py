@@ -113,4 +113,4 @@ def command(
         from edgeai.cli.compress_table import render
 
         render(document, html=html)
-    return 1 if document["binding_limit"] else 0
+    return 0 if result.within_budget else 1

@@ -49,7 +49,12 @@ def summary(document: Mapping[str, Any]) -> str:
     if best is None:
         return "No candidate could be made."
     limit = document["binding_limit"]
-    opening = f"Nothing fits the budget: {limit} binds. Nearest is {_name(best)}" if limit else f"Best: {_name(best)}"
+    if not document.get("within_budget", limit is None):
+        opening = f"Nothing fits the budget: {limit} binds. Nearest is {_name(best)}"
+    elif limit:
+        opening = f"Nothing smaller fits the budget: {limit} binds. Best: {_name(best)}"
+    else:
+        opening = f"Best: {_name(best)}"
     return f"{opening}, {_gained(best, document['candidates'])}. {_lost(best)}"
 
 

@@ -24,10 +24,10 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 
 def console() -> Console:
-    """Return the console for results: colours on a terminal only, wide enough for a table when piped."""
+    """Return the console for results: colours and folded lines on a terminal only; a pipe gets whole lines."""
     from rich.console import Console
 
-    wide = None if sys.stdout.isatty() else 160
+    wide = None if sys.stdout.isatty() else 1000
     return Console(file=sys.stdout, width=wide, highlight=False, soft_wrap=False)
 
 

@@ -48,7 +48,11 @@ def command(
     if output is not None:
         save_arrays(output, outputs)
     shares = dict(report.shares())
-    placement: dict[str, Any] = {**shares, "engine": report.engine, "delegate": report.delegate}
+    placement: dict[str, Any] = {
+        **{str(device): share for device, share in shares.items()},
+        "engine": report.engine,
+        "delegate": report.delegate,
+    }
     if json:
         document: dict[str, Any] = {"outputs": outputs, "placement": placement, "latency_ms": latency_ms}
         out.print_json({**document, "variant": chosen})

@@ -31,13 +31,12 @@ def read_samples(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
     if suffix not in (".npy", ".npz"):
         raise DataError(f"{path}: --input takes a .npy, a .npz or an image.", hint=f"Received: {suffix or 'no suffix'}")
     try:
-        loaded: Any = np.load(path, allow_pickle=False)
-        if suffix == ".npy":
-            whole: NDArray[Any] = np.asarray(loaded)
-            return whole
-        with loaded:
+        with path.open("rb") as file:  # np.load would leave the file open when the archive is bad
+            loaded: Any = np.load(file, allow_pickle=False)
+            if suffix == ".npy" and isinstance(loaded, np.ndarray):
+                return loaded
             arrays: dict[str, NDArray[Any]] = {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except (OSError, ValueError, EOFError, KeyError, AttributeError) as error:
         raise DataError(f"{path} can not be read as {suffix}: {error}") from error
     except Exception as error:  # zipfile.BadZipFile, zlib.error, tokenize errors: numpy lets them through as they are
         raise DataError(f"{path} is damaged: {error}") from error
