@@ -157,6 +157,13 @@ def test_equal_values_hash_alike_in_any_small_dtype(
     assert len(set(one.hashes)) == 4
 
 
+def test_axes_of_length_one_play_no_part_in_the_hash(save_npz: SaveNpz, vector_input: list[TensorSpec]) -> None:
+    x = np.arange(16, dtype=np.float32).reshape(4, 4)
+    one = open_dataset(save_npz("a.npz", x=x), inputs=vector_input)
+    other = open_dataset(save_npz("b.npz", x=x[:, None, :]), inputs=vector_input)
+    assert one.hashes == other.hashes
+
+
 def test_the_digest_changes_with_a_value_a_label_and_the_order(
     save_npz: SaveNpz, vector_input: list[TensorSpec]
 ) -> None:
