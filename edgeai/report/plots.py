@@ -146,17 +146,17 @@ def pareto_plot(document: Mapping[str, Any]) -> str | None:
         parts.append(element("polyline", points=" ".join(f"{a:.1f},{b:.1f}" for a, b in places), class_="front"))
     best = (document.get("best") or {}).get("id")
     largest = max(candidate.get("size_bytes") or 1 for _, candidate in numbered)
-    numbers: list[tuple[float, float]] = []
+    spots: list[tuple[float, float]] = []
+    labels: list[str] = []  # drawn after all circles, so that none is covered
     for number, candidate in sorted(numbered, key=lambda pair: -(pair[1].get("size_bytes") or 0)):
         at = (x(candidate["latency_ms"]["median"]), y(candidate["drop"]))
         radius = 5 + 17 * math.sqrt((candidate.get("size_bytes") or 0) / largest)
         parts.append(_pareto_mark(candidate, at, radius, is_best=candidate.get("id") == best, metric=metric))
-        spot = _free_spot(at, numbers)
-        numbers.append(spot)
-        label = f"{number}\N{DOWNWARDS ARROW}" if candidate["drop"] > high else str(number)
-        parts.append(_text(label, spot[0], spot[1] + 4, kind="number"))
+        spots.append(_free_spot(at, spots))
+        words = f"{number}\N{DOWNWARDS ARROW}" if candidate["drop"] > high else str(number)
+        labels.append(_text(words, spots[-1][0], spots[-1][1] + 4, kind="number"))
     return _svg(
-        parts,
+        [*parts, *labels],
         height=floor + 54,
         name="pareto",
         title="Drop, latency and size of every candidate",
