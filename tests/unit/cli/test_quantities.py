@@ -92,5 +92,5 @@ def test_the_name_of_a_shape_may_hold_an_equals_sign_and_colons() -> None:
 
 @pytest.mark.parametrize("text", ["1x3", "x=", "x=1x-3", "=1x3", "x=1x0", "x=1x²"])
 def test_a_shape_without_name_or_with_odd_sizes_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="x=1x3x32x32|whole number"):
+    with pytest.raises(UsageError, match=r"x=1x3x32x32|whole number"):
         quantities.parse_shape(text, option="--input-shape")

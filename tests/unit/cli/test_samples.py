@@ -54,7 +54,7 @@ def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:
 
 def test_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("1 2 3")
-    with pytest.raises(DataError, match="takes a .npy"):
+    with pytest.raises(DataError, match=r"takes a \.npy"):
         read_samples(tmp_path / "x.txt")
 
 

@@ -66,7 +66,7 @@ def test_a_figure_without_a_source_is_an_error() -> None:
 
 
 def test_a_source_for_no_figure_is_an_error() -> None:
-    with pytest.raises(UsageError, match="unknown key 'cpu.max_mhz'"):
+    with pytest.raises(UsageError, match=r"unknown key 'cpu\.max_mhz'"):
         parse_profile(_changed("sources/cpu.max_mhz", "data sheet"), where="box.toml")
 
 
@@ -94,7 +94,7 @@ def test_an_unknown_key_offers_the_nearest() -> None:
     ],
 )
 def test_a_wrong_type_or_word_is_an_error_that_names_the_file(path: str, value: object) -> None:
-    with pytest.raises(UsageError, match="box.toml"):
+    with pytest.raises(UsageError, match=r"box\.toml"):
         parse_profile(_changed(path, value), where="box.toml")
 
 

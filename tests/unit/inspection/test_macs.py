@@ -1,0 +1,24 @@
+"""Multiply-accumulates from shapes."""
+
+from __future__ import annotations
+
+from edgeai_converters.inspection.macs import elements, per_element, recurrent
+
+
+def test_a_convolution_does_one_filter_per_output_element() -> None:
+    assert per_element([1, 16, 32, 32], [3, 3, 3]) == 16 * 32 * 32 * 27
+
+
+def test_a_matrix_product_does_k_per_output_element() -> None:
+    assert per_element([1, 10], [64]) == 640
+
+
+def test_a_recurrent_layer_uses_every_weight_once_per_step_and_sample() -> None:
+    assert recurrent([28, 1], [1, 80, 28], [1, 80, 20]) == 28 * (80 * 28 + 80 * 20)
+
+
+def test_an_unknown_shape_gives_no_number() -> None:
+    assert elements(None) is None
+    assert elements([1, None]) is None
+    assert per_element([1, None], [3]) is None
+    assert recurrent(None, [1, 2, 3]) is None
