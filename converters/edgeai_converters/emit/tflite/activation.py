@@ -8,6 +8,7 @@ import onnx_ir as ir
 from edgeai_converters.emit.tflite.folding import FUSED_ACTIVATIONS, Constant, activation_name, clip_bounds
 from edgeai_converters.emit.tflite.layout import UNIT
 from edgeai_converters.emit.tflite.quantization import SOFTMAX_OUTPUT, TANH_OUTPUT, per_tensor
+from edgeai_converters.emit.tflite.read_context import Operator, ReadContext
 from edgeai_converters.emit.tflite.write_context import UnwritableError, WriteContext
 
 _FLOAT_ONLY = {
@@ -148,3 +149,73 @@ def write_reciprocal(context: WriteContext, node: ir.Node) -> None:
     one = context.file.add_constant(np.ones(1, np.float32), "one")
     source = context.tensor(value, order)
     context.add("DIV", [one, source], [context.result(node, order)], "DivOptions", fusedActivationFunction=0)
+
+
+_READ_NAMES = {
+    "ABS": "Abs",
+    "CEIL": "Ceil",
+    "COS": "Cos",
+    "ELU": "Elu",
+    "EXP": "Exp",
+    "FLOOR": "Floor",
+    "HARD_SWISH": "HardSwish",
+    "LOG": "Log",
+    "LOGISTIC": "Sigmoid",
+    "LOG_SOFTMAX": "LogSoftmax",
+    "NEG": "Neg",
+    "RELU": "Relu",
+    "ROUND": "Round",
+    "SIN": "Sin",
+    "SQRT": "Sqrt",
+    "TANH": "Tanh",
+}
+
+
+def read_unary(context: ReadContext, operator: Operator) -> None:
+    """Read a function of one value without parameters."""
+    context.finish(operator, context.add(_READ_NAMES[operator.name], [context.source(operator.inputs[0])]))
+
+
+def read_rsqrt(context: ReadContext, operator: Operator) -> None:
+    """Read RSQRT as 1 / Sqrt."""
+    root = context.add("Sqrt", [context.source(operator.inputs[0])])
+    context.finish(operator, context.add("Reciprocal", [root]))
+
+
+def read_clip(context: ReadContext, operator: Operator) -> None:
+    """Read RELU6, RELU_N1_TO_1 and RELU_0_TO_1 as Clip."""
+    low, high = {"RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0, 1.0), "RELU_0_TO_1": (0.0, 1.0)}[operator.name]
+    inputs = [context.source(operator.inputs[0]), context.number(low), context.number(high)]
+    context.finish(operator, context.add("Clip", inputs))
+
+
+def read_leaky_relu(context: ReadContext, operator: Operator) -> None:
+    """Read LEAKY_RELU."""
+    made = context.add("LeakyRelu", [context.source(operator.inputs[0])], alpha=float(operator.option("alpha", 0.0)))
+    context.finish(operator, made)
+
+
+def read_prelu(context: ReadContext, operator: Operator) -> None:
+    """Read PRELU."""
+    context.finish(operator, context.add("PRelu", [context.source(tensor) for tensor in operator.inputs]))
+
+
+def read_softmax(context: ReadContext, operator: Operator) -> None:
+    """Read SOFTMAX over the last axis; `beta` multiplies its input."""
+    value, beta = context.source(operator.inputs[0]), float(operator.option("beta", 1.0))
+    if beta != 1.0:
+        value = context.add("Mul", [value, context.number(beta)])
+    context.finish(operator, context.add("Softmax", [value], axis=-1))
+
+
+def read_gelu(context: ReadContext, operator: Operator) -> None:
+    """Read GELU by its formula, since opset 18 has no such operator."""
+    value = context.source(operator.inputs[0])
+    if operator.option("approximate", False):
+        cube = context.add("Mul", [value, context.add("Mul", [value, value])])
+        inner = context.add("Add", [value, context.add("Mul", [cube, context.number(0.044715)])])
+        gate = context.add("Tanh", [context.add("Mul", [inner, context.number(float(np.sqrt(2 / np.pi)))])])
+    else:
+        gate = context.add("Erf", [context.add("Mul", [value, context.number(float(np.sqrt(0.5)))])])
+    half = context.add("Mul", [value, context.number(0.5)])
+    context.finish(operator, context.add("Mul", [half, context.add("Add", [gate, context.number(1.0)])]))

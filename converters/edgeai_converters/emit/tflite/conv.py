@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
 from edgeai_converters.emit.tflite.folding import FUSED_ACTIVATIONS, Constant
 from edgeai_converters.emit.tflite.layout import channels_last
-from edgeai_converters.emit.tflite.padding import onnx_amounts, resolve_padding
+from edgeai_converters.emit.tflite.padding import onnx_amounts, resolve_padding, same_amounts
 from edgeai_converters.emit.tflite.quantization import (
     Array,
     Quantization,
@@ -15,6 +17,7 @@ from edgeai_converters.emit.tflite.quantization import (
     is_bias_scale,
     quantize_bias,
 )
+from edgeai_converters.emit.tflite.read_context import Operator, ReadContext, UnreadableError
 from edgeai_converters.emit.tflite.write_context import UnwritableError, Value, WriteContext
 
 PADDING_CODES = {"SAME": 0, "VALID": 1}
@@ -160,3 +163,53 @@ def write_bias(
             )
         return context.file.add_constant(bias.stored.reshape(-1), name, quantization)
     return context.file.add_constant(quantize_bias(real, scale), name, quantization)
+
+
+def read_conv(context: ReadContext, operator: Operator) -> None:
+    """Read CONV_2D as Conv; groups show in the number of the filter's input channels."""
+    weight = context.known(operator, 1, "the weights")
+    channels = context.shape(operator.inputs[0])[3]
+    group = 1 if channels is None else channels // weight.shape[3]
+    _read_windowed(context, operator, weight.transpose(0, 3, 1, 2), group)
+
+
+def read_depthwise_conv(context: ReadContext, operator: Operator) -> None:
+    """Read DEPTHWISE_CONV_2D as Conv with a group per input channel."""
+    weight = context.known(operator, 1, "the weights")
+    channels = context.shape(operator.inputs[0])[3]
+    if channels is None:
+        raise UnreadableError("the number of channels is free")
+    _read_windowed(context, operator, weight[0].transpose(2, 0, 1)[:, None], channels)
+
+
+def _read_windowed(context: ReadContext, operator: Operator, weight: Array, group: int) -> None:
+    kernel = weight.shape[2:]
+    dilations = [operator.option("dilationHFactor", 1) or 1, operator.option("dilationWFactor", 1) or 1]
+    extents = [(size - 1) * dilation + 1 for size, dilation in zip(kernel, dilations, strict=True)]
+    strides = [operator.option("strideH", 1), operator.option("strideW", 1)]
+    name = context.name(operator.outputs[0])
+    inputs = [context.channels_first(operator.inputs[0]), context.add_constant(weight, f"{name}/weight")]
+    if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
+        inputs.append(context.source(operator.inputs[2]))
+    made = context.add(
+        "Conv",
+        inputs,
+        kernel_shape=kernel,
+        strides=strides,
+        dilations=dilations,
+        group=group,
+        **read_padding(context, operator, extents, strides),
+    )
+    context.finish(operator, made, channels_last=True)
+
+
+def read_padding(context: ReadContext, operator: Operator, extents: list[int], strides: list[int]) -> dict[str, Any]:
+    """Return the ONNX attributes of SAME or VALID: `pads` where the sizes are known, else `auto_pad`."""
+    if operator.option("padding") == PADDING_CODES["VALID"]:
+        return {"pads": [0, 0, 0, 0]}
+    pairs = []
+    for size, extent, stride in zip(context.shape(operator.inputs[0])[1:3], extents, strides, strict=True):
+        if size is None:
+            return {"auto_pad": "SAME_UPPER"}
+        pairs.append(same_amounts(size, extent, stride))
+    return {"pads": [pairs[0][0], pairs[1][0], pairs[0][1], pairs[1][1]]}

@@ -9,6 +9,7 @@ from edgeai_converters.emit.tflite.conv import write_bias
 from edgeai_converters.emit.tflite.folding import FUSED_ACTIVATIONS, Constant
 from edgeai_converters.emit.tflite.layout import UNIT, Permutation, identity
 from edgeai_converters.emit.tflite.quantization import Array, Quantization
+from edgeai_converters.emit.tflite.read_context import Operator, ReadContext
 from edgeai_converters.emit.tflite.write_context import UnwritableError, Value, WriteContext
 
 
@@ -112,3 +113,38 @@ def _matrix_tensor(
         raise UnwritableError(f"weights are quantized along axis {stored.axis}, not along the outputs")
     laid = Quantization(scale=stored.scale, zero_point=stored.zero_point, axis=None if stored.axis is None else 0)
     return context.file.add_constant(matrix, weight.name, laid), laid
+
+
+def read_fully_connected(context: ReadContext, operator: Operator) -> None:
+    """Read FULLY_CONNECTED: Gemm on 2-D values, MatMul and Add on the last axis of others."""
+    source = operator.inputs[0]
+    value, rank = context.source(source), len(context.shape(source))
+    weight = context.constant(operator.inputs[1])
+    bias = context.source(operator.inputs[2]) if len(operator.inputs) > 2 else ""
+    name = context.name(operator.outputs[0])
+    features = context.shape(operator.inputs[1])[1]
+    if rank != 2 and not operator.option("keepNumDims", False):
+        shape = context.integers([-1, features or 0], f"{name}/shape")
+        value, rank = context.add("Reshape", [value, shape]), 2
+    if rank == 2:
+        matrix = context.source(operator.inputs[1])
+        made = context.add("Gemm", [value, matrix, bias] if bias else [value, matrix], transB=1)
+    else:
+        if weight is None:
+            matrix = context.add("Transpose", [context.source(operator.inputs[1])], perm=(1, 0))
+        else:
+            matrix = context.add_constant(weight.T, f"{name}/weight")
+        made = context.add("MatMul", [value, matrix])
+        made = context.add("Add", [made, bias]) if bias else made
+    context.finish(operator, made)
+
+
+def read_batch_matmul(context: ReadContext, operator: Operator) -> None:
+    """Read BATCH_MATMUL as MatMul."""
+    names = []
+    for tensor, swapped in zip(operator.inputs, (operator.option("adjX"), operator.option("adjY")), strict=True):
+        rank = len(context.shape(tensor))
+        name = context.source(tensor)
+        order = (*range(rank - 2), rank - 1, rank - 2)
+        names.append(context.add("Transpose", [name], perm=order) if swapped else name)
+    context.finish(operator, context.add("MatMul", names))

@@ -8,6 +8,7 @@ import onnx_ir as ir
 from edgeai_converters.emit.tflite.folding import FUSED_ACTIVATIONS, Constant
 from edgeai_converters.emit.tflite.layout import Permutation, identity, lowered
 from edgeai_converters.emit.tflite.quantization import Quantization, quantize
+from edgeai_converters.emit.tflite.read_context import Operator, ReadContext
 from edgeai_converters.emit.tflite.write_context import UnwritableError, Value, WriteContext
 
 _WITH_ACTIVATION = {"ADD": "AddOptions", "SUB": "SubOptions", "MUL": "MulOptions", "DIV": "DivOptions"}
@@ -144,3 +145,32 @@ def write_batch_normalization(context: WriteContext, node: ir.Node) -> None:
     fused = FUSED_ACTIVATIONS.get(context.folding.fused_activation(node), 0)
     context.add("MUL", [source, terms[0]], [product], "MulOptions", fusedActivationFunction=0)
     context.add("ADD", [product, terms[1]], [result], "AddOptions", fusedActivationFunction=fused)
+
+
+_READ_NAMES = {
+    "ADD": "Add",
+    "DIV": "Div",
+    "MAXIMUM": "Max",
+    "MINIMUM": "Min",
+    "MUL": "Mul",
+    "POW": "Pow",
+    "SUB": "Sub",
+}
+
+
+def read_binary(context: ReadContext, operator: Operator) -> None:
+    """Read arithmetic on two values."""
+    made = context.add(_READ_NAMES[operator.name], [context.source(tensor) for tensor in operator.inputs])
+    context.finish(operator, made)
+
+
+def read_squared_difference(context: ReadContext, operator: Operator) -> None:
+    """Read SQUARED_DIFFERENCE as a difference times itself."""
+    difference = context.add("Sub", [context.source(tensor) for tensor in operator.inputs])
+    context.finish(operator, context.add("Mul", [difference, difference]))
+
+
+def read_square(context: ReadContext, operator: Operator) -> None:
+    """Read SQUARE as a product."""
+    value = context.source(operator.inputs[0])
+    context.finish(operator, context.add("Mul", [value, value]))

@@ -9,6 +9,7 @@ from edgeai_converters.emit.tflite.elementwise import common_order
 from edgeai_converters.emit.tflite.folding import Constant
 from edgeai_converters.emit.tflite.layout import UNIT, physical_axis
 from edgeai_converters.emit.tflite.quantization import quantize
+from edgeai_converters.emit.tflite.read_context import Operator, ReadContext, UnreadableError
 from edgeai_converters.emit.tflite.write_context import UnwritableError, Value, WriteContext, arranged
 
 
@@ -78,3 +79,37 @@ def write_pad(context: WriteContext, node: ir.Node) -> None:
         context.add("MIRROR_PAD", [source, paddings], [result], "MirrorPadOptions", mode=0)
     else:
         raise UnwritableError(f"padding mode {mode!r}")
+
+
+def read_concatenation(context: ReadContext, operator: Operator) -> None:
+    """Read CONCATENATION."""
+    names = [context.source(tensor) for tensor in operator.inputs]
+    context.finish(operator, context.add("Concat", names, axis=int(operator.option("axis"))))
+
+
+def read_pack(context: ReadContext, operator: Operator) -> None:
+    """Read PACK as Unsqueeze of every value and Concat; of constants as a constant."""
+    axis = int(operator.option("axis"))
+    constants = [context.constant(tensor) for tensor in operator.inputs]
+    known = [value for value in constants if value is not None]
+    if len(known) == len(constants):
+        context.set_constant(operator.outputs[0], np.stack(known, axis))
+        return
+    axes = context.integers([axis], f"{context.name(operator.outputs[0])}/axis")
+    names = [context.add("Unsqueeze", [context.source(tensor), axes]) for tensor in operator.inputs]
+    context.finish(operator, context.add("Concat", names, axis=axis))
+
+
+def read_pad(context: ReadContext, operator: Operator) -> None:
+    """Read PAD, PADV2 and MIRROR_PAD."""
+    amounts = context.known(operator, 1, "the paddings").reshape(-1, 2)
+    name = context.name(operator.outputs[0])
+    inputs = [context.source(operator.inputs[0]), context.integers(amounts.T.reshape(-1), f"{name}/pads")]
+    mode = "constant"
+    if operator.name == "PADV2":
+        inputs.append(context.number(float(context.known(operator, 2, "the fill value").reshape(()))))
+    elif operator.name == "MIRROR_PAD":
+        if operator.option("mode"):
+            raise UnreadableError("symmetric padding")
+        mode = "reflect"
+    context.finish(operator, context.add("Pad", inputs, mode=mode))

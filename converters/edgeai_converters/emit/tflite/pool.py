@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from edgeai_converters.emit.tflite.conv import PADDING_CODES
+from edgeai_converters.emit.tflite.conv import PADDING_CODES, read_padding
 from edgeai_converters.emit.tflite.folding import FUSED_ACTIVATIONS
 from edgeai_converters.emit.tflite.layout import Permutation, channels_last
 from edgeai_converters.emit.tflite.padding import Padding, onnx_amounts, resolve_padding
 from edgeai_converters.emit.tflite.quantization import Array, Quantization
+from edgeai_converters.emit.tflite.read_context import Operator, ReadContext
 from edgeai_converters.emit.tflite.write_context import UnwritableError, Value, WriteContext
 
 
@@ -218,3 +219,17 @@ def write_global_max_pool(context: WriteContext, node: ir.Node) -> None:
 
 def _spatial_axes(order: Permutation) -> list[int]:
     return [position for position, axis in enumerate(order) if axis not in (0, 1)]
+
+
+def read_pool(context: ReadContext, operator: Operator) -> None:
+    """Read MAX_POOL_2D and AVERAGE_POOL_2D; the average leaves padded places out, as ONNX does by default."""
+    kernel = [operator.option("filterHeight"), operator.option("filterWidth")]
+    strides = [operator.option("strideH", 1), operator.option("strideW", 1)]
+    made = context.add(
+        "MaxPool" if operator.name == "MAX_POOL_2D" else "AveragePool",
+        [context.channels_first(operator.inputs[0])],
+        kernel_shape=kernel,
+        strides=strides,
+        **read_padding(context, operator, kernel, strides),
+    )
+    context.finish(operator, made, channels_last=True)

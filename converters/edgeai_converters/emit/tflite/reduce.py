@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from edgeai_converters.emit.tflite.layout import UNIT, Permutation
+from edgeai_converters.emit.tflite.read_context import Operator, ReadContext
 from edgeai_converters.emit.tflite.write_context import WriteContext
 
 _NAMES = {"ReduceMean": "MEAN", "ReduceSum": "SUM", "ReduceMax": "REDUCE_MAX", "ReduceMin": "REDUCE_MIN"}
@@ -38,3 +39,15 @@ def write_reduce(context: WriteContext, node: ir.Node) -> None:
 def _without(order: Permutation, gone: set[int]) -> Permutation:
     number = {axis: position for position, axis in enumerate(sorted(set(order) - gone - {UNIT}))}
     return tuple(number[axis] for axis in order if axis in number)
+
+
+_READ_NAMES = {tflite: onnx for onnx, tflite in _NAMES.items()}
+
+
+def read_reduce(context: ReadContext, operator: Operator) -> None:
+    """Read a reduction over constant axes."""
+    given = context.known(operator, 1, "the axes").reshape(-1)
+    axes = context.integers(given, f"{context.name(operator.outputs[0])}/axes")
+    keep = int(bool(operator.option("keepDims", False)))
+    made = context.add(_READ_NAMES[operator.name], [context.source(operator.inputs[0]), axes], keepdims=keep)
+    context.finish(operator, made)

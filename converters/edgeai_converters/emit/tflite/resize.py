@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edgeai_converters.emit.tflite.layout import Shape, channels_last
+from edgeai_converters.emit.tflite.read_context import Operator, ReadContext
 from edgeai_converters.emit.tflite.write_context import UnwritableError, WriteContext
 
 _OPTIONS = {"RESIZE_NEAREST_NEIGHBOR": "ResizeNearestNeighborOptions", "RESIZE_BILINEAR": "ResizeBilinearOptions"}
@@ -182,3 +184,32 @@ def write_space_to_depth(context: WriteContext, node: ir.Node) -> None:
     result = context.result(node, order, value.quantization, non_negative=value.non_negative)
     block = node.attributes.get_int("blocksize")
     context.add("SPACE_TO_DEPTH", [source], [result], "SpaceToDepthOptions", blockSize=block)
+
+
+def read_resize(context: ReadContext, operator: Operator) -> None:
+    """Read RESIZE_NEAREST_NEIGHBOR and RESIZE_BILINEAR."""
+    sizes = [int(size) for size in context.known(operator, 1, "the size").reshape(-1)]
+    nearest = operator.name == "RESIZE_NEAREST_NEIGHBOR"
+    align, half = bool(operator.option("alignCorners", False)), bool(operator.option("halfPixelCenters", False))
+    transformation = "align_corners" if align else "half_pixel" if half else "asymmetric"
+    name = context.name(operator.outputs[0])
+    batch, channels = context.shape(operator.inputs[0])[0], context.shape(operator.inputs[0])[3]
+    attributes: dict[str, Any] = {"coordinate_transformation_mode": transformation}
+    if nearest:
+        attributes["nearest_mode"] = "round_prefer_ceil" if align or half else "floor"
+    source = context.channels_first(operator.inputs[0])
+    if batch is None or channels is None:
+        target = context.integers(sizes, f"{name}/sizes")
+        attributes["axes"] = [2, 3]
+    else:
+        target = context.integers([batch, channels, *sizes], f"{name}/sizes")
+    made = context.add("Resize", [source, "", "", target], mode="nearest" if nearest else "linear", **attributes)
+    context.finish(operator, made, channels_last=True)
+
+
+def read_depth_to_space(context: ReadContext, operator: Operator) -> None:
+    """Read DEPTH_TO_SPACE and SPACE_TO_DEPTH."""
+    op_type = "DepthToSpace" if operator.name == "DEPTH_TO_SPACE" else "SpaceToDepth"
+    source = context.channels_first(operator.inputs[0])
+    made = context.add(op_type, [source], blocksize=int(operator.option("blockSize")))
+    context.finish(operator, made, channels_last=True)

@@ -15,6 +15,7 @@ from edgeai_converters.emit.tflite.layout import (
     physical_shape,
     transposed,
 )
+from edgeai_converters.emit.tflite.read_context import Operator, ReadContext, UnreadableError
 from edgeai_converters.emit.tflite.write_context import Value, WriteContext
 
 
@@ -148,3 +149,36 @@ def _only_dense_readers(context: WriteContext, name: str) -> bool:
 def _read_name(node: ir.Node, position: int) -> str:
     value = node.inputs[position] if position < len(node.inputs) else None
     return "" if value is None else value.name or ""
+
+
+def read_reshape(context: ReadContext, operator: Operator) -> None:
+    """Read RESHAPE, SQUEEZE and EXPAND_DIMS as Reshape to the shape that the file states for the result.
+
+    A free dimension of the result is -1; more than one can not be said.
+    """
+    shape = context.shape(operator.outputs[0])
+    wanted = [-1 if size is None else size for size in shape]
+    if wanted.count(-1) > 1:
+        raise UnreadableError(f"reshape to more than one free dimension: {wanted}")
+    old = context.shape(operator.inputs[0])
+    given = context.constant(operator.inputs[1]) if operator.name == "RESHAPE" and len(operator.inputs) > 1 else None
+    if given is not None and given.size == len(wanted):
+        wanted = [int(size) for size in given.reshape(-1)]
+    if -1 not in wanted and old and old[0] is None:
+        wanted[0] = -1
+    target = context.integers(wanted, f"{context.name(operator.outputs[0])}/shape")
+    context.finish(operator, context.add("Reshape", [context.source(operator.inputs[0]), target]))
+
+
+def read_transpose(context: ReadContext, operator: Operator) -> None:
+    """Read TRANSPOSE."""
+    axes = [int(axis) for axis in context.known(operator, 1, "the permutation").reshape(-1)]
+    context.finish(operator, context.add("Transpose", [context.source(operator.inputs[0])], perm=axes))
+
+
+def read_shape(context: ReadContext, operator: Operator) -> None:
+    """Read SHAPE of a value without free dimensions as a constant."""
+    shape = context.shape(operator.inputs[0])
+    if None in shape:
+        raise UnreadableError("the shape of a value with free dimensions")
+    context.set_constant(operator.outputs[0], np.array(shape, context.tensors[operator.outputs[0]].dtype))

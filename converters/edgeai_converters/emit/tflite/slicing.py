@@ -10,6 +10,7 @@ import onnx_ir as ir
 from edgeai_converters.emit.tflite.folding import first_output
 from edgeai_converters.emit.tflite.layout import UNIT, Permutation, channels_last, physical_axis, physical_shape
 from edgeai_converters.emit.tflite.quantization import Quantization, per_tensor
+from edgeai_converters.emit.tflite.read_context import Operator, ReadContext, UnreadableError
 from edgeai_converters.emit.tflite.write_context import UnwritableError, Value, WriteContext
 
 _Range = tuple[int, int | None, int]
@@ -216,3 +217,85 @@ def write_gather(context: WriteContext, node: ir.Node) -> None:
         non_negative=value.non_negative,
     )
     context.define(node, made)
+
+
+def read_slice(context: ReadContext, operator: Operator) -> None:
+    """Read SLICE; a size of -1 goes to the end."""
+    begins = [int(begin) for begin in context.known(operator, 1, "the begin").reshape(-1)]
+    sizes = [int(size) for size in context.known(operator, 2, "the size").reshape(-1)]
+    ends = [2**31 - 1 if size < 0 else begin + size for begin, size in zip(begins, sizes, strict=True)]
+    _read_range(context, operator, begins, ends, [1] * len(begins))
+
+
+def read_strided_slice(context: ReadContext, operator: Operator) -> None:
+    """Read STRIDED_SLICE with masks for begin, end and axes that go away."""
+    if operator.option("ellipsisMask") or operator.option("newAxisMask") or operator.option("offset", False):
+        raise UnreadableError("STRIDED_SLICE with an ellipsis, new axes or offsets")
+    begins, ends, steps = (
+        [int(number) for number in context.known(operator, position, what).reshape(-1)]
+        for position, what in ((1, "the begin"), (2, "the end"), (3, "the steps"))
+    )
+    begin_mask, end_mask, shrink = (operator.option(mask) for mask in ("beginMask", "endMask", "shrinkAxisMask"))
+    for axis, step in enumerate(steps):
+        if shrink >> axis & 1:
+            ends[axis] = begins[axis] + 1 if begins[axis] != -1 else 2**31 - 1
+            continue
+        if begin_mask >> axis & 1:
+            begins[axis] = 0 if step > 0 else 2**31 - 1
+        if end_mask >> axis & 1:
+            ends[axis] = 2**31 - 1 if step > 0 else -(2**31)
+    source = context.constant(operator.inputs[0])
+    gone = tuple(axis for axis in range(len(steps)) if shrink >> axis & 1)
+    if source is not None:
+        limits = [end if end > -(2**31) else None for end in ends]
+        cut = source[tuple(slice(*limit) for limit in zip(begins, limits, steps, strict=True))]
+        context.set_constant(operator.outputs[0], cut.squeeze(gone))
+        return
+    _read_range(context, operator, begins, ends, steps, gone)
+
+
+def _read_range(
+    context: ReadContext,
+    operator: Operator,
+    begins: list[int],
+    ends: list[int],
+    steps: list[int],
+    gone: tuple[int, ...] = (),
+) -> None:
+    name = context.name(operator.outputs[0])
+    tables = [
+        context.integers(numbers, f"{name}/{label}")
+        for label, numbers in (("starts", begins), ("ends", ends), ("axes", list(range(len(begins)))), ("steps", steps))
+    ]
+    made = context.add("Slice", [context.source(operator.inputs[0]), *tables])
+    if gone:
+        made = context.add("Squeeze", [made, context.integers(gone, f"{name}/gone")])
+    context.finish(operator, made)
+
+
+def read_split(context: ReadContext, operator: Operator) -> None:
+    """Read SPLIT (inputs: axis, value) and SPLIT_V (value, sizes, axis)."""
+    varied = operator.name == "SPLIT_V"
+    value = operator.inputs[0 if varied else 1]
+    axis = int(context.known(operator, 2 if varied else 0, "the axis").reshape(()))
+    sizes = [context.shape(tensor)[axis] for tensor in operator.outputs]
+    if any(size is None for size in sizes):
+        raise UnreadableError("splits a free dimension")
+    start = 0
+    for position, size in enumerate(sizes):
+        assert size is not None
+        name = context.name(operator.outputs[position])
+        tables = [
+            context.integers([number], f"{name}/{label}")
+            for label, number in (("start", start), ("end", start + size), ("axis", axis))
+        ]
+        context.finish(operator, context.add("Slice", [context.source(value), *tables]), position=position)
+        start += size
+
+
+def read_gather(context: ReadContext, operator: Operator) -> None:
+    """Read GATHER without batch dimensions."""
+    if operator.option("batchDims", 0):
+        raise UnreadableError("GATHER with batch dimensions")
+    names = [context.source(tensor) for tensor in operator.inputs]
+    context.finish(operator, context.add("Gather", names, axis=int(operator.option("axis"))))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
 
 from edgeai_converters.emit.tflite.layout import identity
+from edgeai_converters.emit.tflite.read_context import Operator, ReadContext
 from edgeai_converters.emit.tflite.schema import NUMPY_TYPES, tensor_type
 from edgeai_converters.emit.tflite.write_context import UnwritableError, Value, WriteContext
 
@@ -66,3 +68,18 @@ def write_cast(context: WriteContext, node: ir.Node) -> None:
     context.add(
         "CAST", [source], [result], "CastOptions", inDataType=tensor_type(value.dtype), outDataType=tensor_type(to)
     )
+
+
+def read_storage(context: ReadContext, operator: Operator) -> None:
+    """Read QUANTIZE and DEQUANTIZE: nothing, since the graph is in float."""
+    value = context.constant(operator.inputs[0])
+    if value is not None:
+        context.set_constant(operator.outputs[0], value.astype(np.float32))
+        return
+    context.finish(operator, context.source(operator.inputs[0]))
+
+
+def read_cast(context: ReadContext, operator: Operator) -> None:
+    """Read CAST."""
+    to = ir.DataType.from_numpy(np.dtype(context.tensors[operator.outputs[0]].dtype)).value
+    context.finish(operator, context.add("Cast", [context.source(operator.inputs[0])], to=to))

@@ -10,6 +10,7 @@ from edgeai_converters.emit.tflite.folding import FUSED_ACTIVATIONS, Constant
 from edgeai_converters.emit.tflite.layout import Permutation, Shape, channels_last
 from edgeai_converters.emit.tflite.padding import same_amounts
 from edgeai_converters.emit.tflite.quantization import Quantization
+from edgeai_converters.emit.tflite.read_context import Operator, ReadContext, UnreadableError
 from edgeai_converters.emit.tflite.write_context import UnwritableError, Value, WriteContext
 
 
@@ -128,3 +129,25 @@ def _cut(context: WriteContext, value: Value, whole: int, result: int, begins: l
     begin = context.integers(starts, f"{value.name}/cut")
     size = context.integers([-1 if new is None else new for new in wanted], f"{value.name}/kept")
     context.add("SLICE", [whole, begin, size], [result], "SliceOptions")
+
+
+def read_transpose_conv(context: ReadContext, operator: Operator) -> None:
+    """Read TRANSPOSE_CONV (inputs: output shape, weights OHWI, value, bias) as ConvTranspose."""
+    weight = context.known(operator, 1, "the weights")
+    source = operator.inputs[2]
+    strides = [operator.option("strideH", 1), operator.option("strideW", 1)]
+    begins, ends, more = [], [], []
+    sizes, wanted = context.shape(source)[1:3], context.shape(operator.outputs[0])[1:3]
+    for size, new, stride, extent in zip(sizes, wanted, strides, weight.shape[1:3], strict=True):
+        if size is None or new is None:
+            raise UnreadableError("transposed convolution of a free dimension")
+        cut = (size - 1) * stride + extent - new
+        begins.append(max(cut, 0) // 2)
+        ends.append(max(cut, 0) - max(cut, 0) // 2)
+        more.append(max(-cut, 0))
+    name = context.name(operator.outputs[0])
+    inputs = [context.channels_first(source), context.add_constant(weight.transpose(3, 0, 1, 2), f"{name}/weight")]
+    if len(operator.inputs) > 3 and operator.inputs[3] >= 0:
+        inputs.append(context.source(operator.inputs[3]))
+    made = context.add("ConvTranspose", inputs, strides=strides, pads=[*begins, *ends], output_padding=more)
+    context.finish(operator, made, channels_last=True)
