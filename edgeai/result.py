@@ -79,7 +79,7 @@ class CompressResult:
             "data": done.evidence.counts() if done.evidence else None,
             "route": list(done.graph.route),
             "parity": asdict(done.graph.parity),
-            "notes": [*done.graph.notes, *(done.evidence.notes if done.evidence else ())],
+            "notes": list(done.notes),
             "machine": describe_machine(),
             "tools": tool_versions(),
             "duration_s": done.duration_s,

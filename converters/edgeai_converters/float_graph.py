@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
@@ -22,6 +21,7 @@ from edgeai_converters.sources.imported import Imported
 from edgeai_converters.sources.table import import_source
 from edgeai_converters.versions import tool_versions
 from edgeai_converters.workfolder import WorkFolder, digest_of_path
+from edgeai_runtime.bundle_arrays import npz_bytes, read_npz
 from edgeai_runtime.manifest import TensorSpec
 
 _MAX_REL = 1e-4
@@ -30,7 +30,8 @@ _MIN_COSINE = 0.99999
 
 _GRAPH_FILE = "graph.onnx"
 _REPORT_FILE = "import.json"
-_PROBES_FILE = "probes.npz"
+_INPUTS_FILE = "inputs.npz"
+_OUTPUTS_FILE = "outputs.npz"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,8 @@ class FloatGraph:
         route: steps from the source to the graph.
         parity: difference of the graph to the source's own engine.
         notes: what a user should know.
-        probe_inputs: inputs that parity was measured on, by input name.
+        probes: file with the inputs that parity was measured on, named like the graph's inputs.
+        probe_inputs: its arrays.
         probe_outputs: outputs of the source's own engine for them, by output name.
     """
 
@@ -56,6 +58,7 @@ class FloatGraph:
     route: tuple[str, ...]
     parity: Parity
     notes: tuple[str, ...]
+    probes: Path
     probe_inputs: dict[str, NDArray[Any]]
     probe_outputs: dict[str, NDArray[Any]]
 
@@ -90,9 +93,9 @@ def make_float_graph(
         _write(imported, sha256, folder)
 
     if not isinstance(source, Path):  # a live object has no bytes to know it by: made anew each time
-        with tempfile.TemporaryDirectory(dir=work.root) as folder:
-            build(Path(folder), "")
-            return _read(Path(folder))
+        folder = Path(tempfile.mkdtemp(dir=work.root, prefix="live-"))
+        build(folder, "")
+        return _read(folder)
     detect_source(source)  # a missing or foreign file is told before anything is hashed
     sha256 = digest_of_path(source)
     shapes = {name: list(shape) for name, shape in input_shapes.items()}
@@ -108,10 +111,8 @@ def _write(imported: Imported, source_sha256: str, folder: Path) -> None:
     require_parity(graph_outputs, outputs, what="graph → simplified graph", max_rel=_MAX_REL, min_cosine=_MIN_COSINE)
     parity = measure_parity(imported.probe_outputs, outputs)
     ir.save(model, folder / _GRAPH_FILE)
-    arrays = {f"input/{name}": array for name, array in imported.probe_inputs.items()}
-    arrays |= {f"output/{name}": array for name, array in imported.probe_outputs.items()}
-    with (folder / _PROBES_FILE).open("wb") as stream:
-        np.savez(stream, **arrays)  # type: ignore[arg-type]
+    (folder / _INPUTS_FILE).write_bytes(npz_bytes(imported.probe_inputs))
+    (folder / _OUTPUTS_FILE).write_bytes(npz_bytes(imported.probe_outputs))
     report = {
         "kind": imported.kind,
         "source_sha256": source_sha256,
@@ -126,8 +127,6 @@ def _write(imported: Imported, source_sha256: str, folder: Path) -> None:
 def _read(folder: Path) -> FloatGraph:
     report = json.loads((folder / _REPORT_FILE).read_text())
     digest = digest_of_path(folder / _GRAPH_FILE)
-    with np.load(folder / _PROBES_FILE, allow_pickle=False) as arrays:
-        probes = {key: arrays[key] for key in arrays.files}
     return FloatGraph(
         model=ir.from_proto(ir.to_proto(ir.load(folder / _GRAPH_FILE))),
         digest=digest,
@@ -136,8 +135,7 @@ def _read(folder: Path) -> FloatGraph:
         route=tuple(report["route"]),
         parity=Parity(**report["parity"]),
         notes=tuple(report["notes"]),
-        probe_inputs={key.removeprefix("input/"): value for key, value in probes.items() if key.startswith("input/")},
-        probe_outputs={
-            key.removeprefix("output/"): value for key, value in probes.items() if key.startswith("output/")
-        },
+        probes=folder / _INPUTS_FILE,
+        probe_inputs=read_npz(folder / _INPUTS_FILE, where="probe inputs"),
+        probe_outputs=read_npz(folder / _OUTPUTS_FILE, where="probe outputs"),
     )

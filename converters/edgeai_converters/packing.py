@@ -126,7 +126,7 @@ def _own_outputs(result: Compression, candidate: Candidate) -> dict[str, NDArray
     assert candidate.artifact is not None
     with tempfile.TemporaryDirectory(prefix="edgeai-golden-") as name:
         folder = Path(name)
-        data, indices = _golden_source(result, folder)
+        data, indices = _golden_source(result)
         job = Job(
             artifact=str(candidate.artifact.path),
             reference=None,
@@ -144,12 +144,10 @@ def _own_outputs(result: Compression, candidate: Candidate) -> dict[str, NDArray
         return read_outputs(folder)
 
 
-def _golden_source(result: Compression, folder: Path) -> tuple[str, tuple[int, ...]]:
+def _golden_source(result: Compression) -> tuple[str, tuple[int, ...]]:
     if result.evidence:
         return result.evidence.golden_samples(GOLDEN_SAMPLES)
-    file = folder / "probes.npz"
-    file.write_bytes(npz_bytes(result.graph.probe_inputs))
-    return str(file), tuple(range(len(next(iter(result.graph.probe_inputs.values())))))
+    return str(result.graph.probes), tuple(range(result.graph.parity.n))
 
 
 def _tolerance(precision: Precision, source: NDArray[Any], own: NDArray[Any]) -> Tolerance:

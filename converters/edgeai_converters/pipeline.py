@@ -12,13 +12,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from edgeai_converters.calibrate.ranges import Ranges
 from edgeai_converters.emit.artifact import Artifact
 from edgeai_converters.evaluate.evidence import Evidence, SplitName
 from edgeai_converters.evaluate.job import Job
 from edgeai_converters.evaluate.measure import read_measurement, read_outputs, run_job
 from edgeai_converters.float_graph import FloatGraph, make_float_graph
+from edgeai_converters.graph.parity import require_parity
 from edgeai_converters.quantize.schemes import scheme_for
+from edgeai_converters.routes import TOLERANCES
 from edgeai_converters.search.calibration import calibrate, order_methods
 from edgeai_converters.search.candidate import Candidate, Recipe
 from edgeai_converters.search.choose import (
@@ -58,6 +62,7 @@ class Compression:
         pareto: ids of the Pareto front over latency, size and drop.
         binding_limit: the limit that kept every compressed candidate out; `None` when one was accepted.
         within_budget: whether `best` was accepted.
+        notes: what a user should know about source, data and result.
         duration_s: time the search took.
         reused: steps found finished in the work folder.
     """
@@ -71,6 +76,7 @@ class Compression:
     pareto: tuple[str, ...]
     binding_limit: str | None
     within_budget: bool
+    notes: tuple[str, ...]
     duration_s: float
     reused: int
 
@@ -122,9 +128,18 @@ def compress(
         pareto=tuple(one.id for one in pareto_front(candidates)),
         binding_limit=binding_limit(candidates),
         within_budget=accepted is not None,
+        notes=_notes(graph, evidence, candidates),
         duration_s=time.monotonic() - started,
         reused=work.reused,
     )
+
+
+def _notes(graph: FloatGraph, evidence: Evidence | None, candidates: Sequence[Candidate]) -> tuple[str, ...]:
+    if evidence is None:
+        return (*graph.notes, "No data was given: static int8 was not tried and no accuracy is claimed.")
+    claims = [candidate.certificate for candidate in candidates if candidate.certificate]
+    chance = [note for note in (evidence.chance_note(claim) for claim in claims[:1]) if note]
+    return (*graph.notes, *evidence.notes, *chance)
 
 
 def name_steps(
@@ -235,6 +250,7 @@ class _Search:
 
     def _judge(self, recipe: Recipe, artifact: Artifact, reference: Artifact | None) -> Candidate:
         folder = self._measure(artifact, reference, "search", timing_s=_TIMING_S)
+        self._require_parity(recipe, read_outputs(folder))
         candidate = Candidate(
             recipe=recipe,
             status="accepted",
@@ -256,6 +272,14 @@ class _Search:
             rejection = reject_on_certificate(claim, budget) if claim else None
         return self._reject(candidate, rejection) if rejection else candidate
 
+    def _require_parity(self, recipe: Recipe, outputs: dict[str, NDArray[Any]]) -> None:
+        """Refuse an artifact that does not compute what the source computes; calibrated int8 is for the certificate."""
+        if recipe.precision == "int8":
+            return
+        allowed = TOLERANCES[recipe.precision]
+        reference = self._evidence.source_outputs("search") if self._evidence else self._graph.probe_outputs
+        require_parity(reference, outputs, what=recipe.id, max_rel=allowed.max_rel, min_cosine=allowed.min_cosine)
+
     def _reject(self, candidate: Candidate, rejection: Rejection) -> Candidate:
         self._excess[candidate.id] = rejection.excess
         return replace(candidate, status="rejected", reason=rejection.reason, limit=rejection.limit)
@@ -267,7 +291,8 @@ class _Search:
 
     def _measure(self, artifact: Artifact, reference: Artifact | None, split: SplitName, *, timing_s: float) -> Path:
         """Run the artifact over a split in its engine, in a child process; return the folder of what was found."""
-        data, indices = self._evidence.samples(split) if self._evidence else (None, ())
+        probes = (str(self._graph.probes), tuple(range(self._graph.parity.n)))
+        data, indices = self._evidence.samples(split) if self._evidence else probes
         job = Job(
             artifact=str(artifact.path),
             reference=str(reference.path) if reference else None,
@@ -275,7 +300,7 @@ class _Search:
             inputs=self._graph.inputs,
             outputs=tuple(spec.name for spec in self._graph.outputs),
             data=data,
-            preprocessing=self._spec.preprocessing,
+            preprocessing=self._spec.preprocessing if self._evidence else {},
             indices=indices,
             threads=self._spec.threads,
             duration_s=timing_s,
@@ -284,7 +309,7 @@ class _Search:
         key: dict[str, Any] = {
             "artifact": [digest_of_path(file) for file in artifact.files],
             "reference": [digest_of_path(file) for file in reference.files] if reference else None,
-            "data": self._evidence.digest if self._evidence else None,
+            "data": self._evidence.digest if self._evidence else digest_of_path(self._graph.probes),
             "preprocessing": self._spec.preprocessing,
             "split": split,
             "threads": self._spec.threads,

@@ -18,17 +18,22 @@ from edgeai_converters.calibrate.dataset import Dataset, open_dataset
 from edgeai_converters.calibrate.splits import Split, make_splits
 from edgeai_converters.evaluate.certificate import certify
 from edgeai_converters.evaluate.metrics import get_metric
+from edgeai_converters.evaluate.metrics_outputs import classes_of_output
 from edgeai_converters.float_graph import FloatGraph
 from edgeai_converters.graph.execute import GraphRunner
 from edgeai_converters.spec import CompressSpec
 from edgeai_converters.versions import tool_versions
 from edgeai_converters.workfolder import WorkFolder
+from edgeai_runtime.bundle_arrays import npz_bytes, read_npz
 from edgeai_runtime.errors import DataError
 from edgeai_runtime.manifest import Certificate, Step
 
 SplitName = Literal["search", "certification"]
 
 _BATCH = 8
+_NEAR_CHANCE = 2.0
+"""A float source that is right less than this many times as often as guessing is not given the right samples."""
+
 _OUTPUTS_FILE = "outputs.npz"
 
 
@@ -57,7 +62,7 @@ class Evidence:
         self.metric = get_metric(name, has_labels=labels is not None)
         if self.metric.needs_class_labels:
             for split in (self.splits.search, certification):
-                split.dataset.check_labels(graph.outputs[0].shape[-1])
+                split.dataset.check_labels(classes_of_output(graph.outputs[0]))
         self.preprocessing: dict[str, tuple[Step, ...]] = dict(certification.dataset.preprocessing)
         self.class_names = certification.dataset.class_names
         opened = [dataset for dataset in datasets if dataset is not None]
@@ -88,7 +93,7 @@ class Evidence:
         return certify(
             self.metric,
             source_outputs=self.source_outputs(split),
-            outputs=outputs,
+            outputs=self._in_order(outputs),
             labels=self._split(split).labels,
             max_drop=self._spec.budget.max_drop,
             split=split,
@@ -98,9 +103,7 @@ class Evidence:
         """Return the float source's outputs over a split, by output name, `[n, …]`."""
 
         def make(folder: Path) -> None:
-            outputs = self._run_graph(self._split(split))
-            with (folder / _OUTPUTS_FILE).open("wb") as stream:
-                np.savez(stream, **outputs)  # type: ignore[arg-type]
+            (folder / _OUTPUTS_FILE).write_bytes(npz_bytes(self._run_graph(self._split(split))))
 
         key = {
             "graph": self._graph.digest,
@@ -109,8 +112,19 @@ class Evidence:
             "split": split,
             "tools": tool_versions(),
         }
-        with np.load(self._work.step("source", key, make) / _OUTPUTS_FILE, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        file = self._work.step("source", key, make) / _OUTPUTS_FILE
+        return self._in_order(read_npz(file, where="outputs of the float source"))
+
+    def chance_note(self, claim: Certificate) -> str:
+        """Return a warning when the float source itself does no better than guessing on these samples, else nothing."""
+        classes = classes_of_output(self._graph.outputs[0])
+        if claim.metric != "top1" or not classes or classes < 3 or claim.source_score > _NEAR_CHANCE / classes:
+            return ""
+        return (
+            f"The float source is right on {claim.source_score:.1%} of the samples, about what guessing among {classes} "
+            "classes gives: the samples probably need the steps that the model was trained with (preprocess), or the "
+            "labels are in another order. A drop from this score means nothing."
+        )
 
     def golden_samples(self, n: int) -> tuple[str, tuple[int, ...]]:
         """Return the text and indices of at most `n` samples for golden vectors, from the calibration split."""
@@ -123,6 +137,10 @@ class Evidence:
         raw = list(split.raw_batches(n))
         inputs = {spec.name: np.concatenate([batch[spec.name] for batch in raw]) for spec in self._graph.inputs}
         return inputs, self._run_graph(split)
+
+    def _in_order(self, outputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return outputs in the order of the graph: metrics of one output use the first."""
+        return {spec.name: outputs[spec.name] for spec in self._graph.outputs}
 
     def _golden_split(self, n: int) -> Split:
         """Return the first samples that share the shape of the first one: golden inputs are one array."""

@@ -29,7 +29,7 @@ class Job:
         format: the format of both.
         inputs: the graph's inputs, in order.
         outputs: the graph's output names, in order.
-        data: text that names the data set; `None` draws inputs and scores nothing.
+        data: text that names the data set.
         preprocessing: steps per input name.
         indices: samples to run, in order.
         threads: most threads used.
@@ -42,7 +42,7 @@ class Job:
     format: Format
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[str, ...]
-    data: str | None
+    data: str
     preprocessing: Mapping[str, tuple[Step, ...]]
     indices: tuple[int, ...]
     threads: int

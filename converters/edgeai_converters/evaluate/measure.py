@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgeai_converters.evaluate.job import OUTPUTS_FILE, RESULT_FILE, Job
+from edgeai_runtime.bundle_arrays import read_npz
 from edgeai_runtime.errors import EngineError
 from edgeai_runtime.manifest import Measurement
 
@@ -65,8 +65,8 @@ def read_measurement(folder: Path) -> Measurement:
 
 def read_outputs(folder: Path) -> dict[str, NDArray[Any]]:
     """Return the outputs of a job, by the graph's output names, `[n, …]` in the order of the job's indices."""
-    with np.load(folder / OUTPUTS_FILE, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    outputs: dict[str, NDArray[Any]] = read_npz(folder / OUTPUTS_FILE, where="measured outputs")
+    return outputs
 
 
 def _result(folder: Path) -> dict[str, Any]:

@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from edgeai_converters.calibrate.dataset import open_dataset
+from edgeai_converters.evaluate.job import OUTPUTS_FILE, RESULT_FILE, Job
 from edgeai_runtime.bench.loop import interleave
 from edgeai_runtime.bench.machine import describe_machine
 from edgeai_runtime.bench.memory import peak_resident_mib, reset_peak, resident_mib
 from edgeai_runtime.bench.statistics import compare, summarize
-from edgeai_runtime.model import Model, load
-
-from edgeai_converters.evaluate.job import OUTPUTS_FILE, RESULT_FILE, Job
+from edgeai_runtime.bundle_arrays import npz_bytes
 from edgeai_runtime.engines.table import engine_for
+from edgeai_runtime.model import Model, load
 
 
 def main(folder: Path) -> None:
@@ -35,11 +37,9 @@ def main(folder: Path) -> None:
     model = load(Path(job.artifact), isolate=False, threads=job.threads)
     outputs = [model.run_raw(first)]
     peak_mib = peak_resident_mib()
-    if job.data is not None:
-        outputs += [model.run_raw(arrays) for arrays in samples]
-        stacked = {name: np.concatenate([one[i] for one in outputs]) for i, name in enumerate(job.outputs)}
-        with (folder / OUTPUTS_FILE).open("wb") as stream:
-            np.savez(stream, **stacked)  # type: ignore[arg-type]
+    outputs += [model.run_raw(arrays) for arrays in samples]
+    stacked = {name: np.concatenate([one[i] for one in outputs]) for i, name in enumerate(job.outputs)}
+    (folder / OUTPUTS_FILE).write_bytes(npz_bytes(stacked))
     result: dict[str, Any] = {
         "engine": engine.name,
         "engine_version": info.version,
@@ -75,14 +75,6 @@ def _time(job: Job, model: Model, arrays: list[Any]) -> dict[str, Any]:
 
 
 def _samples(job: Job) -> Iterator[list[Any]]:
-    if job.data is None:
-        from edgeai_converters.graph.boundary import draw_inputs
-
-        drawn = draw_inputs(job.inputs, n=1, seed=job.seed)
-        yield [drawn[spec.name] for spec in job.inputs]
-        return
-    from edgeai_converters.calibrate.dataset import open_dataset
-
     dataset = open_dataset(job.data, inputs=job.inputs, preprocessing=job.preprocessing)
     for batch in dataset.batches(np.asarray(job.indices), 1):
         yield [batch[spec.name] for spec in job.inputs]
