@@ -96,7 +96,7 @@ def bundle(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle around the model, whose pre-processing divides raw uint8 values by 4."""
     inputs = (TensorSpec(name="x", shape=(None, 3), dtype="float32"),)
     outputs = (TensorSpec(name="y", shape=(None, 2), dtype="float32"),)
-    answers = np.array([[1.5, -0.5]], dtype=np.float32)
+    answers = np.array([[1.5, 0.5]], dtype=np.float32)
     golden = {
         "golden/inputs.npz": npz_bytes({"x": np.array([[4, 4, 0]], dtype=np.uint8)}),
         "golden/outputs.npz": npz_bytes({"source/y": answers, "onnx-float32/y": answers}),
