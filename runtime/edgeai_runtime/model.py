@@ -116,8 +116,9 @@ class Model:
         self._dtypes = [np.dtype(spec.dtype) for spec in self.inputs]
         self._good_shapes: list[tuple[int, ...]] = []  # the last shapes that were checked, for `run_raw`
         self._can_be_fast = len(self.inputs) == len(self.outputs) == 1 and not self._before[0] and not self._after[0]
-        self._fast_dtype = self._dtypes[0] if self._can_be_fast else None
+        self._fast_dtype = self._dtypes[0]
         self._fast_shape: tuple[int, ...] | None = None  # the last shape that was checked, for a call
+        self._fast_sample: tuple[int, ...] | None = None  # the same, for a sample without a batch axis
 
     def __call__(self, x: Any) -> Any:
         """Run pre-processing, the model and post-processing.
@@ -136,8 +137,11 @@ class Model:
             DataError: a wrong name, rank, shape or dtype.
             EngineError: the engine failed.
         """
-        if type(x) is np.ndarray and x.shape == self._fast_shape and x.dtype == self._fast_dtype:
-            return self._run((x,))[0]
+        if type(x) is np.ndarray and x.dtype == self._fast_dtype:
+            if x.shape == self._fast_shape:
+                return self._run((x,))[0]
+            if x.shape == self._fast_sample:
+                return self._run((x[np.newaxis],))[0][0]
         return self._call(x)
 
     def run_raw(self, arrays: Sequence[Any]) -> list[Any]:
@@ -181,7 +185,7 @@ class Model:
         """Give back the memory; the model can not be called afterwards."""
         if self._session is not None:
             self._session.close()
-        self._session, self._run, self._fast_shape, self._good_shapes = None, _closed, None, []
+        self._session, self._run = None, _closed
 
     def __enter__(self) -> Model:
         """Return the model."""
@@ -212,8 +216,11 @@ class Model:
         ready = [self._prepare(index, array) for index, array in enumerate(arrays)]
         results = self._run(ready)
         finished = [self._finish(index, array, single) for index, array in enumerate(results)]
-        if self._can_be_fast and not single and ready[0] is x:
-            self._fast_shape = x.shape
+        if self._can_be_fast and ready[0] is arrays[0] and isinstance(x, np.ndarray):  # nothing was cast
+            if not single:
+                self._fast_shape = x.shape
+            elif results[0].ndim and len(results[0]) == 1:
+                self._fast_sample = x.shape
         if len(finished) == 1 and not isinstance(x, Mapping):
             return finished[0]
         return {spec.name: result for spec, result in zip(self.outputs, finished, strict=True)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -24,6 +23,8 @@ def check_placement(placement: Placement) -> None:
     """
     for name in (*([placement.require] if placement.require else []), *placement.prefer, *(placement.allow or ())):
         if name not in DEVICES and ":" not in name:
+            import difflib
+
             near = difflib.get_close_matches(name, (*DEVICES, *DELEGATES), n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"devices: {', '.join(DEVICES)}; or a delegate's name"
             raise UsageError(f"{name!r} is neither a device nor a delegate", hint=hint)

@@ -6,7 +6,6 @@ that the model wants; and plain Python numbers and lists, which have no dtype of
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +22,8 @@ def by_input(x: Any, specs: Sequence[TensorSpec]) -> list[Any]:
     Raises:
         DataError: an input is missing, unknown, or one array was given to a model with several inputs.
     """
+    import difflib
+
     names = [spec.name for spec in specs]
     if not isinstance(x, Mapping):
         if len(specs) != 1:
@@ -66,13 +67,13 @@ def as_array(spec: TensorSpec, value: Any) -> Any:
 
 
 def checked(spec: TensorSpec, array: Any) -> Any:
-    """Return `array` with the dtype of `spec`, after checking rank and shape.
+    """Return `array` with the dtype of `spec`, after checking rank and shape; multiples of a fixed batch are good.
 
     Raises:
         DataError: wrong rank, shape or dtype; names the tensor, what it wants and what came.
     """
     wanted = np.dtype(spec.dtype)
-    if not shape_agrees(spec.shape, array.shape):
+    if not shape_agrees(spec.shape, array.shape) and not _is_whole_batches(spec.shape, array.shape):
         raise DataError(
             f"input {spec.name!r} wants shape {shape_text(spec.shape)}"
             f"{f' ({spec.layout})' if spec.layout else ''}. Received: {shape_text(array.shape)}",
@@ -89,6 +90,13 @@ def checked(spec: TensorSpec, array: Any) -> Any:
         scale, zero_point = spec.quantization.scale, spec.quantization.zero_point
         hint = f"quantize it: round(x / {scale:.8g}) + {zero_point}, as {spec.dtype}"
     raise DataError(f"input {spec.name!r} wants {spec.dtype}. Received: {array.dtype}", hint=hint)
+
+
+def _is_whole_batches(wanted: Sequence[int | None], shape: Sequence[int]) -> bool:
+    """Say whether only the batch differs, and is a multiple of the fixed one: sessions run that in chunks."""
+    if len(wanted) != len(shape) or not wanted or not wanted[0] or not shape_agrees(wanted[1:], shape[1:]):
+        return False
+    return shape[0] > 0 and shape[0] % wanted[0] == 0
 
 
 def _shape_hint(spec: TensorSpec, array: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from typing import cast
 
@@ -29,6 +28,8 @@ def get_engine(name: str) -> Engine:
         UsageError: there is no engine of that name.
     """
     if name not in ENGINES:
+        import difflib
+
         near = difflib.get_close_matches(name, ENGINES, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"engines: {', '.join(FORMAT_ENGINES.values())}"
         raise UsageError(f"there is no engine {name!r}", hint=hint)
