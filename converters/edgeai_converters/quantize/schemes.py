@@ -54,6 +54,7 @@ class Scheme:
         folds: operators that take such an activation in.
         fixed: operator → range of its output, where the engine leaves no choice.
         float_outputs: anchors that may hand out float: their output is quantized only if an integer operator reads it.
+        integer_bias_adds: the vector added after a MatMul is stored as int32, as a dense layer's bias; else in float.
         relu_in_zero_point: a folded Relu exists only in the stored type's lowest value, so its output must keep a
             scale whose smallest value is 0.
         float_reasons: why an operator that could be expected here stays in float.
@@ -67,6 +68,7 @@ class Scheme:
     folds: frozenset[str] = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sub", "Mul"})
     fixed: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     float_outputs: frozenset[str] = frozenset()
+    integer_bias_adds: bool = True
     relu_in_zero_point: bool = False
     float_reasons: Mapping[str, str] = field(default_factory=dict)
 
@@ -112,6 +114,7 @@ _ONNX = Scheme(
         ("Concat", "Resize", *_MOVES),
     ),
     float_outputs=frozenset(_DENSE),
+    integer_bias_adds=False,
     relu_in_zero_point=True,
     float_reasons={
         "Softmax": _SOFTMAX_REASON,
@@ -129,6 +132,7 @@ _OPENVINO = Scheme(
         ("Concat", "Resize", *_MOVES),
     ),
     float_outputs=frozenset(_DENSE),
+    integer_bias_adds=False,
     float_reasons={"Softmax": _SOFTMAX_REASON},
 )
 

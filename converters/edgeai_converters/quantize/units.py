@@ -128,7 +128,9 @@ def _describe(node: ir.Node, ranges: Collection[str], scheme: Scheme) -> Unit | 
     last = node
     bias_add = _bias_add(node) if node.op_type == "MatMul" else None
     if bias_add is not None:
-        bias, last = next(v for v in bias_add.inputs if v is not None and v.const_value is not None), bias_add
+        last = bias_add
+        if scheme.integer_bias_adds:
+            bias = next(value for value in bias_add.inputs if value is not None and value.const_value is not None)
     clamp = _clamp(last, scheme) if node.op_type in scheme.folds else None
     last = clamp or last
     floats = [v for v in node.inputs if v is not None and v.name and v.dtype in (None, ir.DataType.FLOAT)]
