@@ -55,7 +55,7 @@ def emit_openvino(model: ir.Model, folder: Path, *, stem: str = "model") -> Arti
         _simplify(read)
         xml, weights = Path(beside, f"{stem}.xml"), Path(beside, f"{stem}.bin")
         openvino.save_model(read, str(xml), compress_to_fp16=_stores_float16(model))
-        xml.write_text(re.sub(r">\s+<", "><", xml.read_text(encoding="utf-8")), encoding="utf-8")  # indentation is 20 %
+        xml.write_text(_compact(xml.read_text(encoding="utf-8")), encoding="utf-8")
         for file in (weights, xml):  # the file that an engine opens comes last
             file.replace(folder / file.name)
     return Artifact(
@@ -104,6 +104,21 @@ def _simplify(read: Any) -> None:
         transformations.apply_moc_transformations(read, cf=False)
     except (ImportError, AttributeError):  # not in every release; the engine does the same when it loads the file
         logger.info("this OpenVINO has no offline transformations; the file is larger than need be")
+
+
+def _compact(text: str) -> str:
+    """Drop the indentation of an IR (a fifth of small files) and number the nodes OpenVINO named by a running count.
+
+    That count goes on through the life of the process; without it the same graph gives the same bytes.
+    """
+
+    def number(layer: re.Match[str]) -> str:
+        head, name, kind = layer["head"], layer["name"], layer["kind"]
+        return f'{head}{name}_{layer["id"]}" type="{kind}"' if name in (kind, "Constant") else layer[0]
+
+    text = re.sub(r">\s+<", "><", text)
+    pattern = r'(?P<head><layer id="(?P<id>\d+)" name=")(?P<name>[A-Za-z]+)_\d+" type="(?P<kind>[A-Za-z]+)"'
+    return re.sub(pattern, number, text)
 
 
 def _operators(read: Any) -> dict[str, int]:

@@ -162,8 +162,7 @@ def _export(torch: Any, module: Any, request: dict[str, Any]) -> tuple[Any, list
         arrays = load_arrays(folder / "samples.npz", request["samples"])
         examples = {name: array[:2] if len(array) > 1 else np.repeat(array, 2, 0) for name, array in arrays.items()}
     elif request["input_shapes"]:
-        specs = [TensorSpec(name=name, shape=(*s,), dtype="float32") for name, s in request["input_shapes"].items()]
-        examples = {spec.name: np.zeros((2, *spec.shape[1:]), np.float32) for spec in specs}
+        examples = {name: np.zeros((2, *shape[1:]), np.float32) for name, shape in request["input_shapes"].items()}
     else:
         raise UsageError(
             "A live PyTorch module does not tell the shape of its input.",

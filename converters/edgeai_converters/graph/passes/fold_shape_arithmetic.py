@@ -7,6 +7,9 @@ unknown ones are the input's own at the same place (written 0). Shape nodes of s
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import onnx_ir as ir
 
@@ -42,6 +45,8 @@ def _reshape_target(node: ir.Node) -> list[int] | None:
     """Return the constant target of a Reshape, or `None` when it can not be told."""
     source, output = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     computed = _dims(node.inputs[1]) if constant_of(node.inputs[1]) is None else None
+    if computed is not None and source is not None:
+        computed = _resolve(computed, source)
     if computed is not None and not any(isinstance(dim, int) and dim <= 0 for dim in computed):
         if output is None or len(output) != len(computed):
             output = tuple(computed)
@@ -54,6 +59,22 @@ def _reshape_target(node: ir.Node) -> list[int] | None:
     if source is not None and all(i < len(source) and output[i] is not None and source[i] == output[i] for i in free):
         return [dim if isinstance(dim, int) else 0 for dim in output]
     return None
+
+
+def _resolve(target: list[Dim], source: tuple[Dim, ...]) -> list[Dim]:
+    """Write the 0 (as in the source) and -1 (what is left) of a Reshape's target as what they stand for."""
+    dims = [source[i] if dim == 0 and i < len(source) else dim for i, dim in enumerate(target)]
+    given = [dim for dim in dims if dim != -1]
+    same_names = sorted(map(str, _free(source))) == sorted(map(str, _free(given))) and None not in _free(source)
+    if len(given) != len(dims) - 1 or not same_names:
+        return dims
+    whole = math.prod(dim for dim in source if isinstance(dim, int))
+    left, rest = divmod(whole, max(math.prod(dim for dim in given if isinstance(dim, int)), 1))
+    return dims if rest else [left if dim == -1 else dim for dim in dims]
+
+
+def _free(dims: Sequence[Dim]) -> list[Dim]:
+    return [dim for dim in dims if not isinstance(dim, int)]
 
 
 def _dims(value: ir.Value | None, depth: int = 0) -> list[Dim] | None:
