@@ -13,6 +13,8 @@ from edgeai.result import CompressResult
 from edgeai_runtime.errors import DataError, ModelError, OutputError, UsageError
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "digits"
+DATA = str(EXAMPLE / "digits.npz")
+STEPS = "scale:factor=0.0625"  # pixels 0 to 16 → 0 to 1, as the network was trained
 CANDIDATE_KEYS = {
     "id", "format", "precision", "recipe", "size_bytes", "latency_ms", "speedup_vs_float", "metric", "source_score",
     "score", "drop", "drop_ci95", "flip_rate", "n", "verdict", "status", "reason",
@@ -28,7 +30,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def result(work: Path) -> CompressResult:
     pytest.importorskip("ai_edge_litert")
     pytest.importorskip("openvino")
-    return edgeai.compress(EXAMPLE / "digits.onnx", data=str(EXAMPLE / "digits.npz"), max_drop=0.01, work=work)
+    return edgeai.compress(EXAMPLE / "digits.onnx", data=DATA, max_drop=0.01, preprocess=STEPS, work=work)
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +100,7 @@ def test_every_variant_of_the_bundle_repeats_its_golden_outputs(bundle: Path) ->
 
 
 def test_the_same_call_again_reuses_every_step(result: CompressResult, work: Path) -> None:
-    again = edgeai.compress(EXAMPLE / "digits.onnx", data=str(EXAMPLE / "digits.npz"), max_drop=0.01, work=work)
+    again = edgeai.compress(EXAMPLE / "digits.onnx", data=DATA, max_drop=0.01, preprocess=STEPS, work=work)
     assert again.best is not None
     assert result.best is not None
     assert again.best.to_json() == result.best.to_json()
@@ -107,7 +109,7 @@ def test_the_same_call_again_reuses_every_step(result: CompressResult, work: Pat
 
 def test_an_impossible_size_returns_the_nearest_candidate_and_the_binding_limit(work: Path, tmp_path: Path) -> None:
     found = edgeai.compress(
-        EXAMPLE / "digits.onnx", data=str(EXAMPLE / "digits.npz"), max_size=1000, work=work, formats=["onnx"]
+        EXAMPLE / "digits.onnx", data=DATA, max_size=1000, preprocess=STEPS, work=work, formats=["onnx"]
     )
     assert not found.within_budget
     assert found.binding_limit == "max_size"
@@ -126,10 +128,22 @@ def test_arrays_serve_as_data(work: Path) -> None:
     with np.load(EXAMPLE / "digits.npz") as data:
         arrays = {"x": data["x"][:300], "y": data["y"][:300]}
     found = edgeai.compress(
-        EXAMPLE / "digits.onnx", arrays, work=work, formats=["onnx"], precisions=["int8"], max_drop=0.05
+        EXAMPLE / "digits.onnx",
+        arrays,
+        work=work,
+        formats=["onnx"],
+        precisions=["int8"],
+        max_drop=0.05,
+        preprocess=STEPS,
     )
     assert found.best is not None
     assert found.best.certificate is not None
+    assert found.best.certificate.source_score > 0.93
+
+
+def test_samples_on_which_the_source_only_guesses_are_pointed_out(work: Path) -> None:
+    found = edgeai.compress(EXAMPLE / "digits.onnx", DATA, work=work, formats=["onnx"], precisions=["float32"])
+    assert any("guessing among 10 classes" in note for note in found.to_json()["notes"])
 
 
 def test_a_bundle_is_not_overwritten_unless_forced(result: CompressResult, bundle: Path) -> None:
@@ -148,7 +162,7 @@ def test_a_file_that_is_no_model_is_a_clear_error(tmp_path: Path, content: bytes
     source = tmp_path / "model.onnx"
     source.write_bytes((EXAMPLE / "digits.onnx").read_bytes()[:20000] if content is None else content)
     with pytest.raises(ModelError, match=f"(?i)model.onnx.*{words}|{words}.*model.onnx"):
-        edgeai.compress(source, data=str(EXAMPLE / "digits.npz"), work=tmp_path / "work")
+        edgeai.compress(source, data=DATA, work=tmp_path / "work")
 
 
 def _spoiled(what: str) -> dict[str, np.ndarray]:
@@ -176,6 +190,4 @@ def test_bad_data_is_a_clear_error_before_anything_is_searched(tmp_path: Path, w
 
 def test_steps_for_an_input_that_does_not_exist_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no input of that name"):
-        edgeai.compress(
-            EXAMPLE / "digits.onnx", _spoiled(""), work=tmp_path, preprocess={"image": "cast:dtype=float32"}
-        )
+        edgeai.compress(EXAMPLE / "digits.onnx", _spoiled(""), work=tmp_path, preprocess={"picture": "cast:float32"})

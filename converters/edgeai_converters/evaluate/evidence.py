@@ -121,9 +121,9 @@ class Evidence:
         if claim.metric != "top1" or not classes or classes < 3 or claim.source_score > _NEAR_CHANCE / classes:
             return ""
         return (
-            f"The float source is right on {claim.source_score:.1%} of the samples, about what guessing among {classes} "
-            "classes gives: the samples probably need the steps that the model was trained with (preprocess), or the "
-            "labels are in another order. A drop from this score means nothing."
+            f"The float source is right on {claim.source_score:.1%} of the samples, about what guessing among "
+            f"{classes} classes gives: the samples probably need the steps that the model was trained with "
+            "(preprocess), or the labels are in another order. A drop from this score means nothing."
         )
 
     def golden_samples(self, n: int) -> tuple[str, tuple[int, ...]]:
