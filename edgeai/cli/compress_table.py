@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeai.cli.output import bytes_in_words, console, milliseconds_in_words
+from edgeai.cli.output import bytes_in_words, console, milliseconds_in_words, warn
 
 _SHARES = {"top1", "top5", "agreement"}
 """Metrics that are a share of the samples and read best in percent."""
@@ -41,6 +41,8 @@ def render(document: Mapping[str, Any], *, html: Path | None = None) -> None:
     screen.print(escape(f"bundle: {document['bundle']}"))
     if html is not None:
         screen.print(escape(f"report: {html}"))
+    for note in document.get("notes", ()):
+        warn(f"note: {note}")
 
 
 def summary(document: Mapping[str, Any]) -> str:

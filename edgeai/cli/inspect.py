@@ -54,7 +54,12 @@ def _show_content(document: Mapping[str, Any], *, indent: str) -> None:
 def _mix(shares: Mapping[str, float]) -> str:
     if len(shares) < 2:
         return ""
-    return " (" + ", ".join(f"{share:.0%} {name}" for name, share in shares.items()) + " of the heavy operations)"
+    words = {
+        name: "<0.1%" if share < 0.001 else ">99.9%" if share > 0.999 else f"{share:.1%}"
+        for name, share in shares.items()
+    }
+    parts = (f"{share} {name}" for name, share in words.items())
+    return f" ({', '.join(parts)} of the MACs)"
 
 
 def _tensor(tensor: Mapping[str, Any]) -> str:

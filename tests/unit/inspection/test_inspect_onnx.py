@@ -164,5 +164,5 @@ def test_what_is_no_model_is_an_error_that_names_the_file(content: bytes, tmp_pa
 def test_a_truncated_model_is_an_error(save_onnx: Save) -> None:
     path = save_onnx([_conv()], {"w": WEIGHT, "b": BIAS}, shape=SHAPE)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ModelError, match="damaged|cut short"):
+    with pytest.raises(ModelError, match=r"damaged|cut short"):
         inspect_onnx(path)

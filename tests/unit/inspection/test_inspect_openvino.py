@@ -39,8 +39,8 @@ def _edge(source: int, port: int, target: int, to_port: int) -> str:
 
 def _save(folder: Path, layers: str, edges: list[str], *, size: int) -> Path:
     path = folder / "model.xml"
-    text = f'<?xml version="1.0"?>\n<net name="m" version="11"><layers>{layers}</layers><edges>{"".join(edges)}</edges></net>'
-    path.write_text(text)
+    body = f"<layers>{layers}</layers><edges>{''.join(edges)}</edges>"
+    path.write_text(f'<?xml version="1.0"?>\n<net name="m" version="11">{body}</net>')
     path.with_suffix(".bin").write_bytes(bytes(size))
     return path
 
