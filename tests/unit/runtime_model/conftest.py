@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edgeai_runtime.bundle import file_entry, write_bundle
+from edgeai_runtime.bundle import file_entry, npz_bytes, write_bundle
 from edgeai_runtime.engines.fake import write_fake_model
 from edgeai_runtime.manifest import Manifest, TensorSpec, Variant
 
@@ -29,6 +29,7 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
         *,
         delegates: dict[str, tuple[str, ...]] | None = None,
         own: dict[str, dict[str, Any]] | None = None,
+        golden: dict[str, dict[str, Any]] | None = None,
         **manifest: Any,
     ) -> Path:
         members: dict[str, Path | bytes] = {}
@@ -48,7 +49,17 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
                 "outputs": (y,),
             }
             entries.append(Variant(**{**fields, **(own or {}).get(name, {})}))
-        fields = {"name": "net", "version": "1", "inputs": (x,), "outputs": (y,), "variants": tuple(entries)}
+        for path_inside, arrays in (golden or {}).items():
+            members[path_inside] = npz_bytes(arrays)
+        files = tuple(file_entry(name, members[name]) for name in golden or ())
+        fields = {
+            "golden": files,
+            "name": "net",
+            "version": "1",
+            "inputs": (x,),
+            "outputs": (y,),
+            "variants": tuple(entries),
+        }
         path = tmp_path / "net.edge"
         write_bundle(path, Manifest(**{**fields, **manifest}), members, force=True)
         return path
