@@ -67,7 +67,9 @@ def _compare(name: str, result: Any, recorded: Any, tolerance: Tolerance | None)
     got, want = result.astype(np.float64), recorded.astype(np.float64)
     if tolerance is None:
         tolerance = Tolerance(atol=_DEFAULT_SHARE * max(float(np.abs(want).max()), 1e-12), rtol=0.0)
-    difference = np.abs(got - want)
-    bad = ~(difference <= tolerance.atol + tolerance.rtol * np.abs(want)) & ~(got == want)
+    same = (got == want) | (np.isnan(got) & np.isnan(want))
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        difference = np.where(same, 0.0, np.abs(got - want))
+    good = same | (difference <= tolerance.atol + tolerance.rtol * np.abs(want))
     limit = f"allowed {tolerance.atol:.3g} + {tolerance.rtol:.3g} · |recorded|"
-    return not bad.any(), f"{name} differs by at most {float(np.nanmax(difference)):.3g} ({limit})"
+    return bool(good.all()), f"{name} differs by at most {float(difference.max()):.3g} ({limit})"
