@@ -54,12 +54,13 @@ def _show_content(document: Mapping[str, Any], *, indent: str) -> None:
 def _mix(shares: Mapping[str, float]) -> str:
     if len(shares) < 2:
         return ""
-    words = {
-        name: "<0.1%" if share < 0.001 else ">99.9%" if share > 0.999 else f"{share:.1%}"
-        for name, share in shares.items()
-    }
-    parts = (f"{share} {name}" for name, share in words.items())
+    parts = (f"{_percent(share)} {name}" for name, share in shares.items())
     return f" ({', '.join(parts)} of the MACs)"
+
+
+def _percent(share: float) -> str:
+    """A share that is neither nothing nor all never reads as 0 or 100 %."""
+    return "<0.1%" if share < 0.001 else ">99.9%" if share > 0.999 else f"{share:.1%}"
 
 
 def _tensor(tensor: Mapping[str, Any]) -> str:

@@ -14,6 +14,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgeai.cli import main
+
 pytest.importorskip("ai_edge_litert")
 pytest.importorskip("openvino")
 
@@ -156,12 +158,15 @@ def test_bench_sees_that_outputs_differ(folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ARTIFACTS.values())
 @pytest.mark.parametrize("verb", ["inspect", "bench", "run", "convert"])
-def test_a_truncated_model_is_an_error_that_names_it(folder: Path, tmp_path: Path, name: str, verb: str) -> None:
+def test_a_truncated_model_is_an_error_that_names_it(
+    folder: Path, tmp_path: Path, name: str, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     content = (folder / name).read_bytes()
     bad = tmp_path / name
     bad.write_bytes(content[: len(content) // 3])
     extra = {"run": ("--input", folder / "x.npy"), "convert": ("--to", "onnx", "-o", tmp_path / "out.onnx")}
-    error = document(verb, bad, *extra.get(verb, ()), cache=folder / "cache", code=1)["error"]
+    assert main([verb, *map(str, (bad, *extra.get(verb, ()))), "--json"]) == 1
+    error = json.loads(capsys.readouterr().out)["error"]
     assert error["type"] in ("ModelError", "EngineError", "UnsupportedOperationError")
     assert bad.name in error["message"]
     assert not (tmp_path / "out.onnx").exists()
