@@ -18,15 +18,25 @@ from edgeai_converters.spec import RangeMethod
 
 
 def rank_range_methods(
-    model: ir.Model, ranges: Ranges, scheme: Scheme, batches: Iterable[Mapping[str, NDArray[Any]]]
+    model: ir.Model,
+    ranges: Ranges,
+    scheme: Scheme,
+    batches: Iterable[Mapping[str, NDArray[Any]]],
+    *,
+    excluded: Mapping[str, str] | None = None,
 ) -> list[RangeMethod]:
     """Return the range methods, the one with the smallest output error on the batches first."""
-    errors = range_method_errors(model, ranges, scheme, batches)
+    errors = range_method_errors(model, ranges, scheme, batches, excluded=excluded)
     return sorted(errors, key=lambda method: errors[method])
 
 
 def range_method_errors(
-    model: ir.Model, ranges: Ranges, scheme: Scheme, batches: Iterable[Mapping[str, NDArray[Any]]]
+    model: ir.Model,
+    ranges: Ranges,
+    scheme: Scheme,
+    batches: Iterable[Mapping[str, NDArray[Any]]],
+    *,
+    excluded: Mapping[str, str] | None = None,
 ) -> dict[RangeMethod, float]:
     """Return, per range method, how far the quantized graph's outputs are from the float graph's.
 
@@ -38,10 +48,11 @@ def range_method_errors(
         ranges: ranges of its values by all methods.
         scheme: the scheme to plan for.
         batches: input arrays by name; read once. Some tens of samples suffice.
+        excluded: names of nodes to keep in float, with the reason.
     """
     float_runner = GraphRunner(model)
     runners = {
-        method: GraphRunner(insert_qdq(model, plan_quantization(model, found, scheme))[0])
+        method: GraphRunner(insert_qdq(model, plan_quantization(model, found, scheme, excluded=excluded))[0])
         for method, found in ranges.tensors.items()
     }
     power: dict[str, float] = dict.fromkeys(float_runner.outputs, 0.0)
