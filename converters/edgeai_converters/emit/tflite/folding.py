@@ -21,6 +21,7 @@ FUSED_ACTIVATIONS = {"RELU": 1, "RELU_N1_TO_1": 2, "RELU6": 3}
 """Activations that other operators carry out, with the schema's numbers."""
 
 _CARRIERS = frozenset({"Conv", "Gemm", "MatMul", "Add", "Sub", "Mul", "Div", "BatchNormalization", "MaxPool"})
+_MOVES = frozenset({"Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,11 +83,19 @@ class Folding:
         return readers[0] if len(readers) == 1 and name not in self.boundary else None
 
     def quantization_after(self, name: str) -> Quantization | None:
-        """Return how a value is stored when every reader of it quantizes it in the same way; else `None`."""
+        """Return how a value is stored when every reader of it quantizes it in the same way; else `None`.
+
+        Readers that only move numbers are looked through.
+        """
         readers = self.readers.get(name, [])
-        if not readers or name in self.boundary or any(reader.op_type != "QuantizeLinear" for reader in readers):
+        if not readers or name in self.boundary:
             return None
-        found = [self.parameters(reader) for reader in readers]
+        found = []
+        for reader in readers:
+            if reader.op_type in _MOVES:
+                found.append(self.quantization_after(first_output(reader)))
+            else:
+                found.append(self.parameters(reader) if reader.op_type == "QuantizeLinear" else None)
         first = found[0]
         return first if first is not None and all(first.same_as(other) for other in found) else None
 

@@ -100,28 +100,23 @@ def write_average_pool(context: WriteContext, node: ir.Node) -> None:
     """Write an average pool; where TFLite divides by another count than the graph, a constant map corrects it.
 
     In integers, XNNPACK has no AVERAGE_POOL_2D: a depthwise convolution with equal weights does the same work, and a
-    window over the whole map is a MEAN.
+    window over the whole map is a MEAN. A pool whose windows hang over the edge stays in float.
     """
     value = context.value(node)
     window = _window(context, node, value)
     order = channels_last(value.rank)
     correction = _correction(value, window, bool(node.attributes.get_int("count_include_pad", 0)))
-    output = context.integer_output(node, value) if correction is None else None
-    integer = output is not None
-    source = context.tensor(value, order, integer=integer)
+    in_float = correction is not None or window.padding.mode == "SAME"
+    output = None if in_float else context.integer_output(node, value)
+    source = context.tensor(value, order, integer=output is not None)
     if window.kernel == value.shape[2:] and not any(p for pair in window.pads for p in pair):
         _write_whole_mean(context, node, source, order, output)
         return
-    mode = window.padding.mode
     source = context.padded(source, window.amounts(), value.name)
-    if integer and mode == "VALID":
-        assert output is not None
+    if output is not None:
         _write_int8_average(context, node, source, order, output, window)
         return
-    # The int8 kernel keeps the quantization; the QUANTIZE that follows changes it when the graph wants another.
-    pooled = result = context.result(
-        node, order, value.quantization if integer else None, non_negative=value.non_negative
-    )
+    pooled = result = context.result(node, order, non_negative=value.non_negative)
     if correction is not None:
         pooled = context.scratch(result, context.shape_of(result), f"{value.name}/pooled")
     context.add("AVERAGE_POOL_2D", [source], [pooled], "Pool2DOptions", **window.fields, fusedActivationFunction=0)
