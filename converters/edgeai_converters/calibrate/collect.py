@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
@@ -50,6 +51,12 @@ SAME_VALUES = frozenset(
 )
 """Operators whose outputs hold only values of their first input: they take over its range."""
 
+CHANNEL_AXES = {"Conv": 1, "ConvTranspose": 1, "Gemm": -1, "MatMul": -1}
+"""Operator with weights → the axis of its input that its weights sum over."""
+
+CHANNEL_AXES = {"Conv": 1, "ConvTranspose": 1, "Gemm": -1, "MatMul": -1}
+"""Operator with weights → the axis of its first input that the weights sum over."""
+
 CLAMPS = frozenset({"Relu", "Clip"})
 """Activations that every engine computes inside the node before them when it is one of `CLAMPED`."""
 
@@ -78,17 +85,23 @@ def collect_ranges(
         DataError: there is no sample, or some value of the graph is NaN or infinite on all of them.
     """
     observed = observed_values(model)
-    histograms = {value.name: Histogram() for value in observed if value.name}
+    histograms = {str(value.name): Histogram() for value in observed}
+    layer_inputs = {str(value.name): (value, axis) for value, axis in _layer_inputs(model)}
+    means = {name: _ChannelMeans(axis) for name, (_, axis) in layer_inputs.items()}
+    read = observed + [value for name, (value, _) in layer_inputs.items() if name not in histograms]
     runners: list[GraphRunner] | None = None
     samples = 0
     for batch in batches:
         n = _batch_size(batch)
         if runners is None:
-            runners = [GraphRunner(model, outputs=names) for names in _chunks(observed)]
-        for part in _parts(model, batch, n, _bytes_per_sample(observed)):
+            runners = [GraphRunner(model, outputs=names) for names in _chunks(read)]
+        for part in _parts(model, batch, n, _bytes_per_sample(read)):
             for runner in runners:
                 for name, array in runner.run(part).items():
-                    _observe(histograms[name], array, samples)
+                    if name in histograms:
+                        _observe(histograms[name], array, samples)
+                    if name in means:
+                        means[name].add(array)
         samples += n
         if on_step is not None:
             on_step(samples, 0, "calibration")
@@ -99,11 +112,14 @@ def collect_ranges(
             _LOG.warning("%s has %d NaN or infinite values on the calibration samples", name, histogram.unusable)
             if not histogram.total:
                 raise DataError(f"The value {name!r} of the graph is NaN or infinite on every calibration sample.")
+    seen = {name: histogram for name, histogram in histograms.items() if histogram.total}
     tensors = {
-        method: _with_same_values(model, {n: estimate_range(h, method) for n, h in histograms.items()})
+        method: _with_same_values(model, {name: estimate_range(found, method) for name, found in seen.items()})
         for method in methods
     }
-    return Ranges(tensors=tensors, samples=samples)
+    return Ranges(
+        tensors=tensors, samples=samples, channel_means={name: found.values() for name, found in means.items()}
+    )
 
 
 def observed_values(model: ir.Model) -> list[ir.Value]:
@@ -114,6 +130,36 @@ def observed_values(model: ir.Model) -> list[ir.Value]:
             continue
         values += [value for value in node.outputs if value.name and _is_float(value) and not _is_clamped(value)]
     return values
+
+
+class _ChannelMeans:
+    """The mean of an array per channel, over all samples and positions."""
+
+    def __init__(self, axis: int) -> None:
+        self._axis = axis
+        self._sum: NDArray[np.float64] | float = 0.0
+        self._count = 0
+
+    def add(self, array: NDArray[Any]) -> None:
+        others = tuple(i for i in range(array.ndim) if i != self._axis % array.ndim)
+        self._sum = self._sum + array.sum(axis=others, dtype=np.float64)
+        self._count += array.size // array.shape[self._axis]
+
+    def values(self) -> tuple[float, ...]:
+        return tuple(float(value) for value in np.atleast_1d(self._sum) / max(self._count, 1))
+
+
+def _layer_inputs(model: ir.Model) -> list[tuple[ir.Value, int]]:
+    """Return what layers with constant weights read, with the channel axis."""
+    return [
+        (node.inputs[0], CHANNEL_AXES[node.op_type])
+        for node in model.graph
+        if node.op_type in CHANNEL_AXES
+        and node.inputs[0] is not None
+        and node.inputs[0].const_value is None
+        and node.inputs[1] is not None
+        and node.inputs[1].const_value is not None
+    ]
 
 
 def _is_float(value: ir.Value) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgeai_converters.spec import RangeMethod
 
@@ -14,7 +14,10 @@ class Ranges:
     Attributes:
         tensors: `tensors["mse"]["relu_1"] == (0.0, 5.3)`. Every method covers the same values.
         samples: how many samples they were seen on.
+        channel_means: mean per input channel of values that layers with weights read, for the correction of biases;
+            empty when it was not asked for.
     """
 
     tensors: dict[RangeMethod, dict[str, tuple[float, float]]]
     samples: int
+    channel_means: dict[str, tuple[float, ...]] = field(default_factory=dict)

@@ -96,13 +96,22 @@ def bias_quantization(weight: TensorQuantization, input_scale: float, channels: 
 
 def quantize_array(values: NDArray[Any], quantization: TensorQuantization) -> NDArray[Any]:
     """Return the stored integers of real values: rounded half to even, saturated."""
-    shape = [1] * values.ndim
-    if quantization.axis is not None:
-        shape[quantization.axis] = -1
-    scale = np.asarray(quantization.scale, np.float64).reshape(shape if quantization.axis is not None else ())
-    zero_point = np.asarray(quantization.zero_point, np.int64).reshape(scale.shape)
+    scale, zero_point = _broadcastable(quantization, values.ndim)
     stored = np.rint(values.astype(np.float64) / scale) + zero_point
     limit = LIMITS[quantization.dtype]
     if quantization.dtype == "int8" and not any(quantization.zero_point):
         limit = (-127, 127)  # symmetric: -128 has no counterpart, and some kernels forbid it
     return np.clip(stored, *limit).astype(quantization.dtype)
+
+
+def dequantize_array(stored: NDArray[Any], quantization: TensorQuantization) -> NDArray[np.float64]:
+    """Return the real values of stored integers."""
+    scale, zero_point = _broadcastable(quantization, stored.ndim)
+    return (stored.astype(np.float64) - zero_point) * scale
+
+
+def _broadcastable(quantization: TensorQuantization, rank: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return scale and zero point in a shape that lines up with the channel axis of an array of this rank."""
+    shape = () if quantization.axis is None else tuple(-1 if i == quantization.axis else 1 for i in range(rank))
+    scale = np.asarray(quantization.scale, np.float64).reshape(shape)
+    return scale, np.asarray(quantization.zero_point, np.float64).reshape(shape)
