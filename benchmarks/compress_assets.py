@@ -105,7 +105,7 @@ def run_case(case: Case, assets: Path) -> dict[str, Any]:
             file = folder / f"float-{format}.{suffix}"
             _edgeai("convert", str(assets / case.model), "--to", format, "-o", str(file))
             floats.append(str(file))
-        bench = _edgeai("bench", *floats, str(folder / "model.edge"), "--duration", "6")
+        bench = _edgeai("bench", str(folder / "model.edge"), *floats, "--duration", "2s")
         return {"compress": document, "duration_s": duration_s, "bench": bench}
 
 
@@ -140,11 +140,16 @@ def _resolve(text: str, assets: Path, folder: Path) -> str:
 def to_markdown(results: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the tables: one line per model, then one per candidate."""
     machine = next(iter(results.values()))["compress"]["machine"]
+    tools = next(iter(results.values()))["compress"]["tools"]
     lines = [
         "# Results on real models",
         "",
         "Written by `python benchmarks/compress_assets.py --write docs/results.md`; nothing here is typed in.",
-        f"Machine: {machine}. One thread, batch 1. Drops are in percentage points against the float source, with",
+        f"Machine: {machine['cpu']}, {machine['cores']} cores ({machine['isa']}), Python {machine['python']}; "
+        + ", ".join(f"{package} {version}" for package, version in tools.items())
+        + ".",
+        "",
+        "One thread, batch 1. Drops are in percentage points against the float source, with",
         "their 95 % interval on the certification split. `x own` is the latency divided by that of the float artifact",
         "in the same engine, `x best` by that of the fastest float artifact of the three engines, all interleaved in",
         "one process (95 % interval in brackets).",

@@ -28,7 +28,7 @@ ARTIFACTS = {"tflite": "model.tflite", "onnx": "model.onnx", "openvino": "model.
 
 def edgeai(*arguments: object, cache: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "EDGEAI_CACHE": str(cache)}
-    command = [sys.executable, "-m", "edgeai.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "edgeai", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
 
 

@@ -25,7 +25,7 @@ DOCUMENT_KEYS = {"source", "bundle", "best", "candidates", "pareto", "binding_li
 
 
 def start(*arguments: object, folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "edgeai.cli", *ARGUMENTS, "--work", folder / "work", *arguments]
+    command = [sys.executable, "-m", "edgeai", *ARGUMENTS, "--work", folder / "work", *arguments]
     environment = {**os.environ, "EDGEAI_CACHE": str(folder / "cache")}
     return subprocess.Popen(
         [str(each) for each in command],
@@ -101,7 +101,7 @@ def test_verify_and_run_take_the_bundle(document: dict[str, Any], folder: Path) 
     environment = {**os.environ, "EDGEAI_CACHE": str(folder / "cache")}
     for arguments in (("verify", "digits.edge"), ("run", "digits.edge", "--input", str(EXAMPLE / "digits.npz"))):
         done = subprocess.run(
-            [sys.executable, "-m", "edgeai.cli", *arguments, "--json"],
+            [sys.executable, "-m", "edgeai", *arguments, "--json"],
             capture_output=True, text=True, cwd=folder, env=environment, check=True,
         )  # fmt: skip
         assert json.loads(done.stdout).get("ok", True)
@@ -112,7 +112,7 @@ def test_a_changed_byte_fails_verification(document: dict[str, Any], folder: Pat
     content[len(content) // 2] ^= 1
     (tmp_path / "bad.edge").write_bytes(content)
     done = subprocess.run(
-        [sys.executable, "-m", "edgeai.cli", "verify", str(tmp_path / "bad.edge")], capture_output=True, text=True
+        [sys.executable, "-m", "edgeai", "verify", str(tmp_path / "bad.edge")], capture_output=True, text=True
     )
     assert done.returncode == 1
     assert "FAILED" in done.stdout

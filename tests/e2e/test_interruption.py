@@ -18,7 +18,7 @@ _TIMEOUT_S = 300
 
 def _command(folder: Path, *more: str) -> list[str]:
     return [
-        *(sys.executable, "-m", "edgeai.cli", "compress", str(EXAMPLE / "digits.onnx")),
+        *(sys.executable, "-m", "edgeai", "compress", str(EXAMPLE / "digits.onnx")),
         *("--data", str(EXAMPLE / "digits.npz"), "--preprocess", "scale:factor=0.0625", "--format", "onnx"),
         *("--work", str(folder / "work"), "-o", str(folder / "digits.edge"), *more),
     ]

@@ -18,10 +18,10 @@ def test_steps_without_a_name_belong_to_the_only_input() -> None:
 
 
 def test_steps_without_a_name_are_refused_for_several_inputs() -> None:
-    with pytest.raises(UsageError, match="2 inputs.*image, mask"):
+    with pytest.raises(UsageError, match=r"2 inputs.*image, mask"):
         name_steps({"": CAST}, [IMAGE, MASK], what="input")
 
 
 def test_a_name_that_the_model_does_not_have_is_refused_with_those_it_has() -> None:
-    with pytest.raises(UsageError, match="it has image.*'picture'"):
+    with pytest.raises(UsageError, match=r"it has image.*'picture'"):
         name_steps({"picture": CAST}, [IMAGE], what="input")
