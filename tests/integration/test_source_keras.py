@@ -66,3 +66,17 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(2000))
     with pytest.raises(ModelError, match=r"can not read .*m\.h5"):
         import_source(path)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_two_inputs_and_two_outputs_keep_their_names_and_order() -> None:
+    pytest.importorskip("tf2onnx")
+    keras = pytest.importorskip("keras")
+    z, a = keras.Input((3,), name="zebra"), keras.Input((3,), name="ant")
+    first = keras.layers.Subtract(name="minus")([z, a])
+    second = keras.layers.Multiply(name="times")([z, a])
+    imported = import_source(keras.Model([z, a], {"q": second, "p": first}))
+    x = imported.probe_inputs
+    by_value = imported.probe_outputs
+    np.testing.assert_allclose(by_value["minus"], x["zebra"] - x["ant"], rtol=1e-5)
+    np.testing.assert_allclose(by_value["times"], x["zebra"] * x["ant"], rtol=1e-5)

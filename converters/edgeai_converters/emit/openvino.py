@@ -114,7 +114,7 @@ def _compact(text: str) -> str:
 
     def number(layer: re.Match[str]) -> str:
         head, name, kind = layer["head"], layer["name"], layer["kind"]
-        return f'{head}{name}_{layer["id"]}" type="{kind}"' if name in (kind, "Constant") else layer[0]
+        return f'{head}{name}_{layer["id"]}" type="{kind}"' if kind in ("Const", name) else layer[0]
 
     text = re.sub(r">\s+<", "><", text)
     pattern = r'(?P<head><layer id="(?P<id>\d+)" name=")(?P<name>[A-Za-z]+)_\d+" type="(?P<kind>[A-Za-z]+)"'
@@ -128,4 +128,5 @@ def _operators(read: Any) -> dict[str, int]:
 
 def _reason(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[-3:])[:600]
+    summary = [line.removeprefix("-- ") for line in lines if line.startswith("-- ")]
+    return " ".join(summary or lines[-3:])[:600]

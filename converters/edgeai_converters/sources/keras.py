@@ -6,6 +6,7 @@ those of `model(x, training=False)`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _EXTRA = "keras"
+_INPUT = "edgeai_input_"
 
 
 def import_keras(
@@ -102,26 +104,32 @@ def convert_model(model: Any, request: dict[str, Any]) -> dict[str, Any]:
     samples = load_arrays(folder / "samples.npz", request["samples"]) if request["samples"] else None
     specs = _specs(model)
     inputs = probe_inputs(specs, samples=samples, input_shapes=request["input_shapes"], seed=request["seed"])
+    flatten = require("keras", extra=_EXTRA).tree.flatten
+
+    def answer(*tensors: Any) -> list[Any]:
+        return list(flatten(model(tensors[0] if len(tensors) == 1 else list(tensors), training=False)))
 
     def call(feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        tensors = [tensorflow.constant(array) for array in feed.values()]
-        return [np.asarray(item) for item in _flat(model(tensors[0] if len(tensors) == 1 else tensors, training=False))]
+        return [np.asarray(item) for item in answer(*(tensorflow.constant(array) for array in feed.values()))]
 
-    outputs = dict(zip(_output_names(model), run_in_pieces(specs, inputs, call), strict=True))
-    signature = [tensorflow.TensorSpec(spec.shape, spec.dtype, spec.name) for spec in specs]
-    try:
-        tf2onnx.convert.from_keras(
-            model,
-            input_signature=signature,
-            opset=OPSET,
-            output_path=str(folder / "keras.onnx"),
-            custom_op_handlers={"Erfc": (_write_erfc, [])},
-        )
-    except Exception as error:  # tf2onnx raises whatever the graph provokes
-        raise ModelError(
-            f"tf2onnx can not convert the Keras model: {type(error).__name__}: {_first_line(error)}",
-            hint="Export the model to ONNX by other means and give that file.",
-        ) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        outputs = dict(zip(_output_names(model), run_in_pieces(specs, inputs, call), strict=True))
+        try:
+            tf2onnx.convert.from_function(
+                tensorflow.function(answer),
+                input_signature=[
+                    tensorflow.TensorSpec(spec.shape, spec.dtype, f"{_INPUT}{i}") for i, spec in enumerate(specs)
+                ],
+                opset=OPSET,
+                output_path=str(folder / "keras.onnx"),
+                custom_op_handlers={"Erfc": (_write_erfc, [])},
+            )
+        except Exception as error:  # tf2onnx raises whatever the graph provokes
+            raise ModelError(
+                f"tf2onnx can not convert the Keras model: {type(error).__name__}: {_first_line(error)}",
+                hint="Export the model to ONNX by other means and give that file.",
+            ) from error
     return {
         "inputs": save_arrays(folder / "probe_inputs.npz", inputs),
         "outputs": save_arrays(folder / "probe_outputs.npz", outputs),
@@ -136,17 +144,24 @@ def _specs(model: Any) -> list[TensorSpec]:
             hint="Call it once, or give an Input layer, then save.",
         )
     return [
-        TensorSpec(name=tensor.name.split(":")[0], shape=tuple(tensor.shape), dtype=np.dtype(str(tensor.dtype)).name)
+        TensorSpec(name=_name(tensor), shape=tuple(tensor.shape), dtype=np.dtype(str(tensor.dtype)).name)
         for tensor in tensors
     ]
+
+
+def _name(tensor: Any) -> str:
+    """Return the name of an input or output: the tensor's, or its layer's where Keras just numbered the tensor."""
+    name = str(tensor.name).split(":")[0]
+    history = getattr(tensor, "_keras_history", None)
+    return str(history.operation.name) if name.startswith("keras_tensor") and history is not None else name
 
 
 def _output_names(model: Any) -> list[str]:
     """Return one name per output tensor: Keras's own, numbered where they repeat."""
     names = [str(name) for name in getattr(model, "output_names", None) or []]
     if len(names) != len(model.outputs):
-        names = [tensor.name.split(":")[0].split("/")[0] for tensor in model.outputs]
-    taken = {tensor.name.split(":")[0] for tensor in model.inputs}
+        names = [_name(tensor).split("/")[0] for tensor in model.outputs]
+    taken = {_name(tensor) for tensor in model.inputs}
     unique = []
     for name in names:
         fresh, i = name, 0
@@ -156,14 +171,6 @@ def _output_names(model: Any) -> list[str]:
         taken.add(fresh)
         unique.append(fresh)
     return unique
-
-
-def _flat(results: Any) -> list[Any]:
-    if isinstance(results, dict):
-        return [item for value in results.values() for item in _flat(value)]
-    if isinstance(results, (list, tuple)):
-        return [item for value in results for item in _flat(value)]
-    return [results]
 
 
 def _first_line(error: Exception) -> str:
@@ -182,9 +189,12 @@ def _write_erfc(context: Any, node: Any, name: str, args: Any) -> None:
 
 
 def _rename_boundary(proto: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """Give the graph's inputs and outputs Keras's names, by position, in place."""
+    """Give the graph's inputs (named `edgeai_input_<i>`) and outputs (by position) Keras's names, in place."""
     graph = proto.graph
-    renames = dict(zip((value.name for value in graph.input), inputs, strict=True))
+    renames = {}
+    for value in graph.input:
+        index = int(value.name.split(":")[0].removeprefix(_INPUT))
+        renames[value.name] = inputs[index]
     renames.update(zip((value.name for value in graph.output), outputs, strict=True))
     fresh = set(renames.values())
     for node in graph.node:  # an inner value that has a name we need steps aside
