@@ -101,7 +101,7 @@ IMAGES = np.random.default_rng(0).normal(size=(4, 3, 8, 8)).astype(np.float32)
 def test_channels_first_input_costs_one_transpose_and_flatten_none(tmp_path: Path) -> None:
     artifact = emit_tflite(small_network(), tmp_path)
     assert artifact.operators["TRANSPOSE"] == 1
-    assert artifact.notes[0] == "1 transposes"
+    assert artifact.notes[0] == "1 transpose between layouts"
     found, partitions, _ = run(artifact.path, IMAGES)
     assert partitions == 1
     np.testing.assert_allclose(found, answer(small_network(), IMAGES), atol=1e-5)

@@ -73,8 +73,12 @@ def emit_tflite(model: ir.Model, folder: Path, *, stem: str = "model") -> Artifa
         inputs=tuple(_spec(context, name, index) for name, index in inputs.items()),
         outputs=tuple(_spec(context, name, index) for name, index in outputs.items()),
         operators=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
-        notes=(f"{counts['TRANSPOSE']} transposes", *context.notes),
+        notes=(_transpose_note(counts["TRANSPOSE"]), *context.notes),
     )
+
+
+def _transpose_note(count: int) -> str:
+    return "no transposes" if count == 0 else f"{count} transpose{'s' if count > 1 else ''} between layouts"
 
 
 def _write_graph(graph: ir.Graph) -> tuple[WriteContext, list[UnsupportedNode]]:
