@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from edgeai.benchmark import bench
 from edgeai.diagnosis import doctor
 from edgeai.inspection import inspect
 from edgeai.result import CompressResult
+from edgeai_converters.progress import OnStep
 from edgeai_converters.routes import Conversion
 from edgeai_converters.spec import RANGE_METHODS, Budget, CompressSpec, ConvertSpec, DataSpec
 from edgeai_converters.workfolder import WorkFolder, digest_of_path
@@ -25,7 +26,6 @@ from edgeai_runtime.transforms.parse import parse_steps
 
 __all__ = ["CompressResult", "bench", "compress", "convert", "doctor", "inspect", "load", "verify"]
 
-OnStep = Callable[[int, int, str], None]
 Steps = str | Mapping[str, str] | None
 Data = str | os.PathLike[str] | Mapping[str, Any] | tuple[Any, Any] | None
 

@@ -38,6 +38,7 @@ class Candidate:
         status: `accepted` or `rejected`.
         reason: why, in words.
         limit: what it was rejected for.
+        search_drop: point drop on the search split; what candidates are compared by.
     """
 
     recipe: Recipe
@@ -47,6 +48,7 @@ class Candidate:
     measurement: Measurement | None = None
     certificate: Certificate | None = None
     limit: Limit | None = None
+    search_drop: float | None = None
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -85,6 +87,7 @@ class Candidate:
             "score": claim.score if claim else None,
             "drop": claim.drop if claim else None,
             "drop_ci95": list(claim.drop_ci95) if claim else None,
+            "search_drop": self.search_drop,
             "flip_rate": claim.flip_rate if claim else None,
             "n": claim.n if claim else 0,
             "verdict": claim.verdict if claim else "unproven",

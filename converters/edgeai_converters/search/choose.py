@@ -10,15 +10,24 @@ from edgeai_converters.search.candidate import Candidate, Limit
 AS_FAST = 1.05
 """A smaller candidate wins over the fastest one when its median latency is within this factor of it."""
 
+AS_SMALL = 1.05
+"""Of those, candidates within this factor of the smallest one count as equal in size: the search split then decides."""
+
 
 def best_candidate(candidates: Sequence[Candidate]) -> Candidate | None:
-    """Return the fastest accepted candidate, or a smaller one as fast (within `AS_FAST`); `None` without any."""
+    """Return the fastest accepted candidate, or a smaller one as fast (within `AS_FAST`); `None` without any.
+
+    Among those as fast and as small, the one that lost least on the search split is taken: the certification split
+    is for stating what was lost, not for choosing.
+    """
     accepted = [candidate for candidate in candidates if candidate.status == "accepted"]
     if not accepted:
         return None
     fastest = min(_latency(candidate) for candidate in accepted)
     as_fast = [candidate for candidate in accepted if _latency(candidate) <= fastest * AS_FAST]
-    return min(as_fast, key=lambda candidate: (_size(candidate), _latency(candidate)))
+    smallest = min(_size(candidate) for candidate in as_fast)
+    as_small = [candidate for candidate in as_fast if _size(candidate) <= smallest * AS_SMALL]
+    return min(as_small, key=lambda candidate: (max(0.0, candidate.search_drop or 0.0), _latency(candidate)))
 
 
 def best_per_format(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -86,6 +86,12 @@ def test_a_smaller_candidate_does_not_win_when_it_is_slower(make) -> None:  # ty
     assert best_candidate([fastest, smaller]) is fastest
 
 
+def test_among_equals_the_search_split_decides_and_not_the_certificate(make) -> None:  # type: ignore[no-untyped-def]
+    worse = replace(make("a", latency=1.0, size=100, drop=0.0), search_drop=0.02)
+    better = replace(make("b", latency=1.01, size=102, drop=0.005), search_drop=0.001)
+    assert best_candidate([worse, better]) is better
+
+
 def test_a_bundle_gets_the_best_of_each_format_best_of_all_first(make) -> None:  # type: ignore[no-untyped-def]
     onnx, tflite = make("a", format="onnx", latency=1), make("b", latency=3)
     worse = make("c", latency=5)
