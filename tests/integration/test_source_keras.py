@@ -21,7 +21,8 @@ def model() -> Any:
     pytest.importorskip("tf2onnx")
     keras = pytest.importorskip("keras")
     x = keras.Input((8, 8, 3), name="image")
-    y = keras.layers.Conv2D(4, 3, strides=2, padding="same", use_bias=False)(x)
+    y = keras.layers.Normalization(mean=[0.4, 0.5, 0.6], variance=[0.1, 0.2, 0.3])(x)  # holds tensors, not variables
+    y = keras.layers.Conv2D(4, 3, strides=2, padding="same", use_bias=False)(y)
     y = keras.layers.BatchNormalization()(y)
     y = keras.layers.Activation("gelu")(y)
     y = keras.layers.GlobalAveragePooling2D()(y)

@@ -115,21 +115,18 @@ def convert_model(model: Any, request: dict[str, Any]) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         outputs = dict(zip(_output_names(model), run_in_pieces(specs, inputs, call), strict=True))
+        signature = [tensorflow.TensorSpec(spec.shape, spec.dtype, f"{_INPUT}{i}") for i, spec in enumerate(specs)]
+        traced = tensorflow.function(answer)
         try:
-            tf2onnx.convert.from_function(
-                tensorflow.function(answer),
-                input_signature=[
-                    tensorflow.TensorSpec(spec.shape, spec.dtype, f"{_INPUT}{i}") for i, spec in enumerate(specs)
-                ],
-                opset=OPSET,
-                output_path=str(folder / "keras.onnx"),
-                custom_op_handlers={"Erfc": (_write_erfc, [])},
-            )
+            handlers = {"Erfc": (_write_erfc, [])}
+            proto, _ = tf2onnx.convert.from_function(traced, signature, opset=OPSET, custom_op_handlers=handlers)
+            _hold_captured(proto, traced.get_concrete_function(*signature))
         except Exception as error:  # tf2onnx raises whatever the graph provokes
             raise ModelError(
                 f"tf2onnx can not convert the Keras model: {type(error).__name__}: {_first_line(error)}",
                 hint="Export the model to ONNX by other means and give that file.",
             ) from error
+    (folder / "keras.onnx").write_bytes(proto.SerializeToString())
     return {
         "inputs": save_arrays(folder / "probe_inputs.npz", inputs),
         "outputs": save_arrays(folder / "probe_outputs.npz", outputs),
@@ -186,6 +183,20 @@ def _write_erfc(context: Any, node: Any, name: str, args: Any) -> None:
     difference = context.make_node("Sub", [one.output[0], output], shapes=[shape], dtypes=[dtype])
     readers = [reader for reader in context.get_nodes() if reader.name != difference.name]
     context.replace_all_inputs(output, difference.output[0], ops=readers)
+
+
+def _hold_captured(proto: onnx.ModelProto, concrete: Any) -> None:
+    """Make constants of the tensors that a traced function holds (such as the mean of a Normalization layer), in place.
+
+    tf2onnx knows variables only, and takes other captured tensors for inputs.
+    """
+    captured = {inner.name.split(":")[0]: outer for outer, inner in concrete.graph.captures}
+    for value in tuple(proto.graph.input):
+        name = value.name.split(":")[0]
+        if name in captured and not name.startswith(_INPUT):
+            array = np.asarray(captured[name])
+            proto.graph.initializer.append(onnx.numpy_helper.from_array(array, value.name))
+            proto.graph.input.remove(value)
 
 
 def _rename_boundary(proto: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str]) -> None:
