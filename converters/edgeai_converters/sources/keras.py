@@ -118,7 +118,7 @@ def convert_model(model: Any, request: dict[str, Any]) -> dict[str, Any]:
         signature = [tensorflow.TensorSpec(spec.shape, spec.dtype, f"{_INPUT}{i}") for i, spec in enumerate(specs)]
         traced = tensorflow.function(answer)
         try:
-            handlers = {"Erfc": (_write_erfc, [])}
+            handlers: dict[str, Any] = {"Erfc": (_write_erfc, [])}
             proto, _ = tf2onnx.convert.from_function(traced, signature, opset=OPSET, custom_op_handlers=handlers)
             _hold_captured(proto, traced.get_concrete_function(*signature))
         except Exception as error:  # tf2onnx raises whatever the graph provokes
