@@ -204,7 +204,7 @@ def check_artifact(
     Raises:
         ParityError: they differ by more than the precision explains.
     """
-    with load(artifact.path, isolate=False, threads=1) as loaded:
+    with load(artifact.path, threads=1) as loaded:  # opened in a child process first
         order = [spec.name for spec in artifact.inputs]
         if {spec.name for spec in loaded.inputs} == set(order):
             order = [spec.name for spec in loaded.inputs]
@@ -263,15 +263,21 @@ def _with_tensorflow(spec: ConvertSpec, model: ir.Model, folder: Path, stem: str
 def _probes(
     spec: ConvertSpec, imported: Imported, model: ir.Model
 ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
-    """Return inputs and reference outputs: the source's own, and the graph's on the user's samples."""
+    """Return inputs and reference outputs: the source's own, and the graph's on the user's samples.
+
+    The reference of a source that was quantized already is the graph: dequantized, it computes what it can not repeat.
+    """
+    reference = imported.probe_outputs
+    if imported.quantized:
+        reference = GraphRunner(model).run(imported.probe_inputs)
     if spec.samples is None:
-        return imported.probe_inputs, imported.probe_outputs
+        return imported.probe_inputs, reference
     dataset = open_dataset(spec.samples, inputs=input_specs(model))
     samples = next(iter(dataset.batches(np.arange(min(len(dataset), 8)), 8)))
     outputs = GraphRunner(model).run(samples)
     return (
         {name: np.concatenate([array, samples[name]]) for name, array in imported.probe_inputs.items()},
-        {name: np.concatenate([array, outputs[name]]) for name, array in imported.probe_outputs.items()},
+        {name: np.concatenate([array, outputs[name]]) for name, array in reference.items()},
     )
 
 

@@ -59,9 +59,11 @@ def command(
     if json:
         out.print_json(document)
         return
+    for note in document["notes"]:
+        typer.echo(f"note: {note}", err=True)
     parity = document["parity"]
     typer.echo(f"{document['artifact']}  ({document['format']}, {stored}, by {' → '.join(document['route'])})")
     typer.echo(
-        f"same outputs as the source on {parity['n']} samples: largest difference {parity['max_abs']:.2g} "
+        f"held against the source on {parity['n']} samples: largest difference {parity['max_abs']:.2g} "
         f"({parity['max_rel']:.2g} of the range), cosine {parity['cosine']:.6f}"
     )

@@ -183,7 +183,7 @@ def test_device_refuses_a_changed_byte(device: Path, bundle: Path, tmp_path: Pat
 
 
 def test_missing_engine_is_told_with_the_line_that_mends_it(device: Path, tmp_path: Path) -> None:
-    (tmp_path / "model.xml").write_text("<net name=\"tiny\" version=\"11\"/>")
+    (tmp_path / "model.xml").write_text('<net name="tiny" version="11"/>')
     (tmp_path / "model.bin").write_bytes(bytes(4))
     printed = _run(device, "-c", LOAD, tmp_path / "model.xml", cwd=tmp_path)
     assert printed.startswith("MissingEngineError")

@@ -25,6 +25,8 @@ class Imported:
         probe_outputs: what the source's own engine answered, by output name.
         route: the steps taken, for reports (`tf2onnx`, `torch.onnx`, …).
         notes: what a user should know.
+        quantized: whether the source was quantized already: the float graph then answers only nearly as its engine
+            does, and what is made from the graph is held against the graph.
     """
 
     kind: SourceKind
@@ -33,3 +35,4 @@ class Imported:
     probe_outputs: dict[str, NDArray[Any]]
     route: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    quantized: bool = False

@@ -94,6 +94,7 @@ def import_tflite(
         probe_outputs=outputs,
         route=("tflite reader",),
         notes=_notes(found),
+        quantized=bool(found.quantized or found.weights),
     )
 
 
