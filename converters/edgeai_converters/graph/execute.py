@@ -1,8 +1,8 @@
 """Running the graph, by ONNX Runtime in this process: for calibration, parity and constant folding.
 
 This is a tool of the workstation, not a measurement: figures are taken on artifacts, in their engines. Graph
-optimisations are kept at the basic level, so that Quantize/Dequantize pairs are computed as they stand and inner
-values keep their names.
+optimisations are kept at the basic level, so that inner values keep their names, and are off for graphs with
+Quantize/Dequantize pairs: even at the basic level ONNX Runtime quantizes float weights between DQ and Q nodes anew.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import google.protobuf.message  # type: ignore[import-untyped]
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 LARGEST_PROTO = 1_500_000_000
 """Bytes of constants above which a model is handed over in a file with external data (protobuf ends at 2 GiB)."""
+
+_ROUNDS = "QuantizeLinear"
 
 
 class GraphRunner:
@@ -41,7 +44,7 @@ class GraphRunner:
 
     def __init__(self, model: ir.Model | Path, *, outputs: Sequence[str] | None = None, threads: int = 1) -> None:
         if isinstance(model, Path):
-            self._session = _open_session(str(model), threads)
+            self._session = _open_session(str(model), threads, rounds=_file_rounds(model))
         else:
             self._session = _open_model(_with_outputs(model, outputs), threads)
         self._batch = {value.name: _first(value.shape) for value in self._session.get_inputs()}
@@ -112,21 +115,32 @@ def _with_outputs(model: ir.Model, outputs: Sequence[str] | None) -> ir.Model:
     return model
 
 
+def _file_rounds(path: Path) -> bool:
+    """Whether a file quantizes anything; a file that can not be read is left to ONNX Runtime to complain about."""
+    try:
+        proto = onnx.load(str(path), load_external_data=False)
+    except (google.protobuf.message.DecodeError, OSError):
+        return False
+    return any(node.op_type == _ROUNDS for node in proto.graph.node)
+
+
 def _open_model(model: ir.Model, threads: int) -> Any:
+    rounds = any(node.op_type == _ROUNDS for node in model.graph)
     if model_size(model) <= LARGEST_PROTO:
-        return _open_session(ir.to_proto(model).SerializeToString(), threads)
+        return _open_session(ir.to_proto(model).SerializeToString(), threads, rounds=rounds)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
         onnx.save(ir.to_proto(model), path, save_as_external_data=True, location="model.onnx.data")
-        return _open_session(str(path), threads)
+        return _open_session(str(path), threads, rounds=rounds)
 
 
-def _open_session(source: bytes | str, threads: int) -> Any:
+def _open_session(source: bytes | str, threads: int, *, rounds: bool) -> Any:
     ort = require("onnxruntime", extra="onnx")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    levels = ort.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_DISABLE_ALL if rounds else levels.ORT_ENABLE_BASIC
     options.use_deterministic_compute = True
     options.log_severity_level = 4
     try:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
 from edgeai_converters.graph.boundary import check_inputs, draw_inputs, infer_layouts, input_specs, output_specs
@@ -193,3 +195,28 @@ def test_simplify_brings_a_network_from_tensorflow_to_plain_layers(build: Build)
     ]
     x = draw_inputs(input_specs(model), n=3, seed=0)
     require_parity(GraphRunner(model).run(x), GraphRunner(simple).run(x), what="", max_rel=1e-5, min_cosine=0.99999)
+
+
+@pytest.mark.parametrize("as_file", [False, True], ids=["graph", "file"])
+def test_float_weights_between_quantized_activations_stay_as_they_are(
+    build: Build, tmp_path: Path, as_file: bool
+) -> None:
+    weights = np.random.default_rng(1).normal(size=(8, 4)).astype(np.float32)
+    model = build(
+        "q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) m = Gemm(d, w) "
+        "p = QuantizeLinear(m, t, z) y = DequantizeLinear(p, t, z)",
+        inputs="float[N,8] x",
+        outputs="float[N,4] y",
+        w=weights,
+        s=np.array(1 / 32, np.float32),
+        t=np.array(1 / 64, np.float32),
+        z=np.array(0, np.int8),
+    )
+    x = np.random.default_rng(2).uniform(-2, 2, size=(64, 8)).astype(np.float32)
+    rounded = np.clip(np.rint(x * 32), -128, 127) / 32
+    expected = np.clip(np.rint(rounded @ weights * 64), -128, 127) / 64
+    source: ir.Model | Path = model
+    if as_file:
+        source = tmp_path / "model.onnx"
+        ir.save(model, source)
+    np.testing.assert_allclose(GraphRunner(source).run({"x": x})["y"], expected, atol=1e-6)
