@@ -21,6 +21,7 @@ from edgeai_converters.emit.tflite import (
     shape,
     slicing,
     storage,
+    recurrent,
     transpose_conv,
 )
 from edgeai_converters.emit.tflite.read_context import Operator, ReadContext
@@ -145,6 +146,10 @@ READERS: dict[str, Read] = {
     "RELU_N1_TO_1": activation.read_clip,
     "ROUND": activation.read_unary,
     "RSQRT": activation.read_rsqrt,
+    # recurrent layers; most are unrolled before (see lowering.py)
+    "GRU": recurrent.write_recurrent,
+    "LSTM": recurrent.write_recurrent,
+    "RNN": recurrent.write_recurrent,
     "SIN": activation.read_unary,
     "SOFTMAX": activation.read_softmax,
     "SQRT": activation.read_unary,

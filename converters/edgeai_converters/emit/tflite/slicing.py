@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from edgeai_converters.emit.tflite.folding import first_output
+from edgeai_converters.emit.tflite.folding import Constant, first_output
+from edgeai_converters.emit.tflite.indexing import write_gather_by_value
 from edgeai_converters.emit.tflite.layout import UNIT, Permutation, channels_last, physical_axis, physical_shape
 from edgeai_converters.emit.tflite.quantization import Quantization, per_tensor
 from edgeai_converters.emit.tflite.read_context import Operator, ReadContext, UnreadableError
@@ -97,9 +98,18 @@ def _narrow(context: WriteContext, node: ir.Node, ranges: list[_Range]) -> None:
 
 
 def _add_slice(context: WriteContext, source: int, result: int, physical: Sequence[_Range]) -> None:
+    """Add SLICE; with a free size STRIDED_SLICE to the end, which XNNPACK takes while it refuses SLICE's size -1."""
     begin = context.integers([start for start, _, _ in physical], "begin")
-    size = context.integers([-1 if count is None else count for _, count, _ in physical], "size")
-    context.add("SLICE", [source, begin, size], [result], "SliceOptions")
+    if all(count is not None for _, count, _ in physical):
+        size = context.integers([count or 0 for _, count, _ in physical], "size")
+        context.add("SLICE", [source, begin, size], [result], "SliceOptions")
+        return
+    end = context.integers([start + (count or 0) for start, count, _ in physical], "end")
+    steps = context.integers([1] * len(physical), "steps")
+    mask = sum(1 << place for place, (_, count, _) in enumerate(physical) if count is None)
+    context.add(
+        "STRIDED_SLICE", [source, begin, end, steps], [result], "StridedSliceOptions", beginMask=0, endMask=mask
+    )
 
 
 def _write_strided(
@@ -180,12 +190,16 @@ def write_split(context: WriteContext, node: ir.Node) -> None:
 
 def write_gather(context: WriteContext, node: ir.Node) -> None:
     """Write a selection by constant indices; one index, or indices in a row, are a SLICE."""
-    value, given = context.value(node), context.constant(node, 1, "the indices")
+    given = context.operand(node, 1)
+    if not isinstance(given, Constant):
+        write_gather_by_value(context, node)
+        return
+    value = context.value(node)
     axis = node.attributes.get_int("axis", 0) % value.rank
     size = value.shape[axis]
-    if size is None:
-        raise UnwritableError("selects from a free dimension")
-    indices = given.stored.astype(np.int64) % size
+    if size is None and np.any(given.stored < 0):
+        raise UnwritableError("selects from the end of a free dimension; fix it with --input-shape")
+    indices = given.stored.astype(np.int64) % size if size is not None else given.stored.astype(np.int64)
     order = value.order
     integer = value.quantization is not None
     source = context.tensor(value, order, integer=integer)

@@ -14,6 +14,7 @@ from edgeai_converters.emit.artifact import Artifact
 from edgeai_converters.emit.tflite.flatbuffer import write_model
 from edgeai_converters.emit.tflite.folding import first_output
 from edgeai_converters.emit.tflite.layout import Shape, identity, physical_shape
+from edgeai_converters.emit.tflite.lowering import lower
 from edgeai_converters.emit.tflite.op_table import WRITERS
 from edgeai_converters.emit.tflite.schema import NUMPY_TYPES
 from edgeai_converters.emit.tflite.write_context import UnwritableError, Value, WriteContext
@@ -35,7 +36,7 @@ class UnsupportedNode:
 
 def unsupported_nodes(model: ir.Model) -> list[UnsupportedNode]:
     """Return every node of a simplified graph that `emit_tflite` could not write; nothing is written."""
-    return _write_graph(model.graph)[1]
+    return _write_graph(lower(model).graph)[1]
 
 
 def emit_tflite(model: ir.Model, folder: Path, *, stem: str = "model") -> Artifact:
@@ -55,7 +56,7 @@ def emit_tflite(model: ir.Model, folder: Path, *, stem: str = "model") -> Artifa
         OutputError: the file can not be written.
         MissingEngineError: the flatbuffer schema is not installed.
     """
-    context, problems = _write_graph(model.graph)
+    context, problems = _write_graph(lower(model).graph)
     if problems:
         listed = "\n".join(f"  {problem}" for problem in problems)
         raise UnsupportedOperationError(
