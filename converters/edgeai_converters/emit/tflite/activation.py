@@ -144,10 +144,14 @@ def write_hard_sigmoid(context: WriteContext, node: ir.Node) -> None:
 
 
 def write_reciprocal(context: WriteContext, node: ir.Node) -> None:
-    """Write `1 / x` as a DIV."""
+    """Write `1 / x` as a DIV; behind a square root as RSQRT."""
     value, order = context.value(node), context.value(node).order
     one = context.file.add_constant(np.ones(1, np.float32), "one")
     source = context.tensor(value, order)
+    producer = context.file.producer(source)
+    if producer is not None and producer.name == "SQRT":
+        context.add("RSQRT", producer.inputs, [context.result(node, order, non_negative=True)])
+        return
     context.add("DIV", [one, source], [context.result(node, order)], "DivOptions", fusedActivationFunction=0)
 
 

@@ -63,6 +63,8 @@ def operator_version(
         return 2 if second == "int8" else 1
     if name == "DEQUANTIZE":
         return (5 if _is_per_channel(inputs[0]) else 2) if first == "int8" else 3
+    if name == "BROADCAST_TO":
+        return 2
     if name == "CAST":
         return 3 if first == "int8" else 1
     if name in ("RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR") and fields.get("halfPixelCenters"):

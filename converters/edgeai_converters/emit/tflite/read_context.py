@@ -207,6 +207,10 @@ class ReadContext:
         self.nodes.append(onnx.helper.make_node(op_type, list(inputs), [output], name=output, **attributes))
         return output
 
+    def add_many(self, op_type: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> None:
+        """Add a node of several outputs, which are named."""
+        self.nodes.append(onnx.helper.make_node(op_type, list(inputs), list(outputs), name=outputs[0], **attributes))
+
     def channels_first(self, tensor: int) -> str:
         """Return a 4-D input as `[N, C, H, W]`."""
         return self.add("Transpose", [self.source(tensor)], perm=TO_NCHW)

@@ -55,7 +55,7 @@ def write_reshape(context: WriteContext, node: ir.Node) -> None:
         order, after = identity(value.rank), identity(len(shape))
         source = context.tensor(value, order, integer=integer)
     else:
-        flat_order = _flat_order(value, groups)
+        flat_order = _flat_order(value, groups) if groups else None
         if flat_order is not None and _only_dense_readers(context, first_output(node)):
             source = context.tensor(value, value.order, integer=integer)
             _define(context, node, value, source, identity(len(shape)), shape).flat_order = flat_order

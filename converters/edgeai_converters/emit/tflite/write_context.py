@@ -24,6 +24,7 @@ from edgeai_converters.emit.tflite.layout import (
     physical_shape,
 )
 from edgeai_converters.emit.tflite.quantization import Array, Quantization, choose_for_constant, quantize
+from edgeai_converters.emit.tflite.schema import tensor_type
 
 
 class UnwritableError(Exception):
@@ -64,7 +65,10 @@ class Value:
 
 
 class WriteContext:
-    """The file under construction, and the values that the nodes so far have defined."""
+    """The file under construction, and the values that the nodes so far have defined.
+
+    `shared` holds tensors that several nodes use, by what they are.
+    """
 
     def __init__(self, graph: ir.Graph) -> None:
         self.graph = graph
@@ -72,6 +76,7 @@ class WriteContext:
         self.folding: Folding = fold(graph)
         self.notes: list[str] = []
         self.values: dict[str, Value] = {}
+        self.shared: dict[tuple[object, ...], int] = {}
         self._graph_values: dict[str, ir.Value] = {value.name or "": value for value in graph.inputs}
         for node in graph:
             self._graph_values.update({value.name or "": value for value in node.outputs})
@@ -187,6 +192,13 @@ class WriteContext:
             raise UnwritableError(f"the shape of {name!r} is not known; infer shapes first")
         return tuple(size if isinstance(size, int) else None for size in shape)
 
+    def symbols(self, name: str) -> tuple[int | str | None, ...]:
+        """Return the shape of a value with the names of its free dimensions; empty when it is not known."""
+        value = self._graph_values.get(name)
+        if value is None or value.shape is None:
+            return ()
+        return tuple(size if isinstance(size, int) else size.value for size in value.shape)
+
     def graph_dtype(self, name: str) -> str:
         """Return the numpy name of the type that the graph states for a value."""
         dtype = self._graph_values[name].dtype
@@ -231,6 +243,13 @@ class WriteContext:
     def shape_of(self, tensor: int) -> Shape:
         """Return the physical shape of a tensor."""
         return self.file.tensors[tensor].shape
+
+    def cast_fields(self, source: int, result: int) -> dict[str, int]:
+        """Return the options of a CAST between two tensors."""
+        return {
+            "inDataType": tensor_type(self.file.tensors[source].dtype),
+            "outDataType": tensor_type(self.file.tensors[result].dtype),
+        }
 
     # ---- moving memory -----------------------------------------------------------------------------------------
 
