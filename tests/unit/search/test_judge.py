@@ -55,6 +55,12 @@ def test_a_candidate_that_may_be_as_fast_as_float_is_kept() -> None:
     assert reject_for_cost(precision="float16", size_bytes=1, measurement=_slowed(0.95, 1.02), budget=Budget()) is None
 
 
+def test_a_candidate_that_is_slower_by_more_than_two_copies_of_a_file_differ_is_rejected() -> None:
+    found = reject_for_cost(precision="float16", size_bytes=1, measurement=_slowed(0.95, 0.975), budget=Budget())
+    assert found is not None
+    assert found.limit == "slower_than_float"
+
+
 def test_float_itself_is_never_slower_than_float() -> None:
     assert reject_for_cost(precision="float32", size_bytes=1, measurement=_slowed(0.4, 0.6), budget=Budget()) is None
 
