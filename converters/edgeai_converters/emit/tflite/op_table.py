@@ -146,6 +146,10 @@ WRITERS: dict[str, Write] = {
     "Slice": slicing.write_slice,
     "Split": slicing.write_split,
     "TopK": indexing.write_top_k,
+    # recurrent layers; most are unrolled before (see lowering.py)
+    "GRU": recurrent.write_recurrent,
+    "LSTM": recurrent.write_recurrent,
+    "RNN": recurrent.write_recurrent,
     # sizes of maps
     "DepthToSpace": resize.write_depth_to_space,
     "Resize": resize.write_resize,
