@@ -21,6 +21,7 @@ from edgeai_converters.emit.tflite import (
     logic,
     normalization,
     pool,
+    recurrent,
     reduce,
     resize,
     shape,
