@@ -16,6 +16,7 @@ from edgeai_converters.graph.passes.pad_explicitly import pad_explicitly
 from edgeai_converters.graph.passes.remove_no_ops import remove_no_ops
 from edgeai_converters.graph.passes.sink_transposes import sink_transposes
 from edgeai_converters.graph.passes.tidy import merge_equal_constants, remove_dead_nodes, separate_biases
+from edgeai_converters.graph.passes.unroll_loop import unroll_loop
 from edgeai_converters.graph.passes.write_gemm import write_gemm
 from edgeai_converters.graph.passes.write_global_pool import write_global_pool
 from edgeai_converters.graph.passes.write_reshape import write_reshape
@@ -26,6 +27,7 @@ Pass = Callable[[ir.Model], tuple[ir.Model, bool]]
 PASSES: tuple[Pass, ...] = (
     fold_constants,
     fold_shape_arithmetic,
+    unroll_loop,
     remove_no_ops,
     pad_explicitly,
     write_gemm,
