@@ -12,6 +12,8 @@ from edgeai_converters.graph.passes.fold_affine import fold_affine
 from edgeai_converters.graph.passes.fold_batch_norm import fold_batch_norm
 from edgeai_converters.graph.passes.fold_constants import fold_constants
 from edgeai_converters.graph.passes.fold_shape_arithmetic import fold_shape_arithmetic
+from edgeai_converters.graph.passes.fuse_functions import fuse_functions
+from edgeai_converters.graph.passes.fuse_layer_norm import fuse_layer_norm
 from edgeai_converters.graph.passes.pad_explicitly import pad_explicitly
 from edgeai_converters.graph.passes.remove_no_ops import remove_no_ops
 from edgeai_converters.graph.passes.sink_transposes import sink_transposes
@@ -29,6 +31,8 @@ PASSES: tuple[Pass, ...] = (
     fold_shape_arithmetic,
     unroll_loop,
     remove_no_ops,
+    fuse_layer_norm,
+    fuse_functions,
     pad_explicitly,
     write_gemm,
     fold_batch_norm,
