@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgeai_converters.emit.tflite.conv import write_bias
-from edgeai_converters.emit.tflite.folding import FUSED_ACTIVATIONS, Constant
+from edgeai_converters.emit.tflite.folding import FUSED_ACTIVATIONS, Constant, first_output
 from edgeai_converters.emit.tflite.layout import UNIT, Permutation, identity
 from edgeai_converters.emit.tflite.quantization import Array, Quantization
 from edgeai_converters.emit.tflite.read_context import Operator, ReadContext
@@ -32,10 +32,12 @@ def write_gemm(context: WriteContext, node: ir.Node) -> None:
 
 
 def write_matmul(context: WriteContext, node: ir.Node) -> None:
-    """Write a matrix product: FULLY_CONNECTED with a constant 2-D right side, else BATCH_MATMUL."""
+    """Write a matrix product: FULLY_CONNECTED with a constant matrix (and the vector added behind), else BATCH_MATMUL."""
     right = context.operand(node, 1)
     if isinstance(right, Constant) and len(right.shape) == 2:
-        _write_fully_connected(context, node, context.value(node), right, None, transposed=False)
+        _, added = context.folding.biases.get(first_output(node), ("", ""))
+        bias = context.folding.constants.get(added)
+        _write_fully_connected(context, node, context.value(node), right, bias, transposed=False)
         return
     left = context.operand(node, 0)
     if left is None or right is None:

@@ -4,6 +4,7 @@ Nothing is changed in the graph. Folded are
   Q → DQ                      into the quantization of one tensor,
   initializer → DQ, Cast      into a constant stored as int8 or float16,
   producer → Relu, Clip       into the producer's fused activation,
+  MatMul → Add of a vector    into the bias of the dense layer,
   Slice → Slice               into the last one.
 """
 
@@ -59,6 +60,7 @@ class Folding:
         readers: nodes that read a value, by its name.
         boundary: names of the graph's outputs.
         activations: activation melted into a node: (its last value, name of the fused activation), by first output.
+        biases: vector added to a MatMul's result: (the sum, name of the vector), by the MatMul's first output.
         skipped: nodes that are written by another one; identified by their first output.
     """
 
@@ -66,15 +68,18 @@ class Folding:
     readers: dict[str, list[ir.Node]] = field(default_factory=lambda: defaultdict(list))
     boundary: set[str] = field(default_factory=set)
     activations: dict[str, tuple[str, str]] = field(default_factory=dict)
+    biases: dict[str, tuple[str, str]] = field(default_factory=dict)
     skipped: set[str] = field(default_factory=set)
 
     def final_name(self, name: str) -> str:
-        """Return the name of the value that a node's output becomes after its fused activation."""
+        """Return the name of the value that a node's output becomes after its bias and its fused activation."""
+        name = self.biases[name][0] if name in self.biases else name
         return self.activations[name][0] if name in self.activations else name
 
     def fused_activation(self, node: ir.Node) -> str:
         """Return the name of the activation melted into a node, `NONE` without one."""
         name = first_output(node)
+        name = self.biases[name][0] if name in self.biases else name
         return self.activations[name][1] if name in self.activations else "NONE"
 
     def only_reader(self, name: str) -> ir.Node | None:
@@ -147,6 +152,9 @@ def fold(graph: ir.Graph) -> Folding:
             for read in node.inputs:
                 if read is not None:
                     folding.readers[read.name or ""].append(node)
+    for node in graph:
+        if node.op_type == "MatMul":
+            _fold_bias(node, folding)
     for node in graph:
         _fuse_activation(node, folding)
         if node.op_type == "Slice":
@@ -247,6 +255,25 @@ def _chain_slices(node: ir.Node, folding: Folding) -> None:
     elif len(path) == 2:
         return
     folding.skipped.update(first_output(skipped) for skipped in path)
+
+
+def _fold_bias(node: ir.Node, folding: Folding) -> None:
+    """Leave the Add of a vector, one number per column, to the product with a constant matrix before it."""
+    name, weight = first_output(node), folding.constants.get(_input_name(node, 1))
+    reader = folding.only_reader(name)
+    if weight is None or len(weight.shape) != 2 or reader is None or reader.op_type != "Add":
+        return
+    other = _input_name(reader, 1 if _input_name(reader, 0) == name else 0)
+    bias = folding.constants.get(other)
+    if bias is None or bias.stored.size != weight.shape[1] or bias.shape[-1:] != (weight.shape[1],):
+        return
+    given, made = node.inputs[0], node.outputs[0]
+    if given is not None and given.shape is not None and len(bias.shape) > len(given.shape):
+        return
+    if made.dtype not in (None, ir.DataType.FLOAT):
+        return
+    folding.biases[name] = (first_output(reader), other)
+    folding.skipped.add(first_output(reader))
 
 
 def _fuse_activation(node: ir.Node, folding: Folding) -> None:
