@@ -14,6 +14,8 @@ from edgeai_runtime.manifest import FORMATS, PRECISIONS, Format, Precision, Step
 
 RangeMethod = Literal["minmax", "percentile", "mse"]
 RANGE_METHODS: tuple[RangeMethod, ...] = get_args(RangeMethod)
+Layout = Literal["NHWC", "NCHW"]
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,19 +111,33 @@ class CompressSpec:
 class ConvertSpec:
     """What `convert` is asked for: one source, one format, one precision that needs no data.
 
-    `samples` may name data whose first samples serve the parity gate; else inputs are drawn.
+    Attributes:
+        source: path of the trained model.
+        format: the format to write.
+        precision: how weights are stored.
+        input_shapes: fixed shapes per input name, in the source's layout.
+        batch: fixes the free first dimension of all inputs.
+        layout: layout of maps at the artifact's boundary; `None` keeps the source's.
+        samples: data whose first samples serve the parity gate beside drawn inputs.
+        seed: seed of everything that draws.
     """
 
     source: Path
     format: Format
     precision: Precision = "float32"
     input_shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    batch: int | None = None
+    layout: Layout | None = None
     samples: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         _check_choices("format", (self.format,), FORMATS)
         _check_choices("precision", (self.precision,), PRECISIONS)
+        if self.layout is not None:
+            _check_choices("layout", (self.layout,), LAYOUTS)
+        if self.batch is not None and self.batch < 1:
+            raise UsageError(f"batch must be 1 or more. Received: {self.batch}")
 
 
 def _check_choices(what: str, given: tuple[str, ...], allowed: tuple[str, ...]) -> None:
