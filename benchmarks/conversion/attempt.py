@@ -55,7 +55,13 @@ def attempt(cell: Cell, *, limit_s: float) -> dict[str, Any]:
             return {**result, "status": "refused" if refused else "fails", "error": error}
         result |= {key: document[key] for key in ("route", "parity", "size_bytes", "notes", "operators")}
         if cell.probe is None:
-            return {**result, "status": "fails" if cell.refusal else "works"}
+            if cell.refusal:
+                return {
+                    **result,
+                    "status": "fails",
+                    "error": {"type": "Not refused", "message": cell.refusal, "hint": ""},
+                }
+            return {**result, "status": "works"}
         check = run([sys.executable, "-m", "conversion.check", str(out), str(cell.probe)], limit_s=limit_s)
         result["check"] = _document(check.stdout) or {"error": _unclear(check, limit_s)["message"]}
         right = result["check"].get("max_rel", float("inf")) <= CHECK_LIMIT
