@@ -23,6 +23,7 @@ _FLOAT_ONLY = {
     "Sin": ("SIN", ""),
     "Cos": ("COS", "CosOptions"),
     "HardSwish": ("HARD_SWISH", "HardSwishOptions"),
+    "Gelu": ("GELU", "GeluOptions"),
 }
 """Written in float whatever the graph says: their int8 kernels are missing, or break up what XNNPACK runs."""
 
@@ -31,7 +32,6 @@ _INTEGER_TOO = {
     "Tanh": ("TANH", "", TANH_OUTPUT),
     "Elu": ("ELU", "", None),
     "LeakyRelu": ("LEAKY_RELU", "LeakyReluOptions", None),
-    "Gelu": ("GELU", "GeluOptions", None),
 }
 """Operator, options table, and the output quantization that the int8 kernel has built in."""
 
@@ -41,9 +41,11 @@ def write_unary(context: WriteContext, node: ir.Node) -> None:
     value, order, fields = context.value(node), context.value(node).order, {}
     if node.op_type in _FLOAT_ONLY:
         name, options = _FLOAT_ONLY[node.op_type]
+        if name == "GELU":
+            fields["approximate"] = node.attributes.get_string("approximate", "none") == "tanh"
         source = context.tensor(value, order)
         result = context.result(node, order, non_negative=name in ("SQRT", "EXP", "ABS"))
-        context.add(name, [source], [result], options)
+        context.add(name, [source], [result], options, **fields)
         return
     name, options, built_in = _INTEGER_TOO[node.op_type]
     output = context.integer_output(node, value)
@@ -51,8 +53,6 @@ def write_unary(context: WriteContext, node: ir.Node) -> None:
         raise UnwritableError("Elu with alpha other than 1")
     if name == "LEAKY_RELU":
         fields["alpha"] = node.attributes.get_float("alpha", 0.01)
-    if name == "GELU":
-        fields["approximate"] = node.attributes.get_string("approximate", "none") == "tanh"
     source = context.tensor(value, order, integer=output is not None)
     result = context.result(node, order, built_in or output if output is not None else None)
     context.add(name, [source], [result], options, **fields)

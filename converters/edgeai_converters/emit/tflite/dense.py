@@ -61,7 +61,8 @@ def _matrix_operand(context: WriteContext, operand: Value | Constant, integer: b
     rank = len(operand.shape)
     plain = identity(rank)
     swapped: Permutation = (*plain[:-2], rank - 1, rank - 2)
-    if isinstance(operand, Value) and (swapped, integer) in operand.tensors and (plain, integer) not in operand.tensors:
+    orders = {order for order, _ in operand.tensors} if isinstance(operand, Value) else set()
+    if isinstance(operand, Value) and swapped in orders and plain not in orders:
         return context.tensor(operand, swapped, integer=integer), True
     return context.broadcast(operand, rank, plain, integer=integer), False
 
