@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -94,8 +93,12 @@ class CompressResult:
         return render_compress_report(self.to_json())
 
 
-def _peak_memory_mib() -> float:
-    """Return the peak resident memory of this process or of its largest child so far."""
+def _peak_memory_mib() -> float | None:
+    """Return the peak resident memory of this process or of its largest child so far; `None` where nobody tells."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
     unit = 1 if sys.platform == "darwin" else 1024
     peaks = (resource.getrusage(who).ru_maxrss * unit for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return max(peaks) / 2**20

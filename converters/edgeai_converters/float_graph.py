@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
@@ -20,7 +22,7 @@ from edgeai_converters.sources.detect import detect_source
 from edgeai_converters.sources.imported import Imported
 from edgeai_converters.sources.table import import_source
 from edgeai_converters.versions import tool_versions
-from edgeai_converters.workfolder import WorkFolder, digest_of_path
+from edgeai_converters.workfolder import WorkFolder, digest_of, digest_of_path
 from edgeai_runtime.bundle_arrays import npz_bytes, read_npz
 from edgeai_runtime.manifest import TensorSpec
 
@@ -48,7 +50,8 @@ class FloatGraph:
         notes: what a user should know.
         probes: file with the inputs that parity was measured on, named like the graph's inputs.
         probe_inputs: its arrays.
-        probe_outputs: outputs of the source's own engine for them, by output name.
+        probe_outputs: outputs of the source's own engine for them, by output name; of the dequantized graph, when the
+            source was quantized already.
     """
 
     model: ir.Model
@@ -93,14 +96,21 @@ def make_float_graph(
         _write(imported, sha256, folder)
 
     if not isinstance(source, Path):  # a live object has no bytes to know it by: made anew each time
-        folder = Path(tempfile.mkdtemp(dir=work.root, prefix="live-"))
-        build(folder, "")
-        return _read(folder)
+        with tempfile.TemporaryDirectory(prefix="edgeai-live-") as made:
+            build(Path(made), "")
+            live = {"live": digest_of_path(Path(made)), "tools": tool_versions()}
+            return _read(work.step("graph", live, lambda folder: _copy_files(Path(made), folder)))
     detect_source(source)  # a missing or foreign file is told before anything is hashed
-    sha256 = digest_of_path(source)
+    sha256 = source_digest(source)
     shapes = {name: list(shape) for name, shape in input_shapes.items()}
     sampled = samples is not None and {name: list(array.shape) for name, array in samples.items()}
-    key = {"source": sha256, "shapes": shapes, "samples": sampled, "seed": seed, "tools": tool_versions()}
+    key: dict[str, Any] = {
+        "source": sha256,
+        "shapes": shapes,
+        "samples": sampled,
+        "seed": seed,
+        "tools": tool_versions(),
+    }
     return _read(work.step("graph", key, lambda folder: build(folder, sha256)))
 
 
@@ -111,8 +121,9 @@ def _write(imported: Imported, source_sha256: str, folder: Path) -> None:
     require_parity(graph_outputs, outputs, what="graph → simplified graph", max_rel=_MAX_REL, min_cosine=_MIN_COSINE)
     parity = measure_parity(imported.probe_outputs, outputs)
     ir.save(model, folder / _GRAPH_FILE)
+    reference = graph_outputs if imported.quantized else imported.probe_outputs
     (folder / _INPUTS_FILE).write_bytes(npz_bytes(imported.probe_inputs))
-    (folder / _OUTPUTS_FILE).write_bytes(npz_bytes(imported.probe_outputs))
+    (folder / _OUTPUTS_FILE).write_bytes(npz_bytes(reference))
     report = {
         "kind": imported.kind,
         "source_sha256": source_sha256,
@@ -122,6 +133,23 @@ def _write(imported: Imported, source_sha256: str, folder: Path) -> None:
         "parity": asdict(parity),
     }
     (folder / _REPORT_FILE).write_text(json.dumps(report, indent=1))
+
+
+def source_digest(source: Path) -> str:
+    """Return the SHA-256 of a source and of the files beside it that hold its weights (ONNX, OpenVINO)."""
+    beside = [source.with_suffix(".bin")] if source.suffix == ".xml" else []
+    if source.is_file() and detect_source(source) == "onnx":
+        named = (tensor.external_data for tensor in onnx.load(source, load_external_data=False).graph.initializer)
+        places = {entry.value for entries in named for entry in entries if entry.key == "location"}
+        beside = [source.parent / place for place in sorted(places)]
+    digests = [digest_of_path(file) for file in [source, *beside] if file.exists()]
+    return digests[0] if len(digests) == 1 else digest_of(digests)
+
+
+def _copy_files(source: Path, target: Path) -> None:
+    for file in source.iterdir():
+        if file.is_file():
+            shutil.copyfile(file, target / file.name)
 
 
 def _read(folder: Path) -> FloatGraph:

@@ -48,7 +48,8 @@ def write_compression(result: Compression, path: Path, *, force: bool = False) -
         OutputError: `path` exists and `force` is not set, or can not be written.
     """
     if not result.packed:
-        raise ModelError("No candidate could be made, so there is no bundle to write.", hint="See the reasons above.")
+        reasons = "".join(f"\n  {candidate.id}: {candidate.reason}" for candidate in result.candidates)
+        raise ModelError(f"No candidate could be made, so there is no bundle to write:{reasons}")
     raw, source_outputs = _golden(result)
     golden = {f"source/{name}": array for name, array in source_outputs.items()}
     members: dict[str, Path | bytes] = {}

@@ -6,11 +6,12 @@ so a folder that exists is complete. Nothing here knows what a step does.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
-import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -18,9 +19,17 @@ from typing import Any
 
 from edgeai_runtime.errors import OutputError
 
-_logger = logging.getLogger(__name__)
-
 _KEY_FILE = "key.json"
+
+_KEEP_DAYS = 30
+"""Steps that nobody asked for in so many days are removed when a work folder is opened."""
+
+_NO_ROOM = {
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EACCES", "EPERM", "EROFS", "ENOTEMPTY", "EEXIST")
+    if hasattr(errno, name)
+}
+"""What it means that a result can not be kept; another error belongs to what makes it."""
 
 
 def digest_of(value: Any) -> str:
@@ -46,12 +55,12 @@ class WorkFolder:
 
     Attributes:
         root: the folder; made when missing.
-        reused: how many steps were found finished since this object was made.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.reused = 0
+        self._made: set[Path] = set()
+        self._found: set[Path] = set()
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -59,6 +68,12 @@ class WorkFolder:
                 f"The work folder can not be made: {error}.", hint="Name another one with --work."
             ) from error
         self._remove_leftovers()
+        self._remove_old()
+
+    @property
+    def reused(self) -> int:
+        """How many different steps were found finished that this object did not make."""
+        return len(self._found)
 
     def step(self, name: str, key: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
         """Return the folder of the step's result; run `make(folder)` only when it is not there yet.
@@ -73,8 +88,9 @@ class WorkFolder:
         """
         final = self.root / f"{name}-{digest_of(key)[:20]}"
         if (final / _KEY_FILE).is_file():
-            self.reused += 1
-            _logger.debug("reused %s", final)
+            if final not in self._made:
+                self._found.add(final)
+                os.utime(final / _KEY_FILE)  # in use: not to be removed for its age
             return final
         building = self.root / f".making-{os.getpid()}-{final.name}"
         shutil.rmtree(building, ignore_errors=True)
@@ -85,7 +101,10 @@ class WorkFolder:
             if final.exists():  # without a key file: not ours to trust
                 shutil.rmtree(final)
             building.rename(final)
+            self._made.add(final)
         except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
             if (final / _KEY_FILE).is_file():  # another process was first with the same step
                 return final
             raise OutputError(
@@ -95,6 +114,12 @@ class WorkFolder:
         finally:
             shutil.rmtree(building, ignore_errors=True)
         return final
+
+    def _remove_old(self) -> None:
+        oldest = time.time() - _KEEP_DAYS * 24 * 3600
+        for key_file in self.root.glob(f"*/{_KEY_FILE}"):
+            if key_file.stat().st_mtime < oldest:
+                shutil.rmtree(key_file.parent, ignore_errors=True)
 
     def _remove_leftovers(self) -> None:
         for folder in self.root.glob(".making-*"):

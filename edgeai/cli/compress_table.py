@@ -14,6 +14,11 @@ from edgeai.cli.output import bytes_in_words, console, milliseconds_in_words, wa
 _SHARES = {"top1", "top5", "agreement"}
 """Metrics that are a share of the samples and read best in percent."""
 
+_ERRORS = {"mae", "rmse"}
+"""Metrics that are errors: their drop is told in hundredths of the labels' standard deviation."""
+
+_AS_FAST = "as fast"
+
 Candidate = Mapping[str, Any]
 
 
@@ -26,7 +31,7 @@ def render(document: Mapping[str, Any], *, html: Path | None = None) -> None:
     table = Table(box=None, padding=(0, 1), header_style="bold")
     for heading in ("", "format", "precision"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("size", "latency", "vs float", "score", "drop, points [95 %]"):
+    for heading in ("size", "latency", "vs float", "score", "drop, % [95 %]"):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("verdict", "status"):
         table.add_column(heading, no_wrap=heading == "verdict")
@@ -113,11 +118,18 @@ def _gained(best: Candidate, candidates: list[Candidate]) -> str:
         parts.append(f"{reference['size_bytes'] / best['size_bytes']:.1f}x smaller")
     speedup = best.get("speedup_vs_float")
     if speedup is not None and reference is not None and reference["id"] != best["id"]:
-        parts.append(f"{speedup:.1f}x faster" if speedup >= 1 else f"{1 / speedup:.1f}x slower")
+        parts.append(_pace(speedup))
     latency = milliseconds_in_words((best.get("latency_ms") or {}).get("median"))
     if not parts:
         return f"{size}, {latency}"
-    return f"{' and '.join(parts)} than float32 in the same engine ({size}, {latency})"
+    compared = "as" if parts[-1] == _AS_FAST else "than"
+    return f"{' and '.join(parts)} {compared} float32 in the same engine ({size}, {latency})"
+
+
+def _pace(speedup: float) -> str:
+    if 0.95 <= speedup < 1.05:
+        return _AS_FAST
+    return f"{speedup:.1f}x faster" if speedup > 1 else f"{1 / speedup:.1f}x slower"
 
 
 def _lost(best: Candidate) -> str:
@@ -126,10 +138,12 @@ def _lost(best: Candidate) -> str:
         return "Nothing is known of its accuracy: no data was given, so nothing is certified."
     metric, n = best["metric"], best["n"]
     change = "loses" if drop > 0 else "gains" if drop < 0 else "keeps"
-    amount = f"{abs(drop) * 100:.2f} points of {metric}" if drop else f"its {metric}"
+    unit = "% of the labels' standard deviation in" if metric in _ERRORS else "points of"
+    amount = f"{abs(drop) * 100:.2f} {unit} {metric}" if drop else f"its {metric}"
     scores = f"{_score(best, 'source_score')} → {_score(best, 'score')}"
     low, high = best["drop_ci95"]
-    sure = f"with 95 % confidence the drop is between {_points(low)} and {_points(high)} points ({n} samples)"
+    points = "%" if metric in _ERRORS else "points"
+    sure = f"with 95 % confidence the drop is between {_points(low)} and {_points(high)} {points} ({n} samples)"
     verdict = {
         "certified": "certified within the budget",
         "unproven": f"within the budget here, but {n} samples do not prove it",

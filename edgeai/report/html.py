@@ -40,7 +40,7 @@ def render_compress_report(document: Mapping[str, Any]) -> str:
         source=wording.source_words(document.get("source")),
         bundle=document.get("bundle"),
         headlines=wording.headlines(document),
-        binding=wording.binding_words(document.get("binding_limit")),
+        binding=wording.binding_words(document.get("binding_limit"), within_budget=bool(document.get("within_budget"))),
         plots={name: Markup(svg) if svg else None for name, svg in plots.items()},
         candidates=[_row(document, candidate, number) for number, candidate in _numbered(document)],
         formats=sorted({str(candidate.get("format")) for _, candidate in _numbered(document)}),

@@ -16,6 +16,9 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 SHARE_METRICS = frozenset({"top1", "top5", "agreement", "auc"})
 """Metrics whose score is a share of 1: shown in percent, their drop in percentage points."""
 
+ERROR_METRICS = frozenset({"mae", "rmse"})
+"""Metrics that are errors: their drop is the growth of the error over the labels' standard deviation."""
+
 Tone = Literal["good", "bad", "neutral"]
 
 METRIC_WORDS = {
@@ -93,7 +96,9 @@ def drop_words(drop: float | None, metric: str | None) -> str:
 
 
 def drop_unit(metric: str | None) -> str:
-    """Return the unit in which a drop is told: points of a share, else percent."""
+    """Return the unit in which a drop is told: points of a share, hundredths of the labels' spread, else percent."""
+    if metric in ERROR_METRICS:
+        return "% of the labels' spread"
     return "points" if metric in SHARE_METRICS else "%"
 
 
@@ -224,8 +229,13 @@ def _sure(document: Mapping[str, Any], best: Mapping[str, Any]) -> Headline:
     return Headline(title="How sure", figure=str(verdict), sentence=sentence, tone=tone)
 
 
-def binding_words(limit: str | None) -> str | None:
-    """Return the sentence for a search that found nothing within the budget, or `None`."""
+def binding_words(limit: str | None, *, within_budget: bool = False) -> str | None:
+    """Return the sentence for a search that found nothing smaller than float, or nothing at all, within the budget.
+
+    `None` when a compressed candidate was accepted.
+    """
     if limit is None:
         return None
+    if within_budget:
+        return f"No compressed candidate keeps every limit, so the float artifact is the best; {limit} kept them out."
     return f"No candidate keeps every limit. This is the nearest one; the limit that binds is {limit}."

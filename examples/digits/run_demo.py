@@ -51,14 +51,14 @@ def main() -> int:
     for headline in wording.headlines(document):
         print(f"{headline.title + ':':<10}{headline.figure}. {headline.sentence}")
     if document["binding_limit"]:
-        print(wording.binding_words(document["binding_limit"]))
+        print(wording.binding_words(document["binding_limit"], within_budget=document["within_budget"]))
 
     predict(bundle)
     megabytes, packages = installed()
     print(f"\nBundle: {shown(bundle)}    Report: {shown(report)}")
     duration_s = time.perf_counter() - started
     print(f"Took {duration_s:.0f} s. Installed for this demo: {megabytes:.0f} MB in {packages} packages.")
-    return 0 if document["binding_limit"] is None else 1
+    return 0 if document["within_budget"] else 1
 
 
 def show_progress(done: int, total: int, label: str) -> None:

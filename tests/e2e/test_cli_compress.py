@@ -127,7 +127,7 @@ def test_an_interrupted_run_leaves_no_bundle_and_the_same_command_finishes(tmp_p
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the children as well
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err + out
-    assert "run the same command again to resume" in err
+    assert "resumes when it is run again" in err
     assert "Traceback" not in err
     assert {entry.name for entry in tmp_path.iterdir()} <= {"work", "cache"}
     code, out, err = compress("-o", "digits.edge", folder=tmp_path)

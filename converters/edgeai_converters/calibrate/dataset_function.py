@@ -6,6 +6,7 @@ with one array per input of the model. Labels are an array `[n]` or `[n, …]`, 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import sys
@@ -34,7 +35,8 @@ def read_function(
     """
     function = load_function(text)
     try:
-        returned = function()
+        with contextlib.redirect_stdout(sys.stderr):  # what it prints is for people, not part of our output
+            returned = function()
     except Exception as error:  # the user's code may raise anything; its own words are what helps
         raise DataError(f"{text}: the function failed: {type(error).__name__}: {error}", hint=_HINT) from error
     samples, labels = returned if isinstance(returned, tuple) and len(returned) == 2 else (returned, None)
@@ -62,7 +64,8 @@ def load_function(text: str) -> Callable[..., Any]:
     module_name, _, function_name = text.rpartition(":")
     if not module_name or not function_name.isidentifier():
         raise UsageError(f"Not of the form module:function. Received: {text!r}", hint="For example my_data:load")
-    module = _import_file(Path(module_name)) if module_name.endswith(".py") else _import_module(module_name)
+    with contextlib.redirect_stdout(sys.stderr):
+        module = _import_file(Path(module_name)) if module_name.endswith(".py") else _import_module(module_name)
     function = getattr(module, function_name, None)
     if not callable(function):
         there = ", ".join(name for name, value in vars(module).items() if callable(value) and not name.startswith("_"))

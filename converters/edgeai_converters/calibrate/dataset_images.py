@@ -65,7 +65,8 @@ def read_image_folder(folder: Path, *, inputs: Sequence[TensorSpec], class_names
     loose = _images_in(folder)
     folders = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     by_class = {entry.name: _images_below(entry) for entry in folders}
-    by_class = {name: files for name, files in by_class.items() if files}
+    empty = [name for name, files in by_class.items() if not files]
+    by_class = by_class if len(empty) < len(by_class) else {}
     if not loose and not by_class:
         raise DataError(
             f"{where}: there are no images in it.",
@@ -78,11 +79,22 @@ def read_image_folder(folder: Path, *, inputs: Sequence[TensorSpec], class_names
             hint="Move all images into class folders, or list them in a CSV file with the columns file,label.",
         )
     if loose:
-        notes = (f"{where}: no class folders, so no labels.",)
-        return ImageSamples(where=where, input_name=spec.name, files=tuple(loose), mode=image_mode(spec), notes=notes)
+        return ImageSamples(
+            where=where,
+            input_name=spec.name,
+            files=tuple(loose),
+            mode=image_mode(spec),
+            notes=(f"{where}: no class folders, so no labels.",),
+        )
     files = [file for class_files in by_class.values() for file in class_files]
     values = [name for name, class_files in by_class.items() for _ in class_files]
-    labels, names = index_class_names(values, class_names=class_names, where=where)
+    # A class without images keeps its number: the model was trained with it.
+    labels, names = index_class_names(values, class_names=class_names or tuple(by_class), where=where)
+    notes: tuple[str, ...] = (
+        () if class_names else (f"{where}: {len(names)} classes in sorted order of their folders.",)
+    )
+    if empty:
+        notes += (f"{where}: no images of {len(empty)} classes: {', '.join(empty)}.",)
     return ImageSamples(
         where=where,
         input_name=spec.name,
@@ -90,7 +102,7 @@ def read_image_folder(folder: Path, *, inputs: Sequence[TensorSpec], class_names
         mode=image_mode(spec),
         labels=labels,
         class_names=names,
-        notes=() if class_names else (f"{where}: {len(names)} classes in sorted order of their folders.",),
+        notes=notes,
     )
 
 

@@ -48,10 +48,15 @@ def read_samples(
             selection = npz["selection"] if npz and text != str(path) else None
             return read_npz(path, selection=selection, inputs=inputs, key_suffix=key_suffix, class_names=class_names)
         raise DataError(f"{text} is not a data set that edgeai can read.", hint=f"Give {_KINDS}.")
-    if _FUNCTION.match(text) and not npz:
+    if is_function(text):
         return read_function(text, inputs=inputs, key_suffix=key_suffix, class_names=class_names)
     near = f" The folder {path.parent} does not exist either." if not path.parent.is_dir() else ""
     raise DataError(f"There is no file or folder {str(path)!r}.{near}", hint=f"Data are {_KINDS}.")
+
+
+def is_function(text: str) -> bool:
+    """Whether `text` names a function (`module:function`), and no file, folder or selection of a `.npz`."""
+    return bool(_FUNCTION.match(text)) and not _NPZ.match(text) and not Path(text).exists()
 
 
 def _read_folder(folder: Path, inputs: Sequence[TensorSpec], class_names: Sequence[str]) -> Samples:

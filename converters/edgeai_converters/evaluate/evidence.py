@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeai_converters.calibrate.dataset import Dataset, open_dataset
+from edgeai_converters.calibrate.dataset_kinds import is_function
 from edgeai_converters.calibrate.splits import Split, make_splits
 from edgeai_converters.evaluate.certificate import certify
 from edgeai_converters.evaluate.metrics import get_metric
@@ -23,7 +24,7 @@ from edgeai_converters.float_graph import FloatGraph
 from edgeai_converters.graph.execute import GraphRunner
 from edgeai_converters.spec import CompressSpec
 from edgeai_converters.versions import tool_versions
-from edgeai_converters.workfolder import WorkFolder
+from edgeai_converters.workfolder import WorkFolder, digest_of
 from edgeai_runtime.bundle_arrays import npz_bytes, read_npz
 from edgeai_runtime.errors import DataError
 from edgeai_runtime.manifest import Certificate, Step
@@ -35,6 +36,7 @@ _NEAR_CHANCE = 2.0
 """A float source that is right less than this many times as often as guessing is not given the right samples."""
 
 _OUTPUTS_FILE = "outputs.npz"
+_SAMPLES_FILE = "samples.npz"
 
 
 class Evidence:
@@ -70,8 +72,8 @@ class Evidence:
 
     @property
     def digest(self) -> str:
-        """Digest of the samples and of how they are divided."""
-        return self.splits.digest
+        """Digest of the samples, of how they are divided and of the steps run on them."""
+        return digest_of([self.splits.digest, self.preprocessing])
 
     def counts(self) -> dict[str, int]:
         """Return how many samples each split has."""
@@ -108,7 +110,6 @@ class Evidence:
         key = {
             "graph": self._graph.digest,
             "data": self.digest,
-            "preprocessing": self.preprocessing,
             "split": split,
             "tools": tool_versions(),
         }
@@ -161,8 +162,23 @@ class Evidence:
             preprocessing=self._spec.preprocessing,
             class_names=self._spec.labels,
         )
+        if is_function(text):  # called once: children and later runs must see the same samples
+            kept = self._keep(dataset)
+            return self._open(kept)
         self._texts[id(dataset)] = text
         return dataset
+
+    def _keep(self, dataset: Dataset) -> str:
+        """Write the raw samples of a data set into the work folder and return the text that names them there."""
+
+        def make(folder: Path) -> None:
+            raw = list(dataset.raw_batches(np.arange(len(dataset)), len(dataset)))
+            arrays = {spec.name: np.concatenate([one[spec.name] for one in raw]) for spec in self._graph.inputs}
+            if dataset.labels is not None:
+                arrays["y"] = dataset.labels
+            (folder / _SAMPLES_FILE).write_bytes(npz_bytes(arrays))
+
+        return str(self._work.step("samples", {"data": dataset.digest}, make) / _SAMPLES_FILE)
 
     def _batch_size(self) -> int:
         """Return how many samples the graph takes at once: its fixed batch size, else a modest number."""

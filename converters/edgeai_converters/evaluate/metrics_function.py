@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +42,9 @@ class FunctionMetric:
         n = len(first_output(outputs))
         given = first_output(outputs) if len(outputs) == 1 else dict(outputs)
         try:
-            scores = np.asarray(self.function(given, labels), dtype=np.float64)
+            with contextlib.redirect_stdout(sys.stderr):  # what it prints is for people, not part of our output
+                returned = self.function(given, labels)
+            scores = np.asarray(returned, dtype=np.float64)
         except Exception as error:  # the user's code may raise anything; its own words are what helps
             raise DataError(f"The metric {self.name} failed: {type(error).__name__}: {error}", hint=_HINT) from error
         if scores.size != n or scores.ndim == 0:

@@ -14,7 +14,7 @@ from edgeai_converters.quantize.range_choice import rank_range_methods
 from edgeai_converters.quantize.schemes import Scheme
 from edgeai_converters.spec import RangeMethod
 from edgeai_converters.versions import tool_versions
-from edgeai_converters.workfolder import WorkFolder
+from edgeai_converters.workfolder import WorkFolder, digest_of
 
 _FILE = "ranges.json"
 _ORDER_FILE = "order.json"
@@ -51,7 +51,7 @@ def order_methods(
     key = {
         "graph": graph.digest,
         "data": evidence.digest,
-        "methods": sorted(ranges.tensors),
+        "ranges": digest_of(ranges),
         "scheme": scheme.name,
         "tools": tool_versions(),
     }

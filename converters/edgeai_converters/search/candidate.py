@@ -8,8 +8,19 @@ from typing import Any, Literal
 from edgeai_converters.emit.artifact import Artifact
 from edgeai_runtime.manifest import Certificate, Format, Measurement, Precision, Step
 
-Limit = Literal["max_drop", "max_size", "max_latency", "max_memory", "slower_than_float", "strict", "failed"]
-"""What a candidate was rejected for; the first five are budgets or promises, `failed` is an error on the way."""
+Limit = Literal[
+    "max_drop",
+    "max_size",
+    "max_latency",
+    "max_memory",
+    "slower_than_float",
+    "strict",
+    "other_range_method",
+    "no_effect",
+    "failed",
+]
+"""What a candidate was rejected for: budgets and promises; a range method that lost to another on the search split; a
+recipe that changes nothing in this graph; `failed` is an error on the way."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +50,8 @@ class Candidate:
         reason: why, in words.
         limit: what it was rejected for.
         search_drop: point drop on the search split; what candidates are compared by.
+        relative_latency: latency as a multiple of the first format's float artifact, from interleaved runs; what
+            candidates are compared by, since plain times of different runs on a busy machine can not be.
     """
 
     recipe: Recipe
@@ -49,6 +62,7 @@ class Candidate:
     certificate: Certificate | None = None
     limit: Limit | None = None
     search_drop: float | None = None
+    relative_latency: float | None = None
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -75,6 +89,7 @@ class Candidate:
                 "p90": measured.latency_p90_ms if measured else None,
                 "median_ci95": list(measured.latency_median_ci95_ms) if measured else None,
             },
+            "relative_latency": self.relative_latency,
             "speedup_vs_float": measured.speedup_vs_float if measured else None,
             "speedup_ci95": list(measured.speedup_ci95) if measured else None,
             "engine": measured.engine if measured else None,

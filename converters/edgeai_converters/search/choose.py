@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from edgeai_converters.search.candidate import Candidate, Limit
 
 AS_FAST = 1.05
-"""A smaller candidate wins over the fastest one when its median latency is within this factor of it."""
+"""A smaller candidate wins over the fastest one when its latency is within this factor of it."""
 
 AS_SMALL = 1.05
 """Of those, candidates within this factor of the smallest one count as equal in size: the search split then decides."""
@@ -45,7 +45,9 @@ def pareto_front(candidates: Sequence[Candidate]) -> list[Candidate]:
     Accuracy counts by the point drop; gains count as no drop. Rejected candidates take part: the front shows what
     could be had, the status says what is within the budget.
     """
-    measured = [one for one in candidates if one.measurement and one.artifact and one.certificate]
+    measured = [one for one in candidates if one.relative_latency is not None and one.artifact]
+    if any(one.certificate for one in measured):
+        measured = [one for one in measured if one.certificate]
     points = {one.id: (_latency(one), _size(one), _drop(one)) for one in measured}
     front = [
         one
@@ -64,18 +66,20 @@ def nearest_candidate(candidates: Sequence[Candidate], excess: dict[str, float])
 def binding_limit(candidates: Sequence[Candidate]) -> Limit | None:
     """Return the limit that kept every compressed candidate out, or `None` when one was accepted (or none was tried).
 
-    With several limits at work it is the one that rejected most candidates.
+    With several limits at work it is the one that rejected most candidates. What could not be made, or would change
+    nothing, says nothing of limits, unless there is nothing else.
     """
     compressed = [one for one in candidates if one.recipe.precision != "float32"]
     considered = compressed or list(candidates)
     if any(one.status == "accepted" for one in considered):
         return None
-    counts = Counter(one.limit for one in considered if one.limit)
+    of_limits = [one.limit for one in considered if one.limit not in (None, "failed", "no_effect")]
+    counts = Counter(of_limits or [one.limit for one in considered if one.limit])
     return counts.most_common(1)[0][0] if counts else None
 
 
 def _latency(candidate: Candidate) -> float:
-    return candidate.measurement.latency_median_ms if candidate.measurement else float("inf")
+    return float("inf") if candidate.relative_latency is None else candidate.relative_latency
 
 
 def _size(candidate: Candidate) -> float:
@@ -84,7 +88,7 @@ def _size(candidate: Candidate) -> float:
 
 
 def _drop(candidate: Candidate) -> float:
-    return max(0.0, candidate.certificate.drop) if candidate.certificate else float("inf")
+    return max(0.0, candidate.certificate.drop) if candidate.certificate else 0.0
 
 
 def _dominates(a: tuple[float, ...], b: tuple[float, ...]) -> bool:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgeai_converters.search.candidate import Limit
 from edgeai_converters.spec import Budget
+from edgeai_runtime.bench.statistics import SAME_FILE_MARGIN
 from edgeai_runtime.manifest import Certificate, Measurement, Precision
-
-SLOWER_MARGIN = 0.02
-"""A candidate is slower than float when the whole 95 % interval of its latency ratio lies above 1 + this margin.
-
-Two copies of one file, interleaved in one process, differ by up to 1.5 % with an interval that leaves 1 out: buffers
-land on other addresses. The margin keeps an artifact that computes the very same thing from being rejected.
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,16 +23,37 @@ class Rejection:
 def reject_for_cost(
     *, precision: Precision, size_bytes: int, measurement: Measurement, budget: Budget
 ) -> Rejection | None:
-    """Return the first broken limit on size, latency or memory, or `None`."""
+    """Return the broken limits on size, latency or memory as one rejection, or `None`.
+
+    The user's own limits come before the promise not to be slower than float; `excess` is that of the limit missed
+    by most.
+    """
+    broken = [
+        *_broken_budgets(size_bytes=size_bytes, measurement=measurement, budget=budget),
+        *(_slower(measurement) if precision != "float32" else ()),
+    ]
+    if not broken:
+        return None
+    return Rejection(
+        limit=broken[0].limit,
+        reason="; ".join(one.reason for one in broken),
+        excess=max(one.excess for one in broken),
+    )
+
+
+def _slower(measurement: Measurement) -> Iterator[Rejection]:
     slowest_speedup = measurement.speedup_ci95[1]
-    if precision != "float32" and slowest_speedup * (1 + SLOWER_MARGIN) < 1:
+    if slowest_speedup * (1 + SAME_FILE_MARGIN) < 1:
         low, high = (1 / bound for bound in reversed(measurement.speedup_ci95))
-        return Rejection(
+        yield Rejection(
             limit="slower_than_float",
             reason=f"slower than float in {measurement.engine}: {1 / measurement.speedup_vs_float:.2f} times its "
             f"latency (95 % interval {low:.2f} to {high:.2f})",
             excess=1 / measurement.speedup_vs_float - 1,
         )
+
+
+def _broken_budgets(*, size_bytes: int, measurement: Measurement, budget: Budget) -> Iterator[Rejection]:
     checks: tuple[tuple[Limit, str, float | None, float | None, str], ...] = (
         ("max_size", "size", size_bytes, budget.max_size_bytes, " bytes"),
         ("max_latency", "median latency", measurement.latency_median_ms, budget.max_latency_ms, " ms"),
@@ -46,12 +62,11 @@ def reject_for_cost(
     )
     for limit, what, value, most, unit in checks:
         if most is not None and value is not None and value > most:
-            return Rejection(
+            yield Rejection(
                 limit=limit,
                 reason=f"{what} {value:.4g}{unit} is over the limit of {most:.4g}{unit}",
                 excess=value / most - 1 if most else float("inf"),
             )
-    return None
 
 
 def reject_on_search_split(certificate: Certificate, budget: Budget) -> Rejection | None:

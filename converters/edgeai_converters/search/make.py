@@ -19,28 +19,41 @@ from edgeai_converters.quantize.schemes import SCHEMES
 from edgeai_converters.quantize.store_float16 import store_float16
 from edgeai_converters.quantize.store_int8_weights import store_int8_weights
 from edgeai_converters.search.candidate import Recipe
-from edgeai_runtime.errors import UsageError
+from edgeai_runtime.errors import EdgeAIError, UsageError
 from edgeai_runtime.manifest import Quantization, Step, TensorSpec
 
 _ARTIFACT_FILE = "artifact.json"
+
+
+class NoEffectError(EdgeAIError):
+    """A recipe that leaves the graph as it is."""
 
 
 def apply_step(model: ir.Model, step: Step, recipe: Recipe, ranges: Ranges | None) -> ir.Model:
     """Return the graph after one step; the graph given is not changed.
 
     Raises:
+        NoEffectError: the step changes nothing in this graph.
         UsageError: an unknown step, or one that needs ranges when there are none.
     """
     if step.op == "store_float16":
-        return store_float16(model)[0]
+        return _changed(store_float16(model), "no weight of this graph would be stored as float16")
     if step.op == "store_int8_weights":
-        return store_int8_weights(model, format=recipe.format)[0]
+        return _changed(store_int8_weights(model, format=recipe.format), "no weight is large enough to store as int8")
     if step.op == "quantize":
         if ranges is None:
             raise UsageError("Static int8 needs calibration data.", hint="Give some with --data.")
         found = ranges.tensors[step.params["method"]]
-        return insert_qdq(model, plan_quantization(model, found, SCHEMES[step.params["scheme"]]))[0]
+        plan = plan_quantization(model, found, SCHEMES[step.params["scheme"]])
+        return _changed(insert_qdq(model, plan), "no operation of this graph is computed in int8 in this format")
     raise UsageError(f"Unknown step in a recipe. Received: {step.op!r}")
+
+
+def _changed(result: tuple[ir.Model, bool], otherwise: str) -> ir.Model:
+    model, changed = result
+    if not changed:
+        raise NoEffectError(f"{otherwise}: the artifact would be float32's")
+    return model
 
 
 def make_artifact(recipe: Recipe, model: ir.Model, ranges: Ranges | None, folder: Path) -> None:

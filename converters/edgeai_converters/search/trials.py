@@ -26,14 +26,17 @@ from edgeai_converters.routes import TOLERANCES
 from edgeai_converters.search.calibration import order_methods
 from edgeai_converters.search.candidate import Candidate, Recipe
 from edgeai_converters.search.judge import Rejection, reject_for_cost, reject_on_certificate, reject_on_search_split
-from edgeai_converters.search.make import make_artifact, read_artifact
+from edgeai_converters.search.make import NoEffectError, make_artifact, read_artifact
 from edgeai_converters.search.recipes import compressed_recipes, float_recipe
 from edgeai_converters.spec import CompressSpec, RangeMethod
 from edgeai_converters.versions import tool_versions
 from edgeai_converters.workfolder import WorkFolder, digest_of, digest_of_path
 from edgeai_runtime.bench.machine import describe_machine, isa_flags
 from edgeai_runtime.errors import EdgeAIError, MissingEngineError
-from edgeai_runtime.manifest import Certificate, Format
+from edgeai_runtime.manifest import Format
+
+_OTHER_OUTPUTS_COSINE = 0.95
+"""Least cosine similarity to the float source of int8 outputs that the metric does not score."""
 
 _TIMING_S = 1.0
 """How long a candidate and its float reference are timed together."""
@@ -63,22 +66,43 @@ class Trials:
         """Try every recipe and return the candidates, in the order tried."""
         plan = [(format, self._recipes(format)) for format in self._spec.formats]
         self._progress.add(sum(1 + len(recipes) for _, recipes in plan))
-        candidates = []
+        candidates: list[Candidate] = []
+        base: Candidate | None = None
         for format, recipes in plan:
-            reference = self._try(float_recipe(format), None)
+            reference = self._try(float_recipe(format), base)
             candidates.append(reference)
-            if reference.artifact is None or reference.measurement is None:
+            if reference.relative_latency is None:
                 self._progress.add(-len(recipes))
                 continue
-            good_enough = False
-            for recipe in recipes:
-                if recipe.precision == "int8" and good_enough:  # the next range method is for when this one fails
-                    self._progress.add(-1)
-                    continue
-                candidate = self._try(recipe, reference.artifact)
-                candidates.append(candidate)
-                good_enough |= recipe.precision == "int8" and self._is_good_enough(candidate)
+            base = base or reference
+            candidates += [self._try(recipe, reference) for recipe in recipes if recipe.precision != "int8"]
+            candidates += self._try_range_methods([one for one in recipes if one.precision == "int8"], reference)
         return candidates
+
+    def _try_range_methods(self, recipes: Sequence[Recipe], reference: Candidate) -> list[Candidate]:
+        """Try one range method after the other until one loses little; certify the one that loses least.
+
+        All of this is decided on the search split: the certification split is opened for the chosen one alone.
+        """
+        tried: list[Candidate] = []
+        for i, recipe in enumerate(recipes):
+            tried.append(self._try(recipe, reference, certify=False))
+            if self._is_good_enough(tried[-1]):
+                self._progress.add(-(len(recipes) - i - 1))
+                break
+        fit = [candidate for candidate in tried if candidate.status == "accepted"]
+        if not fit:
+            return tried
+        chosen = min(fit, key=lambda candidate: candidate.search_drop or 0.0)
+        lost = f"{chosen.id} lost less on the search split"
+        return [
+            self._certify(candidate)
+            if candidate is chosen
+            else replace(candidate, status="rejected", reason=lost, limit="other_range_method")
+            if candidate in fit
+            else candidate
+            for candidate in tried
+        ]
 
     def _recipes(self, format: Format) -> list[Recipe]:
         methods: Sequence[RangeMethod] = ()
@@ -88,21 +112,29 @@ class Trials:
         return compressed_recipes(self._spec, format, scheme=scheme.name, methods=methods)
 
     def _is_good_enough(self, candidate: Candidate) -> bool:
-        """Whether another range method need not be tried; decided on the search split, or on what ranges leave alone."""
-        most = self._spec.budget.max_drop
-        if candidate.limit in ("slower_than_float", "max_size", "max_latency", "max_memory"):
+        """Whether another range method need not be tried: it would change nothing, or there is little to gain."""
+        if candidate.limit in ("slower_than_float", "max_size", "max_latency", "max_memory", "no_effect"):
             return True
-        drop = candidate.search_drop
+        most, drop = self._spec.budget.max_drop, candidate.search_drop
         return candidate.status == "accepted" and (drop is None or most is None or drop <= most / 2)
 
-    def _try(self, recipe: Recipe, reference: Artifact | None) -> Candidate:
-        """Make, measure, judge and certify one recipe. An error on the way becomes the reason of a rejection."""
+    def _try(self, recipe: Recipe, reference: Candidate | None, *, certify: bool = True) -> Candidate:
+        """Make, measure, judge and certify one recipe. An error on the way becomes the reason of a rejection.
+
+        Args:
+            recipe: what to try.
+            reference: the float candidate of the same format; for a float recipe that of the first format.
+            certify: whether to go on to the certificate when everything before it is well.
+        """
         self._progress.start(recipe.id)
         failed = Candidate(recipe=recipe, status="rejected", reason="", limit="failed")
         try:
             artifact = self._make(recipe)
             failed = replace(failed, artifact=artifact, notes=artifact.notes)
-            return self._judge(recipe, artifact, reference)
+            candidate = self._screen(recipe, artifact, reference)
+            return self._certify(candidate) if certify and candidate.status == "accepted" else candidate
+        except NoEffectError as error:
+            return replace(failed, reason=error.message, limit="no_effect")
         except MissingEngineError as error:
             return replace(failed, reason=f"{error.message} {error.hint}".strip())
         except EdgeAIError as error:
@@ -117,17 +149,27 @@ class Trials:
         )
         return read_artifact(folder)
 
-    def _judge(self, recipe: Recipe, artifact: Artifact, reference: Artifact | None) -> Candidate:
-        folder = self._measure(artifact, reference, "search", timing_s=_TIMING_S)
-        self._require_parity(recipe, read_outputs(folder))
+    def _screen(self, recipe: Recipe, artifact: Artifact, reference: Candidate | None) -> Candidate:
+        """Measure an artifact over the search split and hold it against every limit but the certificate."""
+        against = reference.artifact if reference else None
+        folder = self._measure(artifact, against, "search", timing_s=_TIMING_S)
+        outputs = read_outputs(folder)
+        self._require_parity(recipe, outputs)
+        measurement = read_measurement(folder)
+        base = reference.relative_latency if reference else None
+        relative_latency = (base or 1.0) / measurement.speedup_vs_float
+        if recipe.precision == "float32":  # timed against another format's, for comparing formats
+            measurement = replace(measurement, speedup_vs_float=1.0, speedup_ci95=(1.0, 1.0))
+        screening = self._evidence.certify(outputs, "search") if self._evidence else None
         candidate = Candidate(
             recipe=recipe,
             status="accepted",
-            reason="within the budget",
+            reason="within the budget" if screening else "its accuracy is not known: no data was given",
             artifact=artifact,
-            measurement=(measurement := read_measurement(folder)),
-            certificate=(screening := self._certificate(folder, "search")),
+            measurement=measurement,
+            certificate=screening,
             search_drop=screening.drop if screening else None,
+            relative_latency=relative_latency,
             notes=artifact.notes,
         )
         budget = self._spec.budget
@@ -136,28 +178,34 @@ class Trials:
         )
         if screening and rejection is None:
             rejection = reject_on_search_split(screening, budget)
-        if screening and rejection is None:
-            claim = self._certificate(self._measure(artifact, None, "certification", timing_s=0), "certification")
-            candidate = replace(candidate, certificate=claim)
-            rejection = reject_on_certificate(claim, budget) if claim else None
+        return self._reject(candidate, rejection) if rejection else candidate
+
+    def _certify(self, candidate: Candidate) -> Candidate:
+        """Open the certification split for a candidate and judge it by that."""
+        if self._evidence is None or candidate.artifact is None:
+            return candidate
+        folder = self._measure(candidate.artifact, None, "certification", timing_s=0)
+        claim = self._evidence.certify(read_outputs(folder), "certification")
+        candidate = replace(candidate, certificate=claim)
+        rejection = reject_on_certificate(claim, self._spec.budget)
         return self._reject(candidate, rejection) if rejection else candidate
 
     def _require_parity(self, recipe: Recipe, outputs: dict[str, NDArray[Any]]) -> None:
-        """Refuse an artifact that does not compute what the source computes; calibrated int8 is for the certificate."""
+        """Refuse an artifact that does not compute what the source computes.
+
+        Of calibrated int8 the scored output is the certificate's business; the others must at least point the same way.
+        """
+        reference = self._evidence.source_outputs("search") if self._evidence else self._graph.probe_outputs
         if recipe.precision == "int8":
+            others = {spec.name: reference[spec.name] for spec in self._graph.outputs[1:]}
+            require_parity(others, outputs, what=recipe.id, max_rel=float("inf"), min_cosine=_OTHER_OUTPUTS_COSINE)
             return
         allowed = TOLERANCES[recipe.precision]
-        reference = self._evidence.source_outputs("search") if self._evidence else self._graph.probe_outputs
         require_parity(reference, outputs, what=recipe.id, max_rel=allowed.max_rel, min_cosine=allowed.min_cosine)
 
     def _reject(self, candidate: Candidate, rejection: Rejection) -> Candidate:
         self.excess[candidate.id] = rejection.excess
         return replace(candidate, status="rejected", reason=rejection.reason, limit=rejection.limit)
-
-    def _certificate(self, folder: Path, split: SplitName) -> Certificate | None:
-        if self._evidence is None:
-            return None
-        return self._evidence.certify(read_outputs(folder), split)
 
     def _measure(self, artifact: Artifact, reference: Artifact | None, split: SplitName, *, timing_s: float) -> Path:
         """Run the artifact over a split in its engine, in a child process; return the folder of what was found."""
@@ -180,7 +228,6 @@ class Trials:
             "artifact": [digest_of_path(file) for file in artifact.files],
             "reference": [digest_of_path(file) for file in reference.files] if reference else None,
             "data": self._evidence.digest if self._evidence else digest_of_path(self._graph.probes),
-            "preprocessing": self._spec.preprocessing,
             "split": split,
             "threads": self._spec.threads,
             "duration_s": timing_s,

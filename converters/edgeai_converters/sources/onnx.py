@@ -18,7 +18,7 @@ from edgeai_converters.graph.shapes import fix_shapes
 from edgeai_converters.sources.child import run_in_child
 from edgeai_converters.sources.imported import Imported
 from edgeai_converters.sources.probe import load_arrays, probe_inputs, save_arrays
-from edgeai_runtime.errors import EdgeAIError, ModelError
+from edgeai_runtime.errors import EdgeAIError, MissingEngineError, ModelError
 from edgeai_runtime.manifest import TensorSpec
 
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ def run_file(request: dict[str, Any]) -> dict[str, Any]:
         ) from error
     try:
         outputs = GraphRunner(path).run(load_arrays(folder / "probe_inputs.npz", request["inputs"]))
+    except MissingEngineError:
+        raise
     except EdgeAIError as error:
         raise ModelError(
             f"{path} does not run in ONNX Runtime: {error.message}", hint=error.hint or "Export it again."

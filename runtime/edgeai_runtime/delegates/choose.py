@@ -65,13 +65,9 @@ def check_report(report: PlacementReport, placement: Placement) -> None:
     total = sum(operation.count for operation in report.operations)
     wanted = placement.require or _device(report.delegate)
     count = sum(operation.count for operation in report.operations if _matches(operation, wanted))
-    if (
-        total
-        and (placement.require or placement.min_coverage)
-        and (not count or count / total < placement.min_coverage)
-    ):
+    if (placement.require or placement.min_coverage) and (not count or count / total < placement.min_coverage):
         raise PlacementError(
-            f"{report.delegate} runs {count} of {total} operations on {wanted} ({count / total:.0%}); "
+            f"{report.delegate} runs {count} of {total} operations on {wanted} ({count / max(total, 1):.0%}); "
             f"at least {placement.min_coverage:.0%} are asked for. Left behind: {_left_behind(report, wanted)}",
             hint="lower min_coverage, or convert the model so that the device has all of its operations",
         )

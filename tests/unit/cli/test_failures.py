@@ -60,7 +60,7 @@ def test_an_error_is_one_json_document_on_stdout_when_asked(capsys: pytest.Captu
 
 def test_an_interruption_says_how_to_resume(capsys: pytest.CaptureFixture[str]) -> None:
     run_guarded(lambda: _raise(KeyboardInterrupt()), as_json=False, debug=False)
-    assert "run the same command again to resume" in capsys.readouterr().err
+    assert "resumes when it is run again" in capsys.readouterr().err
 
 
 def test_a_full_disk_names_the_file_and_a_way_out(capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,7 +30,8 @@ def test_time_is_told_in_the_unit_that_fits(milliseconds: float | None, words: s
         (0.0014, "top1", "0.14 points"),
         (-0.0026, "top1", "−0.26 points"),
         (-0.00001, "top1", "0.00 points"),
-        (0.02, "rmse", "2.00 %"),
+        (0.02, "rmse", "2.00 % of the labels' spread"),
+        (0.02, "cosine", "2.00 %"),
         (None, "top1", "–"),
     ],
 )

@@ -52,6 +52,7 @@ def make(tmp_path: Path):  # type: ignore[no-untyped-def]
                 peak_memory_mib=None,
                 machine={},
             ),
+            relative_latency=latency,
             certificate=Certificate(
                 metric="top1",
                 source_score=1.0,
