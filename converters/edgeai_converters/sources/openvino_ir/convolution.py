@@ -64,7 +64,7 @@ def _transposed_padding(operation: Operation, kernel: list[int]) -> dict[str, An
                 continue
             extra[i] += max(-total, 0)
             small, large = max(total, 0) // 2, max(total, 0) - max(total, 0) // 2
-            begins[i], ends[i] = (small, large) if mode == "same_upper" else (large, small)
+            begins[i], ends[i] = (large, small) if mode == "same_upper" else (small, large)
     if min(extra) < 0:
         ends = [end - min(more, 0) for end, more in zip(ends, extra, strict=True)]
         extra = [max(more, 0) for more in extra]

@@ -1,4 +1,7 @@
-"""Operations on one or two values at a time: arithmetic, comparison, logic, choice, casts."""
+"""Operations on one or two values at a time: arithmetic, comparison, logic, choice, casts.
+
+Integers are divided as the CPU plugin does, cutting off, though the attribute `m_pythondiv` says to round down.
+"""
 
 from __future__ import annotations
 
@@ -40,15 +43,6 @@ def read_squared_difference(context: ReadContext, operation: Operation) -> str:
     _check_broadcast(operation)
     difference = context.add("Sub", context.sources(operation))
     return context.add("Mul", [difference, difference])
-
-
-def read_divide(context: ReadContext, operation: Operation) -> str:
-    """`Divide`: integers are rounded down (Python's way) unless the model says otherwise; ONNX cuts off."""
-    _check_broadcast(operation)
-    a, b = context.sources(operation)
-    if operation.dtype(0).kind != "f" and operation.attribute("m_pythondiv", True):
-        a = context.add("Sub", [a, context.add("Mod", [a, b])])
-    return context.add("Div", [a, b])
 
 
 def read_mod(context: ReadContext, operation: Operation) -> str:

@@ -55,7 +55,7 @@ READERS: dict[str, Reader] = {
     "Cosh": same("Cosh"),
     "CumSum": reduction.read_cum_sum,
     "DepthToSpace": shape.read_depth_to_space,
-    "Divide": elementwise.read_divide,
+    "Divide": same("Div"),
     "Einsum": dense.read_einsum,
     "Elu": activation.read_elu,
     "Equal": same("Equal"),

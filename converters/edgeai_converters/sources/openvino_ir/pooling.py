@@ -12,7 +12,7 @@ from edgeai_converters.sources.openvino_ir.windows import Windows, windows_of
 
 def read_max_pool(context: ReadContext, operation: Operation) -> list[str]:
     """`MaxPool` → MaxPool; the second output is a place in the whole value, as in ONNX."""
-    attributes = _attributes(operation, padding_counts=False)
+    attributes = _attributes(operation)
     source = [context.source(operation, 0)]
     if operation.output_count == 1 or not operation.is_used(1):
         return context.add_many("MaxPool", source, 1, **attributes)
@@ -23,32 +23,38 @@ def read_max_pool(context: ReadContext, operation: Operation) -> list[str]:
 
 
 def read_avg_pool(context: ReadContext, operation: Operation) -> str:
-    """`AvgPool` → AveragePool, with or without the padding in the mean."""
+    """`AvgPool` → AveragePool, with or without the padding in the mean.
+
+    Where padding counts, a window that reaches beyond it (rounding up) is divided by its full size all the same; where
+    there is no padding at all, by what it covers.
+    """
     counts = not operation.attribute("exclude-pad", True)
     attributes = _attributes(operation, padding_counts=counts)
-    dilations = attributes.pop("dilations")
-    if any(step != 1 for step in dilations):
+    if any(step != 1 for step in attributes.pop("dilations")):
         raise UnreadableError("dilation")
-    return context.add("AveragePool", [context.source(operation, 0)], count_include_pad=int(counts), **attributes)
+    return context.add("AveragePool", [context.source(operation, 0)], **attributes)
 
 
-def _attributes(operation: Operation, *, padding_counts: bool) -> dict[str, Any]:
-    """Return kernel, steps and padding; rounding up becomes padding behind, which is the same where it is not counted.
-
-    With free sizes, or where padding counts, it is left to ONNX's `ceil_mode`.
-    """
+def _attributes(operation: Operation, *, padding_counts: bool | None = None) -> dict[str, Any]:
+    """Return kernel, steps and padding; rounding up becomes padding behind, with free sizes ONNX's `ceil_mode`."""
     kernel, sizes = operation.integers("kernel"), operation.shape(0)[2:]
     windows = windows_of(operation, kernel, sizes)
+    counts = bool(padding_counts) and (any(windows.begins) or any(windows.ends) or bool(windows.auto_pad))
+    more: dict[str, Any] = {} if padding_counts is None else {"count_include_pad": int(counts)}
     ceil = str(operation.attribute("rounding_type", "floor")).lower() != "floor"
-    if not ceil or windows.auto_pad:
-        return {"kernel_shape": kernel, **windows.attributes}
-    ends = _reached_ends(windows, sizes, operation.output_shape()[2:])
-    if ends is None or (padding_counts and ends != windows.ends):
-        return {"kernel_shape": kernel, "ceil_mode": 1, **windows.attributes}
-    return {"kernel_shape": kernel, **replace(windows, ends=ends).attributes}
+    if ceil and not windows.auto_pad:
+        ends = _reached_ends(windows, sizes, operation.output_shape()[2:])
+        if ends is not None:
+            windows = replace(windows, ends=ends)
+        elif counts:
+            raise UnreadableError("a mean over padding, rounded up, of a map of free size")
+        else:
+            more["ceil_mode"] = 1
+    return {"kernel_shape": kernel, **windows.attributes, **more}
 
 
 def _reached_ends(windows: Windows, sizes: Shape, results: Shape) -> tuple[int, ...] | None:
+    """Return the padding behind that the windows reach; `None` when a size is free."""
     ends = []
     for i, (size, result) in enumerate(zip(sizes, results, strict=True)):
         if size is None or result is None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FEWEST_LEVELS = 16
+_INTEGERS = 256  # levels that all integers of 8 bits stand for; 255 leave one out, which QuantizeLinear can not
 _NEVER_NEGATIVE = ("Relu", "Sigmoid", "HSigmoid", "HardSigmoid", "Softmax", "SoftPlus", "Abs", "Exp", "Sqrt")
 _PASSING = ("MaxPool", "AvgPool", "ReduceMean", "ReduceMax", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Concat")
 _SIX = 6.0
@@ -33,8 +34,8 @@ def read_fake_quantize(context: ReadContext, operation: Operation) -> str:
     ranges = [context.known(operation, position, "a range").astype(np.float64) for position in range(1, 5)]
     low, high, out_low, out_high = ranges
     value = context.source(operation, 0)
-    if all(each.size == 1 for each in ranges) and levels in (255, 256):
-        pair = _affine(float(low.reshape(())), float(high.reshape(())), levels)
+    if all(each.size == 1 for each in ranges) and levels == _INTEGERS:
+        pair = _affine(float(low.reshape(())), float(high.reshape(())))
         if pair is not None and np.allclose(low, out_low) and np.allclose(high, out_high):
             scale, zero = pair
             parameters = [context.number(scale), context.add_constant(zero, f"{operation.name}/zero_point")]
@@ -50,13 +51,11 @@ def read_fake_quantize(context: ReadContext, operation: Operation) -> str:
     return context.add("Add", [scaled, constant(out_low)])
 
 
-def _affine(low: float, high: float, levels: int) -> tuple[float, NDArray[Any]] | None:
-    """Return scale and zero point of 8-bit integers that round as the range does, if there are."""
-    scale = (high - low) / (levels - 1)
+def _affine(low: float, high: float) -> tuple[float, NDArray[Any]] | None:
+    """Return scale and zero point of unsigned 8-bit integers that round as the range does, if there are."""
+    scale = (high - low) / (_INTEGERS - 1)
     if scale <= 0:
         return None
-    if levels == 255:
-        return (scale, np.array(0, np.int8)) if abs(low + high) <= 1e-4 * scale else None
     zero = -low / scale
     if abs(zero - round(zero)) > 1e-3 or not 0 <= round(zero) <= 255:
         return None
