@@ -10,7 +10,6 @@ Errors of activations are not corrected.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
