@@ -29,6 +29,18 @@ WAYS = {
         True,
         True,
     ),
+    "TensorFlow with a negated mean": (
+        _ROOT.format(square="q = Mul(d, d)")
+        + "i = Reciprocal(s) r = Mul(i, w) p = Mul(x, r) o = Neg(m) k = Mul(o, r) c = Add(k, b) z = Add(p, c)",
+        True,
+        True,
+    ),
+    "TensorFlow with the shift last": (
+        _ROOT.format(square="q = Mul(d, d)")
+        + "i = Reciprocal(s) r = Mul(i, w) p = Mul(x, r) o = Neg(m) k = Mul(o, r) c = Add(p, k) z = Add(c, b)",
+        True,
+        True,
+    ),
     "TensorFlow by a quotient": (
         _ROOT.format(square="q = Mul(d, d)")
         + "i = Div(one, s) r = Mul(i, w) p = Mul(x, r) k = Mul(m, r) c = Sub(b, k) z = Add(c, p)",

@@ -38,7 +38,8 @@ _INTEGER_TOO = {
 
 def write_unary(context: WriteContext, node: ir.Node) -> None:
     """Write a function that keeps the layout of its value."""
-    value, order, fields = context.value(node), context.value(node).order, {}
+    value, order = context.value(node), context.value(node).order
+    fields: dict[str, object] = {}
     if node.op_type in _FLOAT_ONLY:
         name, options = _FLOAT_ONLY[node.op_type]
         if name == "GELU":

@@ -10,12 +10,16 @@ from edgeai_converters.emit.tflite.folding import FUSED_ACTIVATIONS, Constant, f
 from edgeai_converters.emit.tflite.layout import UNIT, Permutation, identity
 from edgeai_converters.emit.tflite.quantization import Array, Quantization
 from edgeai_converters.emit.tflite.read_context import Operator, ReadContext
+from edgeai_converters.emit.tflite.steps import Steps
 from edgeai_converters.emit.tflite.write_context import UnwritableError, Value, WriteContext
 
 
 def write_gemm(context: WriteContext, node: ir.Node) -> None:
-    """Write `alpha · A · B + beta · C` with constant B and C as one FULLY_CONNECTED."""
-    value, weight = context.value(node), context.constant(node, 1, "matrix B")
+    """Write `alpha · A · B + beta · C` as one FULLY_CONNECTED, or in steps when B is computed."""
+    value, weight = context.value(node), context.operand(node, 1)
+    if not isinstance(weight, Constant):
+        _write_computed_gemm(context, node)
+        return
     bias = context.optional_constant(node, 2, "the added C")
     if node.attributes.get_int("transA", 0):
         raise UnwritableError("transA=1")
@@ -31,8 +35,30 @@ def write_gemm(context: WriteContext, node: ir.Node) -> None:
     _write_fully_connected(context, node, value, weight, bias, transposed=transposed)
 
 
+def _write_computed_gemm(context: WriteContext, node: ir.Node) -> None:
+    """Write a Gemm of two computed matrices as BATCH_MATMUL, and its factors and sum as operators of their own."""
+    left, right, added = context.value(node, 0), context.value(node, 1), context.operand(node, 2)
+    steps, order = Steps(context, context.result_name(node)), identity(2)
+    tensors = [context.tensor(operand, order) for operand in (left, right)]
+    swapped = [bool(node.attributes.get_int(name, 0)) for name in ("transA", "transB")]
+    alpha, beta = node.attributes.get_float("alpha", 1.0), node.attributes.get_float("beta", 1.0)
+    fused = FUSED_ACTIVATIONS.get(context.folding.fused_activation(node), 0)
+    result = context.result(node, order)
+    plain = alpha == 1.0 and added is None and not fused
+    product = result if plain else context.scratch(result, context.shape_of(result), f"{node.outputs[0].name}/product")
+    context.add("BATCH_MATMUL", tensors, [product], "BatchMatMulOptions", adjX=swapped[0], adjY=swapped[1])
+    if plain:
+        return
+    if alpha != 1.0:
+        product = steps.binary("MUL", product, steps.number(alpha))
+    other = steps.number(0) if added is None else context.broadcast(added, 2, order)
+    if added is not None and beta != 1.0:
+        other = steps.binary("MUL", other, steps.number(beta))
+    context.add("ADD", [product, other], [result], "AddOptions", fusedActivationFunction=fused)
+
+
 def write_matmul(context: WriteContext, node: ir.Node) -> None:
-    """Write a matrix product: FULLY_CONNECTED with a constant matrix (and the vector added behind), else BATCH_MATMUL."""
+    """Write a matrix product: FULLY_CONNECTED by a constant matrix (with the vector added behind) or BATCH_MATMUL."""
     right = context.operand(node, 1)
     if isinstance(right, Constant) and len(right.shape) == 2:
         _, added = context.folding.biases.get(first_output(node), ("", ""))

@@ -18,16 +18,22 @@ from edgeai_converters.emit.tflite.write_context import UnwritableError, Value, 
 
 def write_gather_by_value(context: WriteContext, node: ir.Node) -> None:
     """Write GATHER by indices that are computed, from a value or from a constant table (an embedding)."""
-    data, indices = context.operand(node, 0), context.value(node, 1)
-    if data is None:
+    data, indices = context.operand(node, 0), context.operand(node, 1)
+    if data is None or indices is None:
         raise UnwritableError("an input is missing")
     axis = node.attributes.get_int("axis", 0) % len(data.shape)
+    if isinstance(indices, Constant):
+        size = data.shape[axis]
+        if size is None and np.any(indices.stored < 0):
+            raise UnwritableError("selects from the end of a free dimension; fix it with --input-shape")
+        wrapped = np.where(indices.stored < 0, indices.stored + (size or 0), indices.stored)
+        indices = Constant(name=indices.name, stored=wrapped)
     if isinstance(data, Value):
         source = context.tensor(data, identity(data.rank))
     else:
         source = context.weights(data, data.real)
     places = _index_tensor(context, indices)
-    order = identity(len(data.shape) - 1 + indices.rank)
+    order = identity(len(data.shape) - 1 + len(indices.shape))
     context.add("GATHER", [source, places], [context.result(node, order)], "GatherOptions", axis=axis, batchDims=0)
 
 

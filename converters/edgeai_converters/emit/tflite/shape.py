@@ -154,18 +154,27 @@ def _read_name(node: ir.Node, position: int) -> str:
 def read_reshape(context: ReadContext, operator: Operator) -> None:
     """Read RESHAPE, SQUEEZE and EXPAND_DIMS as Reshape to the shape that the file states for the result.
 
-    A free dimension of the result is -1; more than one can not be said.
+    A free dimension of the result is -1; with more than one the shape that the file computes is read too.
     """
     shape = context.shape(operator.outputs[0])
     wanted = [-1 if size is None else size for size in shape]
+    given = context.constant(operator.inputs[1]) if operator.name == "RESHAPE" and len(operator.inputs) > 1 else None
+    computed = operator.name == "RESHAPE" and len(operator.inputs) > 1 and given is None
+    if computed and (wanted.count(-1) > 1 or not shape):
+        target = context.add("Cast", [context.source(operator.inputs[1])], to=ir.DataType.INT64.value)
+        context.finish(operator, context.add("Reshape", [context.source(operator.inputs[0]), target]))
+        return
     if wanted.count(-1) > 1:
         raise UnreadableError(f"reshape to more than one free dimension: {wanted}")
     old = context.shape(operator.inputs[0])
-    given = context.constant(operator.inputs[1]) if operator.name == "RESHAPE" and len(operator.inputs) > 1 else None
     if given is not None and given.size == len(wanted):
         wanted = [int(size) for size in given.reshape(-1)]
     if -1 not in wanted and old and old[0] is None:
         wanted[0] = -1
+    source = context.constant(operator.inputs[0])
+    if source is not None and -1 not in wanted:
+        context.set_constant(operator.outputs[0], source.reshape(wanted))
+        return
     target = context.integers(wanted, f"{context.name(operator.outputs[0])}/shape")
     context.finish(operator, context.add("Reshape", [context.source(operator.inputs[0]), target]))
 
@@ -177,8 +186,11 @@ def read_transpose(context: ReadContext, operator: Operator) -> None:
 
 
 def read_shape(context: ReadContext, operator: Operator) -> None:
-    """Read SHAPE of a value without free dimensions as a constant."""
+    """Read SHAPE as a constant, or as Shape when a dimension is free."""
     shape = context.shape(operator.inputs[0])
-    if None in shape:
-        raise UnreadableError("the shape of a value with free dimensions")
-    context.set_constant(operator.outputs[0], np.array(shape, context.tensors[operator.outputs[0]].dtype))
+    dtype = np.dtype(context.tensors[operator.outputs[0]].dtype)
+    if None not in shape:
+        context.set_constant(operator.outputs[0], np.array(shape, dtype))
+        return
+    sizes = context.add("Shape", [context.source(operator.inputs[0])])
+    context.finish(operator, context.add("Cast", [sizes], to=ir.DataType.from_numpy(dtype).value))

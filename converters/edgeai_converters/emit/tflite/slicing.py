@@ -191,7 +191,7 @@ def write_split(context: WriteContext, node: ir.Node) -> None:
 def write_gather(context: WriteContext, node: ir.Node) -> None:
     """Write a selection by constant indices; one index, or indices in a row, are a SLICE."""
     given = context.operand(node, 1)
-    if not isinstance(given, Constant):
+    if not isinstance(given, Constant) or len(given.shape) > 1:
         write_gather_by_value(context, node)
         return
     value = context.value(node)
@@ -204,8 +204,6 @@ def write_gather(context: WriteContext, node: ir.Node) -> None:
     integer = value.quantization is not None
     source = context.tensor(value, order, integer=integer)
     place = physical_axis(order, axis)
-    if indices.ndim > 1:
-        raise UnwritableError(f"indices of rank {indices.ndim}")
     flat = indices.reshape(-1)
     part_shape = tuple(len(flat) if i == place else s for i, s in enumerate(context.shape_of(source)))
     if len(flat) and np.array_equal(flat, np.arange(flat[0], flat[0] + len(flat))):

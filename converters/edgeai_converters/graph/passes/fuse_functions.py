@@ -62,7 +62,7 @@ _FUNCTIONS = (
     _Function(
         op_type="Mish",
         compute=lambda x: x * np.tanh(np.log1p(np.exp(x))),
-        marks=frozenset({"Tanh"}),
+        marks=frozenset({"Tanh", "Exp"}),
         ends=_PRODUCTS,
     ),
     _Function(op_type="HardSwish", compute=lambda x: x * np.clip(x + 3, 0, 6) / 6, marks=_CLAMPS, ends=_PRODUCTS),

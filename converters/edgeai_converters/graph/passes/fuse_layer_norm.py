@@ -97,15 +97,50 @@ def _fuse_affine(model: ir.Model, found: _Deviation, factor: ir.Value, scale: ND
     if total is None or not is_op(total, "Add"):
         return False
     rest = total.inputs[1] if total.inputs[0] is products[0].outputs[0] else total.inputs[0]
-    minus = rest.producer() if rest is not None else None
-    if minus is None or not is_op(minus, "Sub"):
+    known, shift = _shift_without_mean(rest, factor, found)
+    if not known:
         return False
-    shift = _vector(constant_of(minus.inputs[0]), found)
-    taken = minus.inputs[1].producer() if minus.inputs[1] is not None else None
-    if shift is None or taken is None or _other_product(taken, factor, found.mean) is None:
-        return False
-    _replace(model, found, total, scale, shift)
+    last = total
+    if shift is None:
+        last, shift = _with_constant_sum(total, found)
+    _replace(model, found, last, scale, shift)
     return True
+
+
+def _shift_without_mean(rest: ir.Value | None, factor: ir.Value, found: _Deviation) -> tuple[bool, NDArray[Any] | None]:
+    """Tell whether `rest` is `shift - mean · factor`, and return the shift if there is one."""
+    node = _producer(rest, "Sub", "Add", "Mul", "Neg")
+    if node is None:
+        return False, None
+    if node.op_type == "Sub":
+        shift = _vector(constant_of(node.inputs[0]), found)
+        return shift is not None and _is_product(node.inputs[1], factor, found.mean), shift
+    if node.op_type == "Add":
+        for index in (0, 1):
+            shift = _vector(constant_of(node.inputs[index]), found)
+            if shift is not None:
+                return _shift_without_mean(node.inputs[1 - index], factor, found)[0], shift
+        return False, None
+    if node.op_type == "Neg":
+        return _is_product(node.inputs[0], factor, found.mean), None
+    for index in (0, 1):
+        minus = _producer(node.inputs[index], "Neg")
+        if minus is not None and minus.inputs[0] is found.mean and node.inputs[1 - index] is factor:
+            return True, None
+    return False, None
+
+
+def _with_constant_sum(last: ir.Node, found: _Deviation) -> tuple[ir.Node, NDArray[Any] | None]:
+    reader = sole_consumer(last.outputs[0])
+    if reader is None or not is_op(reader, "Add"):
+        return last, None
+    vector = _vector(constant_of(reader.inputs[1] if reader.inputs[0] is last.outputs[0] else reader.inputs[0]), found)
+    return (last, None) if vector is None else (reader, vector)
+
+
+def _is_product(value: ir.Value | None, factor: ir.Value, other: ir.Value) -> bool:
+    node = _producer(value, "Mul")
+    return node is not None and _other_product(node, factor, other) is not None
 
 
 def _other_product(node: ir.Node, factor: ir.Value, other: ir.Value) -> ir.Node | None:
