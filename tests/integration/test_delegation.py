@@ -138,7 +138,10 @@ CASES = [
     both(op="ThresholdedRelu", left="GREATER SELECT_V2"),
     both(op="Mod", shapes=(ROWS, ROWS), attributes={"fmod": 1}, left="FLOOR_MOD SIGN"),
     # normalizations
-    Case(op="GroupNormalization", shapes=(MAP,), constants=(weights(6), weights(6)), attributes={"num_groups": 2}, int8_left=None),
+    Case(
+        op="GroupNormalization", shapes=(MAP,), constants=(weights(6), weights(6)), attributes={"num_groups": 2},
+        int8_left=None,
+    ),
     Case(op="InstanceNormalization", shapes=(MAP,), constants=(weights(6), weights(6))),
     Case(op="LayerNormalization", shapes=(TOKENS,), constants=(weights(10), weights(10))),
     Case(op="LpNormalization"),
