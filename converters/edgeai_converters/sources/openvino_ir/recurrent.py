@@ -73,7 +73,7 @@ def refuse_body(context: ReadContext, operation: Operation) -> str:
 
 def refuse_memory(context: ReadContext, operation: Operation) -> str:
     """`ReadValue`, `Assign`: state that the model keeps between calls."""
-    raise UnreadableError("state kept between calls; make it an input and an output (openvino's make_stateful undone)")
+    raise UnreadableError("state that the model keeps between calls; it must be an input and an output instead")
 
 
 def _state(context: ReadContext, operation: Operation, position: int) -> str:

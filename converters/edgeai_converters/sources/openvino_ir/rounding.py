@@ -68,13 +68,11 @@ def take_out_rounding(model: Any) -> int:
     count = 0
     for node in model.get_ordered_ops():
         feeders = [node.input_value(i).get_node() for i in range(node.get_input_size())]
-        name = str(node.get_name())
-        depends[name] = node.get_type_name() == "Parameter" or any(depends[str(f.get_name())] for f in feeders)
-        if node.get_type_name() != "FakeQuantize" or not depends[str(feeders[0].get_name())]:
+        moving = [depends.get(str(feeder.get_name()), True) for feeder in feeders]  # what was put in is not noted
+        depends[str(node.get_name())] = node.get_type_name() == "Parameter" or any(moving)
+        if node.get_type_name() != "FakeQuantize" or not moving[0]:
             continue
-        if int(node.get_attributes()["levels"]) < _FEWEST_LEVELS or any(
-            depends[str(f.get_name())] for f in feeders[1:]
-        ):
+        if int(node.get_attributes()["levels"]) < _FEWEST_LEVELS:
             continue
         ranges = [_value(node.input_value(i)) for i in range(1, 5)]
         if any(array is None for array in ranges):
