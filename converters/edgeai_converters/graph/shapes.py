@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 
+from edgeai_converters.graph.name_sizes import name_sizes
 from edgeai_runtime.errors import UsageError
 
 BATCH = "batch"
@@ -44,6 +45,7 @@ def infer_shapes(model: ir.Model) -> None:
     for value, shape in before.items():
         if value.shape is None and shape is not None:
             value.shape = shape
+    name_sizes(model)
 
 
 def name_free_dims(model: ir.Model) -> None:

@@ -7,14 +7,12 @@ unknown ones are the input's own at the same place (written 0). Shape nodes of s
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
 import numpy as np
 import onnx_ir as ir
 
 from edgeai_converters.graph.edit import add_constant, attribute, constant_of, input_of, nodes, remove_node
 from edgeai_converters.graph.shapes import Dim, shape_of
+from edgeai_converters.graph.sizes import product, quotient
 
 _DEPTH = 40
 
@@ -64,17 +62,10 @@ def _reshape_target(node: ir.Node) -> list[int] | None:
 def _resolve(target: list[Dim], source: tuple[Dim, ...]) -> list[Dim]:
     """Write the 0 (as in the source) and -1 (what is left) of a Reshape's target as what they stand for."""
     dims = [source[i] if dim == 0 and i < len(source) else dim for i, dim in enumerate(target)]
-    given = [dim for dim in dims if dim != -1]
-    same_names = sorted(map(str, _free(source))) == sorted(map(str, _free(given))) and None not in _free(source)
-    if len(given) != len(dims) - 1 or not same_names:
+    if dims.count(-1) != 1:
         return dims
-    whole = math.prod(dim for dim in source if isinstance(dim, int))
-    left, rest = divmod(whole, max(math.prod(dim for dim in given if isinstance(dim, int)), 1))
-    return dims if rest else [left if dim == -1 else dim for dim in dims]
-
-
-def _free(dims: Sequence[Dim]) -> list[Dim]:
-    return [dim for dim in dims if not isinstance(dim, int)]
+    left = quotient(product(source), product(dim for dim in dims if dim != -1))
+    return dims if left is None else [left if dim == -1 else dim for dim in dims]
 
 
 def _dims(value: ir.Value | None, depth: int = 0) -> list[Dim] | None:
@@ -100,12 +91,11 @@ def _dims(value: ir.Value | None, depth: int = 0) -> list[Dim] | None:
         return _gather(node, depth)
     if node.op_type == "Slice":
         return _slice(node, depth)
-    if node.op_type in ("Mul", "Add", "Sub"):
+    if node.op_type in ("Mul", "Div", "Add", "Sub", "Max"):
         return _arithmetic(node, depth)
     if node.op_type == "ReduceProd":
         dims = _dims(node.inputs[0], depth + 1)
-        sizes = [dim for dim in dims or [] if isinstance(dim, int)]
-        return None if dims is None else [int(np.prod(sizes)) if len(sizes) == len(dims) else None]
+        return None if dims is None else [product(dims)]
     return None
 
 
@@ -134,9 +124,13 @@ def _arithmetic(node: ir.Node, depth: int) -> list[Dim] | None:
     left, right = (dims * length if len(dims) == 1 else dims for dims in (left, right))
     results: list[Dim] = []
     for a, b in zip(left, right, strict=True):
-        if isinstance(a, int) and isinstance(b, int):
-            results.append({"Mul": a * b, "Add": a + b, "Sub": a - b}[node.op_type])
-        elif node.op_type == "Mul" and (a == 1 or b == 1):
+        if node.op_type == "Mul":
+            results.append(product([a, b]))
+        elif node.op_type == "Div":
+            results.append(quotient(a, b))
+        elif isinstance(a, int) and isinstance(b, int):
+            results.append({"Add": a + b, "Sub": a - b, "Max": max(a, b)}[node.op_type])
+        elif node.op_type == "Max" and (a == b or 1 in (a, b)):  # no dimension is smaller than 1
             results.append(b if a == 1 else a)
         else:
             results.append(None)
