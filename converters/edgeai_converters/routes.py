@@ -112,6 +112,7 @@ _TO_GRAPH: dict[SourceKind, tuple[tuple[str, ...], str]] = {
     "torch": (("torch.export", "torch.onnx"), "torch"),
     "onnx": (("onnx",), ""),
     "tflite": (("tflite",), "tflite"),
+    "openvino": (("openvino reader",), "openvino"),
 }
 """Kind of source → its steps to the graph, and the extra they need."""
 

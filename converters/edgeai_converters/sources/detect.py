@@ -11,11 +11,12 @@ import onnx
 from edgeai_converters.sources.imported import SourceKind
 from edgeai_runtime.errors import ModelError
 
-READABLE = "Keras (.keras, .h5), PyTorch (.pt2), ONNX (.onnx), TFLite (.tflite)"
+READABLE = "Keras (.keras, .h5), PyTorch (.pt2), ONNX (.onnx), TFLite (.tflite), OpenVINO IR (.xml)"
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
 _NEEDED_TO_TELL = 64
+_PROLOGUE = 4096  # of an XML file: declaration and comments before its root
 
 
 def detect_source(source: object) -> SourceKind:
@@ -58,11 +59,15 @@ def _detect_file(path: Path) -> SourceKind:
     if head.startswith(_ZIP):
         return _detect_zip(path)
     if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith((b"<?xml", b"<net")):
-        raise ModelError(
-            f"{path} is XML, as an OpenVINO model is. OpenVINO models are not yet read as a source.",
-            hint="Start from the model that it was made from, as ONNX.",
-        )
+        return _detect_xml(path)
     return _detect_onnx(path, size)
+
+
+def _detect_xml(path: Path) -> SourceKind:
+    with path.open("rb") as file:
+        if b"<net" in file.read(_PROLOGUE):
+            return "openvino"
+    raise ModelError(f"{path} is XML, but no OpenVINO model: there is no <net>.", hint="Give the .xml of an IR.")
 
 
 def _refuse_folder(path: Path) -> None:

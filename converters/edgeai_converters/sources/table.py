@@ -22,6 +22,7 @@ SOURCES: dict[str, str] = {
     "torch": "edgeai_converters.sources.torch:import_torch",
     "onnx": "edgeai_converters.sources.onnx:import_onnx",
     "tflite": "edgeai_converters.sources.tflite:import_tflite",
+    "openvino": "edgeai_converters.sources.openvino:import_openvino",
 }
 """Kind of source → `module:function`, resolved when asked for."""
 
@@ -63,7 +64,7 @@ def import_source(
     adapter = getattr(importlib.import_module(module), function)
     subject = Path(source) if isinstance(source, str) else source
     imported: Imported = adapter(subject, workdir=workdir, samples=samples, input_shapes=input_shapes or {}, seed=seed)
-    if kind != "tflite":  # the TFLite reader holds its graph against quantized models with tolerances of its own
+    if kind not in ("tflite", "openvino"):  # these readers hold quantized models against their graph in their own way
         outputs = GraphRunner(imported.model).run(imported.probe_inputs)
         what = f"{kind} source → graph ({' → '.join(imported.route)})"
         require_parity(imported.probe_outputs, outputs, what=what, max_rel=MAX_REL, min_cosine=MIN_COSINE)

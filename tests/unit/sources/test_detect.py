@@ -42,6 +42,8 @@ def test_files_are_told_by_their_first_bytes(tmp_path: Path) -> None:
     assert detect_source(tmp_path / "a") == "keras"
     assert detect_source(str(tmp_path / "b")) == "tflite"
     assert detect_source(_onnx(tmp_path / "c")) == "onnx"
+    (tmp_path / "d").write_bytes(b'<?xml version="1.0"?><!-- made by -->\n<net name="n" version="11">')
+    assert detect_source(tmp_path / "d") == "openvino"
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,7 @@ def test_files_are_told_by_their_first_bytes(tmp_path: Path) -> None:
         ("foreign.onnx", b"this is no model at all", "cut off, damaged, or not an ONNX model"),
         ("photo.jpg", b"\xff\xd8\xff\xe0" + bytes(40), "no model of a known kind"),
         ("half.keras", b"PK\x03\x04" + bytes(40), "cut off or damaged"),
-        ("model.xml", b'<?xml version="1.0"?><net/>', "OpenVINO models are not yet read"),
+        ("model.xml", b'<?xml version="1.0"?><svg/>', "is XML, but no OpenVINO model"),
     ],
 )
 def test_a_file_that_is_no_model_says_why(tmp_path: Path, name: str, content: bytes, words: str) -> None:
