@@ -51,6 +51,7 @@ def _run(interpreter: Any, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDAr
             if tuple(detail["shape"]) != array.shape:
                 interpreter.resize_tensor_input(detail["index"], array.shape)
         interpreter.allocate_tensors()
+        interpreter.reset_all_variables()  # recurrent layers keep their state: a sample must not see the one before
         for array, detail in zip(feed.values(), details, strict=True):
             interpreter.set_tensor(detail["index"], _stored(array, detail))
         interpreter.invoke()

@@ -26,6 +26,7 @@ class FileTensor:
         dtype: numpy name of what is stored.
         quantization: of integer tensors, `axis` physical.
         data: contents of a constant.
+        variable: state that an operator reads and writes; zero after a reset.
     """
 
     name: str
@@ -33,6 +34,7 @@ class FileTensor:
     dtype: str
     quantization: Quantization | None = None
     data: Array | None = None
+    variable: bool = False
 
 
 @dataclass(kw_only=True)
@@ -59,6 +61,11 @@ class FileBuilder:
     def add_tensor(self, name: str, shape: Shape, dtype: str, quantization: Quantization | None = None) -> int:
         """Add a tensor that is computed at run time and return its number."""
         self.tensors.append(FileTensor(name=name, shape=shape, dtype=dtype, quantization=quantization))
+        return len(self.tensors) - 1
+
+    def add_variable(self, name: str, shape: Shape, dtype: str) -> int:
+        """Add a state and return its number."""
+        self.tensors.append(FileTensor(name=name, shape=shape, dtype=dtype, variable=True))
         return len(self.tensors) - 1
 
     def add_constant(self, data: Array, name: str, quantization: Quantization | None = None) -> int:
@@ -168,6 +175,7 @@ class FileBuilder:
         packed.type = tensor_type(tensor.dtype)
         packed.shape = np.array([1 if size is None else size for size in tensor.shape], np.int32)
         packed.hasRank = True
+        packed.isVariable = tensor.variable
         if None in tensor.shape:
             packed.shapeSignature = np.array([-1 if size is None else size for size in tensor.shape], np.int32)
         if tensor.quantization is not None:

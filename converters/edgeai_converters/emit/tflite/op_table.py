@@ -266,6 +266,8 @@ READERS: dict[str, Read] = {
     "STRIDED_SLICE": slicing.read_strided_slice,
     "TOPK_V2": indexing.read_top_k,
     "UNPACK": filling.read_unpack,
+    # recurrent layers
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": recurrent.read_sequence_lstm,
     # sizes of maps
     "DEPTH_TO_SPACE": resize.read_depth_to_space,
     "RESIZE_BILINEAR": resize.read_resize,
