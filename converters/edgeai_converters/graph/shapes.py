@@ -41,11 +41,30 @@ def infer_shapes(model: ir.Model) -> None:
         for value in node.outputs:
             before[value] = value.shape
             value.shape = None
-    common_passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    infer = common_passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)
+    infer(model)
+    while _complete(model):
+        infer(model)
     for value, shape in before.items():
         if value.shape is None and shape is not None:
             value.shape = shape
     name_sizes(model)
+
+
+_LIKE_THEIR_INPUT = frozenset({"GroupNormalization", "RMSNormalization", "Swish"})
+"""Operators that ONNX infers no shape for."""
+
+
+def _complete(model: ir.Model) -> bool:
+    """State the shapes and types that ONNX leaves out; tell whether there were any."""
+    changed = False
+    for node in model.graph:
+        if node.op_type in _LIKE_THEIR_INPUT and node.domain in ("", "ai.onnx") and node.outputs[0].shape is None:
+            source = node.inputs[0]
+            if source is not None and source.shape is not None:
+                node.outputs[0].shape, node.outputs[0].type = ir.Shape(source.shape), source.type
+                changed = True
+    return changed
 
 
 def name_free_dims(model: ir.Model) -> None:

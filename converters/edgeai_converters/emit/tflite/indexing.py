@@ -71,7 +71,7 @@ def write_scatter_nd(context: WriteContext, node: ir.Node) -> None:
         raise UnwritableError("writes to several places that are computed, which may be the same")
     rank, order = len(shape), identity(len(shape))
     steps = Steps(context, context.result_name(node))
-    places_tensor = _index_tensor(context, indices)
+    places_tensor = steps.cast(_index_tensor(context, indices), "int32")  # the kernel wants the type of the shape
     size = context.integers(shape, f"{context.result_name(node)}/shape")
     old = context.broadcast(data, rank, order)
     new = context.broadcast(updates, len(updates.shape), identity(len(updates.shape)))
