@@ -107,14 +107,15 @@ def _run(cells: list[Cell], kept: Kept, *, jobs: int, limit_s: float) -> None:
         code = converters_digest()
         return cell, code, attempt(cell, limit_s=limit_s)
 
-    with ThreadPoolExecutor(jobs) as pool:
+    pool = ThreadPoolExecutor(jobs)
+    try:
         for number, (cell, code, result) in enumerate(pool.map(one, cells), start=1):
             kept.add(cell, result, code=code)
             error = one_line(result["error"]["message"])[:150] if "error" in result else ""
-            seconds = f"{result.get('seconds', 0):.1f} s"
-            print(
-                f"[{number}/{len(cells)}] {cell.key}: {result['status']} {seconds} {error}", file=sys.stderr, flush=True
-            )
+            told = f"{result['status']} {result.get('seconds', 0):.1f} s {error}"
+            print(f"[{number}/{len(cells)}] {cell.key}: {told}", file=sys.stderr, flush=True)
+    finally:  # after an interruption the conversions under way end, and no other begins
+        pool.shutdown(cancel_futures=True)
 
 
 if __name__ == "__main__":
