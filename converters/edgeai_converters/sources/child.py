@@ -22,6 +22,10 @@ _REQUEST, _ANSWER, _LOG = "request.json", "answer.json", "child.log"
 _TAIL = 12  # lines of the log that an error shows
 
 
+class ChildError(errors.ModelError):
+    """The child crashed or ran too long: nothing is known of the source, and another way may lead on."""
+
+
 def run_in_child(
     task: str, request: dict[str, Any], *, workdir: Path, what: str, timeout_s: float = 1200.0
 ) -> dict[str, Any]:
@@ -36,7 +40,8 @@ def run_in_child(
 
     Raises:
         EdgeAIError: the same error that the task raised.
-        ModelError: the task raised another error, crashed or ran too long; the message has the end of its log.
+        ModelError: the task raised another error.
+        ChildError: it crashed or ran too long; the message has the end of its log.
     """
     (workdir / _REQUEST).write_text(json.dumps(request), encoding="utf-8")
     (workdir / _ANSWER).unlink(missing_ok=True)
@@ -50,7 +55,7 @@ def run_in_child(
         try:
             code = process.wait(timeout_s)
         except subprocess.TimeoutExpired as error:
-            raise errors.ModelError(
+            raise ChildError(
                 f"{what} did not end within {timeout_s:.0f} seconds.\n{_tail(log)}", hint=f"The log: {log}"
             ) from error
         finally:
@@ -59,7 +64,7 @@ def run_in_child(
                 process.wait()
     if code != 0:
         reason = f"crashed ({_signal_name(-code)})" if code < 0 else f"ended with exit code {code}"
-        raise errors.ModelError(f"{what} {reason}.\n{_tail(log)}", hint=f"The file may be damaged. The log: {log}")
+        raise ChildError(f"{what} {reason}.\n{_tail(log)}", hint=f"The file may be damaged. The log: {log}")
     answer: dict[str, Any] = json.loads((workdir / _ANSWER).read_text(encoding="utf-8"))
     if "error" in answer:
         raise _rebuild(answer["error"], what)

@@ -1,26 +1,31 @@
 """Keras as a source: `.keras` and `.h5` files (Keras 2 files too) in a child process, live models in this one.
 
-Keras → tf2onnx → the graph. Inputs keep the layout they have in Keras (NHWC for images). The source's answers are
-those of `model(x, training=False)`.
+Keras → tf2onnx → the graph, or, where that fails, Keras → TensorFlow's TFLite converter → our reader. Inputs keep
+the layout they have in Keras (NHWC for images). The source's answers are those of `model(x, training=False)`.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 
-from edgeai_converters.graph.prepare import OPSET, prepare_graph
+from edgeai_converters.graph.prepare import OPSET
 from edgeai_converters.graph.shapes import fix_shapes
 from edgeai_converters.require import require
 from edgeai_converters.sources.child import run_in_child
 from edgeai_converters.sources.imported import Imported
+from edgeai_converters.sources.keras_file import load_keras_file
 from edgeai_converters.sources.probe import load_arrays, probe_inputs, run_in_pieces, save_arrays
-from edgeai_runtime.errors import ModelError
+from edgeai_converters.sources.tensorflow import ONNX_FILE, bring_answer
+from edgeai_converters.sources.tensorflow_frozen import Frozen, first_line, freeze_function, write_frozen
+from edgeai_converters.sources.tf2onnx_handlers import HANDLERS
+from edgeai_converters.sources.ways import ways_of
+from edgeai_runtime.errors import ModelError, UnsupportedOperationError
 from edgeai_runtime.manifest import TensorSpec
 
 if TYPE_CHECKING:
@@ -37,6 +42,7 @@ def import_keras(
     samples: Mapping[str, NDArray[Any]] | None = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     seed: int = 0,
+    way: str = "tf2onnx",
 ) -> Imported:
     """Bring a Keras file or live model to the graph, with Keras's own outputs.
 
@@ -46,14 +52,17 @@ def import_keras(
         samples: arrays `[n, …]` ready for the model, by input name; drawn when not given.
         input_shapes: shapes by input name for free dimensions.
         seed: seed of drawn inputs.
+        way: `tf2onnx` or `tflite`.
 
     Raises:
-        ModelError: Keras can not read the file, or tf2onnx can not convert the model.
+        ModelError: Keras can not read the file.
+        UnsupportedOperationError: this way does not lead to the graph.
         MissingEngineError: TensorFlow, Keras or tf2onnx is not installed.
     """
     shapes = {name: [int(size) for size in shape] for name, shape in (input_shapes or {}).items()}
     sample_names = save_arrays(workdir / "samples.npz", samples) if samples is not None else None
     request = {"folder": str(workdir.resolve()), "samples": sample_names, "input_shapes": shapes, "seed": seed}
+    request["way"] = way
     if isinstance(source, Path):
         request["path"] = str(source.resolve())
         answer = run_in_child(
@@ -61,30 +70,22 @@ def import_keras(
         )
     else:
         answer = convert_model(source, request)
-    proto = onnx.load(str(workdir / "keras.onnx"))
-    _rename_boundary(proto, answer["inputs"], answer["outputs"])
     return Imported(
         kind="keras",
-        model=fix_shapes(prepare_graph(proto, what="the Keras model"), shapes),
+        model=fix_shapes(bring_answer(workdir, answer, way, what="the Keras model"), shapes),
         probe_inputs=load_arrays(workdir / "probe_inputs.npz", answer["inputs"]),
         probe_outputs=load_arrays(workdir / "probe_outputs.npz", answer["outputs"]),
-        route=("keras", "tf2onnx"),
+        route=next(entry.steps for entry in ways_of("keras") if entry.name == way),
+        notes=tuple(answer["notes"]),
     )
 
 
 def convert_file(request: dict[str, Any]) -> dict[str, Any]:
     """Load a Keras file and convert it; the task of the child process."""
-    path = request["path"]
     require("tensorflow", extra=_EXTRA)
-    keras = require("keras", extra=_EXTRA)
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except Exception as error:  # Keras raises whatever the file provokes: OSError, TypeError, ValueError …
-        raise ModelError(
-            f"Keras {keras.__version__} can not read {path}: {type(error).__name__}: {_first_line(error)}",
-            hint="Copy a damaged file again; give a model with custom layers as a live object, or as ONNX.",
-        ) from error
-    return convert_model(model, request)
+    model, notes = load_keras_file(Path(request["path"]), workdir=Path(request["folder"]))
+    answer = convert_model(model, request)
+    return {**answer, "notes": [*notes, *answer["notes"]]}
 
 
 def convert_model(model: Any, request: dict[str, Any]) -> dict[str, Any]:
@@ -92,15 +93,15 @@ def convert_model(model: Any, request: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         model: a built Keras model.
-        request: `folder` (written: `keras.onnx`, `probe_inputs.npz`, `probe_outputs.npz`), `samples` (names in
-            `samples.npz` or `None`), `input_shapes`, `seed`.
+        request: `folder` (written: `source.onnx` or `source.tflite`, `probe_inputs.npz`, `probe_outputs.npz`),
+            `samples` (names in `samples.npz` or `None`), `input_shapes`, `seed`, `way`.
 
     Returns:
-        `inputs` and `outputs`: the names, in the order of the model.
+        `inputs` and `outputs`: the names, in the order of the model; `feeds`: the inputs' names in the ONNX file;
+        `notes`.
     """
     folder = Path(request["folder"])
     tensorflow = require("tensorflow", extra=_EXTRA)
-    tf2onnx = require("tf2onnx", extra=_EXTRA)
     samples = load_arrays(folder / "samples.npz", request["samples"]) if request["samples"] else None
     specs = _specs(model)
     inputs = probe_inputs(specs, samples=samples, input_shapes=request["input_shapes"], seed=request["seed"])
@@ -115,22 +116,52 @@ def convert_model(model: Any, request: dict[str, Any]) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         outputs = dict(zip(_output_names(model), run_in_pieces(specs, inputs, call), strict=True))
-        signature = [tensorflow.TensorSpec(spec.shape, spec.dtype, f"{_INPUT}{i}") for i, spec in enumerate(specs)]
-        traced = tensorflow.function(answer)
-        try:
-            handlers: dict[str, Any] = {"Erfc": (_write_erfc, [])}
-            proto, _ = tf2onnx.convert.from_function(traced, signature, opset=OPSET, custom_op_handlers=handlers)
-            _hold_captured(proto, traced.get_concrete_function(*signature))
-        except Exception as error:  # tf2onnx raises whatever the graph provokes
-            raise ModelError(
-                f"tf2onnx can not convert the Keras model: {type(error).__name__}: {_first_line(error)}",
-                hint="Export the model to ONNX by other means and give that file.",
-            ) from error
-    (folder / "keras.onnx").write_bytes(proto.SerializeToString())
+        if request["way"] == "tflite":
+            notes = _write_tflite(tensorflow, answer, specs, list(outputs), folder)
+            feeds = []
+        else:
+            notes = []
+            feeds = _write_onnx(tensorflow, answer, specs, folder)
     return {
         "inputs": save_arrays(folder / "probe_inputs.npz", inputs),
         "outputs": save_arrays(folder / "probe_outputs.npz", outputs),
+        "feeds": feeds,
+        "notes": notes,
     }
+
+
+def _write_onnx(tensorflow: Any, answer: Callable[..., Any], specs: Sequence[TensorSpec], folder: Path) -> list[str]:
+    """Write a model's function as ONNX, and return the names of its inputs there, in the order of the model."""
+    tf2onnx = require("tf2onnx", extra=_EXTRA)
+    traced = tensorflow.function(answer)
+    signature = [tensorflow.TensorSpec(spec.shape, spec.dtype, f"{_INPUT}{i}") for i, spec in enumerate(specs)]
+    try:
+        proto, _ = tf2onnx.convert.from_function(traced, signature, opset=OPSET, custom_op_handlers=HANDLERS)
+        _hold_captured(proto, traced.get_concrete_function(*signature))
+    except Exception as error:  # tf2onnx raises whatever the graph provokes
+        raise UnsupportedOperationError(
+            f"tf2onnx can not convert the Keras model: {type(error).__name__}: {first_line(error)}",
+            hint="Export the model to ONNX by other means and give that file.",
+        ) from error
+    (folder / ONNX_FILE).write_bytes(proto.SerializeToString())
+    by_number = {int(value.name.split(":")[0].removeprefix(_INPUT)): value.name for value in proto.graph.input}
+    return [by_number[i] for i in range(len(by_number))]
+
+
+def _write_tflite(
+    tensorflow: Any, answer: Callable[..., Any], specs: Sequence[TensorSpec], outputs: Sequence[str], folder: Path
+) -> list[str]:
+    """Write a model's function as TFLite, with a batch of 1 where a free one does not convert (recurrent layers)."""
+
+    def freeze(shapes: Sequence[tuple[int | None, ...]]) -> Frozen:
+        pairs = enumerate(zip(specs, shapes, strict=True))
+        signature = [tensorflow.TensorSpec(shape, spec.dtype, f"{_INPUT}{i}") for i, (spec, shape) in pairs]
+        traced = tensorflow.function(answer)  # anew: one that was traced with a free batch serves a batch of 1 as well
+        return freeze_function(traced.get_concrete_function(*signature), specs, outputs)
+
+    shapes = [spec.shape for spec in specs]
+    ones = [(1, *shape[1:]) if shape and shape[0] is None else shape for shape in shapes]
+    return write_frozen(freeze(shapes), folder, way="tflite", single=lambda: freeze(ones) if ones != shapes else None)
 
 
 def _specs(model: Any) -> list[TensorSpec]:
@@ -170,21 +201,6 @@ def _output_names(model: Any) -> list[str]:
     return unique
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:500]
-
-
-def _write_erfc(context: Any, node: Any, name: str, args: Any) -> None:
-    """Write `Erfc(x)` as `1 - Erf(x)`: tf2onnx passes the operator through, and ONNX has none."""
-    node.type = "Erf"
-    output = node.output[0]
-    one = context.make_const(f"{name}_one", np.float32(1).reshape(()))
-    shape, dtype = context.get_shape(output), context.get_dtype(output)
-    difference = context.make_node("Sub", [one.output[0], output], shapes=[shape], dtypes=[dtype])
-    readers = [reader for reader in context.get_nodes() if reader.name != difference.name]
-    context.replace_all_inputs(output, difference.output[0], ops=readers)
-
-
 def _hold_captured(proto: onnx.ModelProto, concrete: Any) -> None:
     """Make constants of the tensors that a traced function holds (such as the mean of a Normalization layer), in place.
 
@@ -197,23 +213,3 @@ def _hold_captured(proto: onnx.ModelProto, concrete: Any) -> None:
             array = np.asarray(captured[name])
             proto.graph.initializer.append(onnx.numpy_helper.from_array(array, value.name))
             proto.graph.input.remove(value)
-
-
-def _rename_boundary(proto: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """Give the graph's inputs (named `edgeai_input_<i>`) and outputs (by position) Keras's names, in place."""
-    graph = proto.graph
-    renames = {}
-    for value in graph.input:
-        index = int(value.name.split(":")[0].removeprefix(_INPUT))
-        renames[value.name] = inputs[index]
-    renames.update(zip((value.name for value in graph.output), outputs, strict=True))
-    fresh = set(renames.values())
-    for node in graph.node:  # an inner value that has a name we need steps aside
-        for name in node.output:
-            if name in fresh and name not in renames:
-                renames[name] = f"{name}_inner"
-    for node in graph.node:
-        node.input[:] = [renames.get(name, name) for name in node.input]
-        node.output[:] = [renames.get(name, name) for name in node.output]
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        value.name = renames.get(value.name, value.name)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeai_converters.graph.boundary import check_inputs, draw_inputs
+from edgeai_converters.sources.symbolic_sizes import Dim, choose_sizes
 from edgeai_runtime.errors import UsageError
 from edgeai_runtime.manifest import TensorSpec
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 SAMPLES = 8
 DRAWN_BESIDE_SAMPLES = 4
+BATCH_OF_ONE_CALL = 2
 
 Arrays = dict[str, "NDArray[Any]"]
 
@@ -55,6 +57,49 @@ def probe_inputs(
     drawn = draw_inputs(beside, n=DRAWN_BESIDE_SAMPLES, seed=seed)
     joined = {n: np.concatenate([array, drawn[n]]) if array.ndim else array for n, array in arrays.items()}
     return _whole_batches(specs, joined)
+
+
+def probe_linked_inputs(
+    specs: Sequence[TensorSpec],
+    *,
+    dims: Mapping[str, Sequence[Dim]],
+    limits: Mapping[str, tuple[int, int]],
+    samples: Mapping[str, NDArray[Any]] | None,
+    input_shapes: Mapping[str, Sequence[int]],
+    seed: int,
+) -> tuple[Arrays, bool]:
+    """Return inputs as `probe_inputs` does, for a source that tells which of its free dimensions hang together.
+
+    Args:
+        specs: the inputs of the source.
+        dims: their dimensions by input name; equal names are equal sizes.
+        limits: least and largest size by name.
+        samples: arrays that are ready for the model, by input name.
+        input_shapes: fixed shapes by input name.
+        seed: seed of the draw.
+
+    Returns:
+        The inputs, and whether their first dimension counts samples. Where it does not for all inputs (states of a
+        recurrent layer), they are one call's inputs, with a batch of 2.
+    """
+    unknown = [name for name in input_shapes if name not in dims]
+    if unknown:
+        raise UsageError(f"The model has no input named {unknown[0]!r}.", hint=f"Its inputs: {', '.join(dims)}.")
+    given = {**{name: array.shape for name, array in (samples or {}).items() if name in dims}, **input_shapes}
+    sizes = choose_sizes(dims, given=input_shapes, limits=limits, batch=SAMPLES)
+    if sizes.per_sample:
+        inner = {name: (-1, *shape[1:]) for name, shape in sizes.shapes.items() if shape}
+        return probe_inputs(specs, samples=samples, input_shapes={**inner, **input_shapes}, seed=seed), True
+    if samples is not None:
+        check_inputs(specs, samples, where="samples")
+        return {spec.name: np.asarray(samples[spec.name]) for spec in specs}, False
+    shapes = choose_sizes(dims, given=given, limits=limits, batch=BATCH_OF_ONE_CALL).shapes
+    drawn: Arrays = {}
+    for number, spec in enumerate(specs):
+        shape = shapes[spec.name]
+        whole = replace(spec, shape=shape)
+        drawn.update(draw_inputs([whole], n=shape[0] if shape else 1, seed=seed + number))
+    return drawn, False
 
 
 def run_in_pieces(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import zipfile
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def _onnx(path: Path) -> Path:
     [
         (("config.json", "metadata.json", "model.weights.h5"), "keras"),
         (("net/archive_format", "net/models/model.json"), "torch"),
+        (("net/code/net.py", "net/data.pkl", "net/constants.pkl"), "torchscript"),
     ],
 )
 def test_zips_are_told_by_their_members(tmp_path: Path, names: tuple[str, ...], kind: str) -> None:
@@ -68,8 +70,7 @@ def test_a_file_that_is_no_model_says_why(tmp_path: Path, name: str, content: by
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (("m/code/net.py", "m/data.pkl"), "TorchScript"),
-        (("m/data.pkl", "m/version"), "weights or a pickled object"),
+        (("m/data.pkl", "m/version"), "a pickled object, not a network"),
         (("manifest.json",), "edgeai bundle"),
         (("readme.txt",), "no known model"),
     ],
@@ -86,14 +87,51 @@ def test_a_cut_onnx_file_is_told(tmp_path: Path) -> None:
         detect_source(path)
 
 
-def test_a_missing_file_a_folder_and_a_saved_model_are_told(tmp_path: Path) -> None:
+def test_a_missing_file_and_folders_are_told(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="There is no file"):
         detect_source(tmp_path / "nowhere.onnx")
     with pytest.raises(ModelError, match="is a folder and no model"):
         detect_source(tmp_path)
     (tmp_path / "saved_model.pb").touch()
-    with pytest.raises(ModelError, match="SavedModel, which is not yet read"):
+    assert detect_source(tmp_path) == "saved_model"
+    with pytest.raises(ModelError, match=f"holds SavedModels: {tmp_path.name}"):
+        detect_source(tmp_path.parent)
+
+
+def test_a_checkpoint_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "model.ckpt.index").touch()
+    with pytest.raises(ModelError, match="checkpoint: weights without a network"):
         detect_source(tmp_path)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+def test_a_frozen_graph_is_told_by_its_nodes(tmp_path: Path) -> None:
+    node = _field(1, b"x") + _field(2, b"Placeholder") + _field(5, b"")
+    (tmp_path / "graph").write_bytes(_field(1, node) + _field(1, node) + _field(4, b"\x08\x01"))
+    assert detect_source(tmp_path / "graph") == "frozen_graph"
+
+
+def test_the_graph_of_a_saved_model_alone_is_not_enough(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"\x08\x01" + _field(2, b"meta graph"))
+    with pytest.raises(ModelError, match="without its variables") as caught:
+        detect_source(tmp_path / "saved_model.pb")
+    assert str(tmp_path) in caught.value.hint
+
+
+class _Trap:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (pytest.fail, ("the pickle was opened",))
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_pickle_is_not_opened(tmp_path: Path, protocol: int) -> None:
+    (tmp_path / "model.pt").write_bytes(pickle.dumps(_Trap(), protocol))
+    with pytest.raises(ModelError, match="a pickle can run any code") as caught:
+        detect_source(tmp_path / "model.pt")
+    assert "weights_only=True" in caught.value.hint
 
 
 def test_an_object_of_another_kind_is_told() -> None:
