@@ -11,16 +11,17 @@ from edgeai_converters.graph.boundary import infer_layouts
 from edgeai_converters.graph.passes.fold_affine import fold_affine
 from edgeai_converters.graph.passes.fold_batch_norm import fold_batch_norm
 from edgeai_converters.graph.passes.fold_constants import fold_constants
+from edgeai_converters.graph.passes.fold_recurrent_loop import fold_recurrent_loop
 from edgeai_converters.graph.passes.fold_shape_arithmetic import fold_shape_arithmetic
 from edgeai_converters.graph.passes.fuse_functions import fuse_functions
 from edgeai_converters.graph.passes.fuse_layer_norm import fuse_layer_norm
-from edgeai_converters.graph.passes.fold_recurrent_loop import fold_recurrent_loop
 from edgeai_converters.graph.passes.pad_explicitly import pad_explicitly
 from edgeai_converters.graph.passes.remove_no_ops import remove_no_ops
 from edgeai_converters.graph.passes.sink_transposes import sink_transposes
 from edgeai_converters.graph.passes.tidy import merge_equal_constants, remove_dead_nodes, separate_biases
 from edgeai_converters.graph.passes.tidy_recurrent import tidy_recurrent
 from edgeai_converters.graph.passes.unroll_loop import unroll_loop
+from edgeai_converters.graph.passes.write_einsum import write_einsum
 from edgeai_converters.graph.passes.write_gemm import write_gemm
 from edgeai_converters.graph.passes.write_global_pool import write_global_pool
 from edgeai_converters.graph.passes.write_reshape import write_reshape
@@ -35,6 +36,7 @@ PASSES: tuple[Pass, ...] = (
     unroll_loop,
     tidy_recurrent,
     remove_no_ops,
+    write_einsum,
     fuse_layer_norm,
     fuse_functions,
     pad_explicitly,
