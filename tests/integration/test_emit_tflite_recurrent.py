@@ -13,11 +13,14 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, numpy_helper
 
+from edgeai_converters.emit.tflite.flatbuffer import read_model
+from edgeai_converters.emit.tflite.read_context import read_tensors
 from edgeai_converters.emit.tflite.writer import emit_tflite, unsupported_nodes
 from edgeai_converters.graph.execute import GraphRunner
 from edgeai_converters.graph.prepare import prepare_graph
 from edgeai_converters.graph.simplify import simplify
 from edgeai_converters.quantize.store_float16 import store_float16
+from edgeai_converters.quantize.store_int8_weights import store_int8_weights
 
 pytest.importorskip("ai_edge_litert")
 pytestmark = [pytest.mark.litert, pytest.mark.onnxruntime]
@@ -49,7 +52,7 @@ def layer(
     rows = GATES[kind] * hidden
     constants: dict[str, Array] = {
         "W": rng.normal(0, 0.5, (count, rows, FEATURES)).astype(np.float32),
-        "R": rng.normal(0, 0.5, (count, rows, hidden)).astype(np.float32),
+        "R": rng.normal(0, 0.5 * (HIDDEN / hidden) ** 0.5, (count, rows, hidden)).astype(np.float32),
     }
     inputs = [oh.make_tensor_value_info("x", TensorProto.FLOAT, [STEPS, batch, FEATURES])]
     names = ["x", "W", "R", "", "", "", "", ""]
@@ -234,6 +237,28 @@ def test_float16_weights_stay_float16(kind: str, tmp_path: Path) -> None:
     assert changed
     operators = held(model, tmp_path, tolerance=2e-5)
     assert operators["DEQUANTIZE"] >= 2
+
+
+INT8_TOLERANCE = 0.05  # of numbers below 1; the kernels round activations to 8 bits at every step
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("kind", GATES)
+def test_int8_weights_stay_int8(kind: str, direction: str, tmp_path: Path) -> None:
+    model = layer(kind, hidden=40, direction=direction)
+    stored, changed = store_int8_weights(model, format="tflite")
+    assert changed
+    artifact = emit_tflite(stored, tmp_path)
+    inputs = feeds(model, 1)
+    wanted = GraphRunner(model).run(inputs)
+    found, partitions = run(artifact.path, inputs)
+    assert partitions == 1
+    assert "DEQUANTIZE" not in artifact.operators
+    for name, array in wanted.items():
+        np.testing.assert_allclose(found[name], array, atol=INT8_TOLERANCE)
+    rows = GATES[kind] * 40
+    matrices = [tensor for tensor in read_tensors(read_model(artifact.path.read_bytes())) if tensor.dtype == "int8"]
+    assert sum(tensor.data.size for tensor in matrices if tensor.data is not None) >= rows * 40
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [

@@ -20,6 +20,7 @@ from edgeai_converters.graph.execute import GraphRunner
 from edgeai_converters.graph.prepare import prepare_graph
 from edgeai_converters.graph.simplify import simplify
 from edgeai_converters.quantize.store_float16 import store_float16
+from edgeai_converters.quantize.store_int8_weights import store_int8_weights
 from edgeai_converters.sources.table import import_source
 from edgeai_runtime.model import load
 
@@ -125,6 +126,20 @@ def test_what_the_kernel_can_not_do_is_unrolled(attributes: dict[str, Any], tmp_
 def test_float16_weights_stay_float16_in_the_kernel(tmp_path: Path) -> None:
     model, _ = store_float16(lstm(hidden=32))
     assert held(model, tmp_path, tolerance=2e-5)["DEQUANTIZE"] == 8
+
+
+@pytest.mark.usefixtures("kernel")
+def test_int8_weights_stay_int8_in_the_kernel(tmp_path: Path) -> None:
+    model = lstm(hidden=32)
+    stored, _ = store_int8_weights(model, format="tflite")
+    artifact = emit_tflite(stored, tmp_path)
+    assert "DEQUANTIZE" not in artifact.operators
+    array = np.random.default_rng(0).normal(size=(STEPS, BATCH, FEATURES)).astype(np.float32)
+    wanted = GraphRunner(model).run({"x": array})
+    with load(artifact.path, threads=1) as loaded:
+        found = loaded.run_raw([array])
+    for one, name in zip(found, ("Y", "Y_h"), strict=True):
+        np.testing.assert_allclose(one, wanted[name], atol=0.05)
 
 
 def test_short_layer_is_unrolled_and_long_one_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

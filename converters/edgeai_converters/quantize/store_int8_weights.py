@@ -39,14 +39,16 @@ _DENSE: Mapping[str, tuple[_Weight, ...]] = {
     "MatMul": (_Weight(index=1, axis=-1),),
     "Gemm": (_Weight(index=1, axis=1),),
 }
-_ALL: Mapping[str, tuple[_Weight, ...]] = {
-    **_DENSE,
-    "ConvTranspose": (_Weight(index=1, axis=1),),
-    "GRU": (_Weight(index=1, axis=1), _Weight(index=2, axis=1)),
-    "LSTM": (_Weight(index=1, axis=1), _Weight(index=2, axis=1)),
+_RECURRENT: Mapping[str, tuple[_Weight, ...]] = dict.fromkeys(
+    ("GRU", "LSTM", "RNN"), (_Weight(index=1, axis=1), _Weight(index=2, axis=1))
+)
+_WEIGHTS: Mapping[Format, Mapping[str, tuple[_Weight, ...]]] = {
+    "tflite": {**_DENSE, **_RECURRENT},
+    "onnx": {**_DENSE, **_RECURRENT, "ConvTranspose": (_Weight(index=1, axis=1),)},
+    "openvino": {**_DENSE, **_RECURRENT, "ConvTranspose": (_Weight(index=1, axis=1),)},
 }
-_WEIGHTS: Mapping[Format, Mapping[str, tuple[_Weight, ...]]] = {"tflite": _DENSE, "onnx": _ALL, "openvino": _ALL}
-"""Format → operator → weights worth storing as int8. LiteRT has hybrid kernels for these two kinds of layers."""
+"""Format → operator → weights worth storing as int8. LiteRT has hybrid kernels for convolutions and dense layers;
+recurrent layers become dense ones there, or the LSTM kernel, which is hybrid too."""
 
 
 def store_int8_weights(model: ir.Model, *, format: Format) -> tuple[ir.Model, bool]:

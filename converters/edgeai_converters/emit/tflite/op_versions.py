@@ -59,6 +59,8 @@ def operator_version(
         if fields.get("fusedActivationFunction"):
             return 4
         return 3 if len(inputs) == 4 else 2 if second == "int8" else 1
+    if name == "UNIDIRECTIONAL_SEQUENCE_LSTM":
+        return 2 if second == "int8" else 1
     if name == "SPLIT":
         return 2 if second == "int8" else 1
     if name == "DEQUANTIZE":

@@ -85,8 +85,11 @@ def _write_run(context: WriteContext, layer: RecurrentLayer, direction: Directio
     if direction.reverse:
         name = f"{name}/reverse"
         source = _reversed(context, source, time, name)
-    weights = [_weight(context, direction.weight, gate, f"{name}/input_to", hidden) for gate in _KERNEL_ORDER]
-    recurrent = [_weight(context, direction.recurrence, gate, f"{name}/recurrent_to", hidden) for gate in _KERNEL_ORDER]
+    integer = any(matrix.scale is not None for matrix in (direction.weight, direction.recurrence))
+    weights = [_weight(context, direction.weight, gate, f"{name}/input_to", integer) for gate in _KERNEL_ORDER]
+    recurrent = [
+        _weight(context, direction.recurrence, gate, f"{name}/recurrent_to", integer) for gate in _KERNEL_ORDER
+    ]
     both = direction.input_bias + direction.recurrent_bias
     biases = [
         context.file.add_constant(both[gate * hidden : (gate + 1) * hidden], f"{name}/{_GATES[gate]}_bias")
@@ -148,11 +151,12 @@ def _define(context: WriteContext, node: ir.Node, position: int, tensor: int, sh
     context.define(node, Value(name=name, shape=shape, tensors={(order, False): tensor}), position=position)
 
 
-def _weight(context: WriteContext, matrix: Matrix, gate: int, label: str, hidden: int) -> int:
-    """Return the tensor of one gate's weights; int8 ones get one scale, as the kernel wants it."""
+def _weight(context: WriteContext, matrix: Matrix, gate: int, label: str, integer: bool) -> int:
+    """Return the tensor of one gate's weights; the kernel wants all in one type, int8 with one scale per gate."""
+    hidden = matrix.stored.shape[0] // len(_GATES)
     rows = matrix.rows(gate * hidden, (gate + 1) * hidden)
     name = f"{label}_{_GATES[gate]}"
-    if rows.scale is None:
+    if not integer:
         return context.weights(Constant(name=name, stored=rows.stored), rows.stored)
     real = rows.real
     scale = float(np.abs(real).max(initial=0.0)) / 127 or 1.0
