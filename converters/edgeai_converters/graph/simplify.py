@@ -25,6 +25,7 @@ from edgeai_converters.graph.passes.write_einsum import write_einsum
 from edgeai_converters.graph.passes.write_gemm import write_gemm
 from edgeai_converters.graph.passes.write_global_pool import write_global_pool
 from edgeai_converters.graph.passes.write_reshape import write_reshape
+from edgeai_converters.graph.passes.write_resize import write_resize
 from edgeai_converters.graph.shapes import infer_shapes
 
 Pass = Callable[[ir.Model], tuple[ir.Model, bool]]
@@ -45,6 +46,7 @@ PASSES: tuple[Pass, ...] = (
     fold_affine,
     write_global_pool,
     write_reshape,
+    write_resize,
     sink_transposes,
     remove_dead_nodes,
 )

@@ -68,6 +68,11 @@ def _resolve(target: list[Dim], source: tuple[Dim, ...]) -> list[Dim]:
     return dims if left is None else [left if dim == -1 else dim for dim in dims]
 
 
+def sizes_of(value: ir.Value | None) -> list[Dim] | None:
+    """Return the sizes that a value holds: numbers, names of free ones, `None` for unknown; `None` alone if no sizes."""
+    return _dims(value)
+
+
 def _dims(value: ir.Value | None, depth: int = 0) -> list[Dim] | None:
     """Evaluate a 0-D or 1-D integer value as a list of sizes, names of free dimensions and `None` for unknown."""
     constant = constant_of(value)
