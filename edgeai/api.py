@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from edgeai.benchmark import bench
 from edgeai.diagnosis import doctor
 from edgeai.inspection import inspect
 from edgeai.result import CompressResult
+from edgeai_converters.conversion import Conversion, Explanation
 from edgeai_converters.progress import OnStep
-from edgeai_converters.routes import Conversion
-from edgeai_converters.spec import RANGE_METHODS, Budget, CompressSpec, ConvertSpec, DataSpec
-from edgeai_converters.workfolder import WorkFolder, digest_of_path
+from edgeai_converters.spec import RANGE_METHODS, Budget, CompressSpec, ConvertSpec, DataSpec, Layout
+from edgeai_converters.workfolder import WorkFolder
 from edgeai_runtime import load
+from edgeai_runtime.atomic import write_atomically
 from edgeai_runtime.bundle_arrays import npz_bytes
 from edgeai_runtime.bundle_verify import verify_bundle as verify
 from edgeai_runtime.cache import cache_folder
@@ -25,6 +27,8 @@ from edgeai_runtime.manifest import FORMATS, PRECISIONS, Format, Precision, Step
 from edgeai_runtime.transforms.parse import parse_steps
 
 __all__ = ["CompressResult", "bench", "compress", "convert", "doctor", "inspect", "load", "verify"]
+
+_ARRAYS_FILE = "arrays.npz"
 
 Steps = str | Mapping[str, str] | None
 Data = str | os.PathLike[str] | Mapping[str, Any] | tuple[Any, Any] | None
@@ -135,6 +139,8 @@ def convert(
     out: str | os.PathLike[str] | None = None,
     precision: Precision = "float32",
     input_shapes: Mapping[str, Sequence[int]] | None = None,
+    batch: int | None = None,
+    layout: Layout | None = None,
     samples: str | None = None,
     force: bool = False,
     on_step: OnStep | None = None,
@@ -146,7 +152,9 @@ def convert(
         to: `tflite`, `onnx` or `openvino`.
         out: file to write; by default the source's name with the format's suffix, in the current folder.
         precision: `float32`, `float16` or `dynamic_int8` (static int8 needs data: see `compress`).
-        input_shapes: fixed shapes by input name.
+        input_shapes: fixed shapes by input name, in the source's layout.
+        batch: fixes the free batch dimension of all inputs.
+        layout: `NHWC` or `NCHW` for maps at the artifact's boundary; by default the source's layout.
         samples: data whose first samples serve the parity gate; else inputs are drawn.
         force: overwrite.
         on_step: progress.
@@ -155,18 +163,37 @@ def convert(
         ModelError: the source can not be read, or an operation stands in the way.
         ParityError: the artifact does not compute what the source computes; nothing is written.
     """
-    from edgeai_converters.routes import convert as run
+    from edgeai_converters.convert import convert as run
+    from edgeai_converters.routes import SUFFIXES
 
     path = Path(source)
-    suffix = {"tflite": ".tflite", "onnx": ".onnx", "openvino": ".xml"}
     spec = ConvertSpec(
         source=path,
         format=to,
         precision=precision,
         input_shapes={key: tuple(shape) for key, shape in (input_shapes or {}).items()},
+        batch=batch,
+        layout=layout,
         samples=samples,
     )
-    return run(spec, Path(out) if out is not None else Path(path.stem + suffix[to]), on_step=on_step, force=force)
+    return run(spec, Path(out) if out is not None else Path(path.stem + SUFFIXES[to]), on_step=on_step, force=force)
+
+
+def explain(source: str | os.PathLike[str], to: Format, *, precision: Precision = "float32") -> Explanation:
+    """Return the routes that `convert` would try, in their order, and what each needs; nothing is run.
+
+    Args:
+        source: path of the model; only its first bytes are read, to tell its kind.
+        to: `tflite`, `onnx` or `openvino`.
+        precision: as for `convert`.
+
+    Example:
+        >>> for route in edgeai.api.explain("model.keras", "tflite").routes:  # doctest: +SKIP
+        ...     print(route.names, route.missing)
+    """
+    from edgeai_converters.convert import explain as run
+
+    return run(ConvertSpec(source=Path(source), format=to, precision=precision))
 
 
 def _steps(given: Steps) -> dict[str, tuple[Step, ...]]:
@@ -185,8 +212,9 @@ def _data_text(data: Data, work: WorkFolder) -> str | None:
         return os.fspath(data)
     arrays = dict(data) if isinstance(data, Mapping) else {"x": data[0], "y": data[1]}
     content = npz_bytes({key: np.asarray(value) for key, value in arrays.items() if value is not None})
-    file = work.root / "arrays.npz.tmp"
-    file.write_bytes(content)
-    kept = work.root / f"arrays-{digest_of_path(file)[:20]}.npz"
-    file.replace(kept)
-    return str(kept)
+    kept = work.step(
+        "arrays",
+        {"sha256": sha256(content).hexdigest()},
+        lambda folder: write_atomically(folder / _ARRAYS_FILE, content),
+    )
+    return str(kept / _ARRAYS_FILE)

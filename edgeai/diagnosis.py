@@ -15,10 +15,7 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any, Literal
-
-from edgeai_runtime.errors import EdgeAIError
 
 State = Literal["ok", "missing", "warning", "failed"]
 
@@ -96,77 +93,6 @@ def doctor() -> Diagnosis:
             _check_telemetry(),
         )
     )
-
-
-def diagnose_model(path: str | os.PathLike[str]) -> Diagnosis:
-    """Look at a model: can it be opened, and which operations does each format not have?
-
-    A bundle is verified. A source (Keras, PyTorch, ONNX, TFLite) is brought to the graph and simplified, which takes
-    as long as the first step of `compress`.
-    """
-    from edgeai_runtime.bundle import is_bundle, verify_bundle
-
-    file = Path(path)
-    if is_bundle(file) or file.suffix.lower() == ".edge":
-        return Diagnosis(
-            checks=tuple(
-                Finding(name=check.name, state="ok" if check.ok else "failed", detail=check.detail)
-                for check in verify_bundle(file)
-            )
-        )
-    if file.suffix.lower() == ".xml":
-        return Diagnosis(checks=(_check_inspection(file),))
-    return _diagnose_source(file)
-
-
-def _diagnose_source(path: Path) -> Diagnosis:
-    from edgeai_converters.float_graph import make_float_graph
-    from edgeai_converters.workfolder import WorkFolder
-
-    try:
-        with tempfile.TemporaryDirectory(prefix="edgeai-") as folder:
-            graph = make_float_graph(path, WorkFolder(Path(folder)), input_shapes={})
-    except EdgeAIError as error:
-        return Diagnosis(checks=(Finding(name="source", state="failed", detail=error.message, hint=error.hint),))
-    parity = graph.parity
-    detail = f"{graph.kind}, by {' → '.join(graph.route)}; differs from its own engine by {parity.max_rel:.1e} at most"
-    checks = [Finding(name="source", state="ok", detail=detail)]
-    checks += [Finding(name="note", state="warning", detail=note) for note in graph.notes]
-    checks.append(_check_tflite(graph.model))
-    checks.append(Finding(name="onnx", state="ok", detail="the graph is ONNX itself"))
-    checks.append(
-        Finding(name="openvino", state="ok", detail="not known before it is converted: edgeai convert --to openvino")
-    )
-    return Diagnosis(checks=tuple(checks))
-
-
-def _check_tflite(model: Any) -> Finding:
-    from edgeai_converters.emit.tflite.writer import unsupported_nodes
-
-    try:
-        nodes = unsupported_nodes(model)
-    except EdgeAIError as error:
-        return Finding(name="tflite", state="warning", detail=error.message, hint=error.hint)
-    if not nodes:
-        return Finding(name="tflite", state="ok", detail="every operation can be written")
-    listed = "; ".join(str(node) for node in nodes[:5])
-    more = f"; and {len(nodes) - 5} more" if len(nodes) > 5 else ""
-    return Finding(
-        name="tflite",
-        state="warning",
-        detail=f"{len(nodes)} operation(s) can not be written: {listed}{more}",
-        hint="The other formats are not touched by this: --format onnx,openvino.",
-    )
-
-
-def _check_inspection(path: Path) -> Finding:
-    from edgeai.inspection import inspect
-
-    try:
-        found = inspect(path)
-    except EdgeAIError as error:
-        return Finding(name="model", state="failed", detail=error.message, hint=error.hint)
-    return Finding(name="model", state="ok", detail=f"{found.format}, {sum(found.operators.values())} operations")
 
 
 def _check_python() -> Finding:

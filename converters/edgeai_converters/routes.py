@@ -1,293 +1,284 @@
-"""Routes: which steps lead from a source to a format, what to try next, and `convert`, which walks them.
+"""The graph of conversions as data: single steps between kinds of files, and the routes that they make up.
 
-Our own road (source → graph → our writer) comes first. Where it lacks an operation, another tool takes over if there
-is one. Every artifact is run in its engine and held against the source before it is put in place.
+Nothing here runs anything. `convert.py` walks the routes, cheapest faithful first, and takes the next one when an
+operation is not supported or the outputs differ. A new tool is a line in `STEPS` and a function in `tools/`.
 """
 
 from __future__ import annotations
 
-import logging
-import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import importlib.util
+from dataclasses import dataclass
+from typing import Any, Literal
 
-import numpy as np
-import onnx_ir as ir
-
-from edgeai_converters.calibrate.dataset import open_dataset
-from edgeai_converters.emit.artifact import Artifact
-from edgeai_converters.emit.table import emit
-from edgeai_converters.graph.boundary import input_specs, output_specs
-from edgeai_converters.graph.execute import GraphRunner
-from edgeai_converters.graph.parity import Parity, require_parity
-from edgeai_converters.graph.simplify import simplify
-from edgeai_converters.quantize.store_float16 import store_float16
-from edgeai_converters.quantize.store_int8_weights import store_int8_weights
-from edgeai_converters.sources.imported import Imported, SourceKind
-from edgeai_converters.sources.keras_to_tflite import write_with_tensorflow
-from edgeai_converters.sources.table import import_source
-from edgeai_converters.spec import ConvertSpec
-from edgeai_runtime.errors import ModelError, OutputError, ParityError, UnsupportedOperationError, UsageError
+from edgeai_converters.gates import TOLERANCES, Tolerance
+from edgeai_converters.sources.imported import SourceKind
+from edgeai_converters.sources.table import SOURCES
+from edgeai_converters.sources.ways import ways_of
+from edgeai_runtime.errors import UsageError
 from edgeai_runtime.manifest import FORMATS, Format, Precision
-from edgeai_runtime.model import load
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-logger = logging.getLogger(__name__)
-
-OnStep = Callable[[int, int, str], None]
+__all__ = ["SUFFIXES", "TOLERANCES", "Route", "Step", "Tolerance", "missing_packages", "routes_for"]
 
 SUFFIXES: dict[Format, str] = {"tflite": ".tflite", "onnx": ".onnx", "openvino": ".xml"}
 
+Fidelity = Literal["exact", "rewritten", "guessed"]
+"""`exact`: operation by operation. `rewritten`: operations are regrouped, names inside are lost. `guessed`: the tool
+guesses something that the source knows (layouts, shapes), which only the gate can tell."""
+
+_ORDER: tuple[Fidelity, ...] = ("exact", "rewritten", "guessed")
+
+GRAPH, SIMPLE = "graph", "simple graph"
+"""The float ONNX graph as it was imported, and after simplification."""
+
+_FLOAT_ONLY: tuple[Precision, ...] = ("float32",)
+_STORED: tuple[Precision, ...] = ("float32", "float16")
+_NO_DATA: tuple[Precision, ...] = ("float32", "float16", "dynamic_int8")
+
 
 @dataclass(frozen=True, kw_only=True)
-class Tolerance:
-    """How far an artifact of one precision may be from its source on the probe inputs: a check for gross faults."""
+class Step:
+    """One step: what one tool makes of one kind of file.
 
-    max_rel: float
-    min_cosine: float
+    Attributes:
+        start: a kind of source, `graph`, `simple graph`, or a format that an earlier step wrote.
+        end: `graph`, `simple graph` or a format.
+        tool: what does the work; `edgeai` for our own code.
+        packages: modules that must be installed.
+        install: the pip line that installs them; empty when nothing more is needed.
+        extra: the extra of edgeai that holds them; empty when there is none.
+        cost_s: rough seconds for a small network on two cores, start of a child process included.
+        fidelity: how near to the source the tool stays.
+        note: what to know of it.
+        precisions: what it can write.
+        way: for a step to the graph, the name of the way that `import_source` takes.
+        words: for a step to the graph, its parts in words.
+        source_only: works on the user's own file only, not on one written on the way.
+    """
+
+    start: str
+    end: str
+    tool: str = "edgeai"
+    packages: tuple[str, ...] = ()
+    install: str = ""
+    extra: str = ""
+    cost_s: float = 1.0
+    fidelity: Fidelity = "exact"
+    note: str = ""
+    precisions: tuple[Precision, ...] = _NO_DATA
+    source_only: bool = False
+    way: str | None = None
+    words: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The step in words, as routes are printed."""
+        if self.end == GRAPH:
+            return self.words
+        if self.end == SIMPLE:
+            return ("simplify",)
+        return (f"emit {self.end}",) if self.tool == "edgeai" else (self.tool,)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object of `edgeai convert --explain --json`."""
+        return {
+            "from": self.start,
+            "to": self.end,
+            "tool": self.tool,
+            "extra": self.extra,
+            "cost_s": self.cost_s,
+            "fidelity": self.fidelity,
+            "note": self.note,
+            "missing": list(missing_packages(self)),
+            "install": self.install,
+        }
 
 
-TOLERANCES: dict[Precision, Tolerance] = {
-    "float32": Tolerance(max_rel=1e-3, min_cosine=0.9999),
-    "float16": Tolerance(max_rel=5e-2, min_cosine=0.999),
-    "dynamic_int8": Tolerance(max_rel=0.5, min_cosine=0.95),
+_KERAS: dict[str, Any] = {"install": 'pip install "edgeai[keras]"', "extra": "keras"}
+_TFLITE: dict[str, Any] = {
+    "packages": ("ai_edge_litert",),
+    "install": 'pip install "edgeai[tflite]"',
+    "extra": "tflite",
 }
+_OPENVINO: dict[str, Any] = {
+    "packages": ("openvino",),
+    "install": 'pip install "edgeai[openvino]"',
+    "extra": "openvino",
+}
+
+_TENSORFLOW: dict[str, Any] = {
+    **_KERAS,
+    "end": "tflite",
+    "tool": "tensorflow",
+    "packages": ("tensorflow",),
+    "cost_s": 15.0,
+    "fidelity": "rewritten",
+    "note": "TensorFlow's own converter; recurrent layers get a batch of 1 where a free one does not convert",
+    "source_only": True,
+}
+_OPENVINO_READER: dict[str, Any] = {
+    **_OPENVINO,
+    "end": "openvino",
+    "tool": "openvino reader",
+    "cost_s": 3.0,
+    "fidelity": "rewritten",
+    "note": "OpenVINO reads the file itself",
+    "precisions": _STORED,
+}
+
+_WAYS_COST_S = {"keras": 12.0, "torch": 10.0, "openvino": 3.0}
+"""Extra that a way needs → its rough cost; the rest takes a second."""
+
+_WAYS_REWRITE = ("tensorflow lite", "torch.jit.trace")
+"""Tools on a way to the graph that do not go operation by operation: one lowers the model first, one runs it once."""
+
+_MODULES = {"tf2onnx": "tf2onnx", "torch.onnx": "onnxscript", "keras": "tensorflow", "torch": "torch"}
+_MODULES |= {"tflite": "ai_edge_litert", "openvino": "openvino"}
+"""Tool of a way, or extra → the module that must be there."""
+
+
+def _ways_to_the_graph() -> tuple[Step, ...]:
+    """Return one step per way of each kind of source; the first way of a kind is its cheapest."""
+    return tuple(
+        Step(
+            start=kind,
+            end=GRAPH,
+            tool=way.steps[-1] if len(way.steps) > 1 else "edgeai",
+            way=way.name,
+            words=way.steps,
+            packages=tuple(_MODULES[word] for word in (way.extra, *way.steps) if word in _MODULES and way.extra),
+            install=f'pip install "edgeai[{way.extra}]"' if way.extra else "",
+            extra=way.extra,
+            cost_s=_WAYS_COST_S.get(way.extra, 1.0) * (1 + place),
+            fidelity="rewritten" if set(_WAYS_REWRITE) & set(way.steps) else "exact",
+            note="the source's own engine answers the probes",
+        )
+        for kind in SOURCES
+        for place, way in enumerate(ways_of(kind))
+    )
+
+
+STEPS: tuple[Step, ...] = (
+    *_ways_to_the_graph(),
+    # the graph → formats
+    Step(start=GRAPH, end=SIMPLE, cost_s=0.5, note="every pass is listed in the report; only rounding may change"),
+    Step(start=SIMPLE, end="onnx", cost_s=0.2, note="the graph itself"),
+    Step(start=SIMPLE, end="tflite", cost_s=0.3, note="our own writer, no TensorFlow", **_TFLITE),
+    Step(start=SIMPLE, end="openvino", cost_s=2.0, note="OpenVINO's ONNX reader on the graph", **_OPENVINO),
+    # other tools
+    Step(start="keras", **_TENSORFLOW),
+    Step(start="saved_model", **_TENSORFLOW),
+    Step(
+        start="torch",
+        end="tflite",
+        tool="litert-torch",
+        packages=("litert_torch",),
+        install="pip install litert-torch",
+        cost_s=40.0,
+        fidelity="rewritten",
+        note="Google's PyTorch converter; the batch is fixed to 1",
+        precisions=_FLOAT_ONLY,
+        source_only=True,
+    ),
+    Step(
+        start=SIMPLE,
+        end="tflite",
+        tool="onnx2tf",
+        packages=("onnx2tf", "tensorflow", "onnx_graphsurgeon", "sng4onnx", "tf_keras"),
+        install='pip install "edgeai[keras]" onnx2tf==1.28.8 onnx-graphsurgeon sng4onnx tf-keras ai-edge-litert psutil',
+        cost_s=30.0,
+        fidelity="guessed",
+        note="reads the graph as ONNX and guesses which axes are channels",
+        precisions=_STORED,
+    ),
+    Step(start="onnx", source_only=True, **_OPENVINO_READER),
+    Step(start="tflite", **_OPENVINO_READER),
+    Step(start="saved_model", source_only=True, **_OPENVINO_READER),
+    Step(start="frozen_graph", source_only=True, **_OPENVINO_READER),
+)
+"""Every step there is; the order breaks ties."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """One way from a kind of source to a format.
-
-    Attributes:
-        kind: the kind of source.
-        format: the format written.
-        steps: the steps, for reports.
-        tool: `edgeai` for our own road, else whose converter does the work.
-        extra: the extra that installs what it needs; empty when nothing more is needed.
-    """
+    """One way from a kind of source to a format: steps, each starting where the one before ends."""
 
     kind: SourceKind
     format: Format
-    steps: tuple[str, ...]
-    tool: str = "edgeai"
-    extra: str = ""
+    steps: tuple[Step, ...]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The steps in words, for reports."""
+        words = () if self.steps[0].end == GRAPH else (self.kind,)
+        return (*words, *(name for step in self.steps for name in step.names))
 
-@dataclass(frozen=True, kw_only=True)
-class Conversion:
-    """What `convert` did.
+    @property
+    def cost_s(self) -> float:
+        """Rough seconds for a small network."""
+        return sum(step.cost_s for step in self.steps)
 
-    Attributes:
-        artifact: the files written.
-        route: the steps that led there.
-        parity: the artifact in its own engine against the source in its own.
-        notes: what a user should know.
-    """
+    @property
+    def fidelity(self) -> Fidelity:
+        """That of the least faithful step."""
+        return max((step.fidelity for step in self.steps), key=_ORDER.index)
 
-    artifact: Artifact
-    route: tuple[str, ...]
-    parity: Parity
-    notes: tuple[str, ...] = ()
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Packages that are not installed here."""
+        return tuple(dict.fromkeys(name for step in self.steps for name in missing_packages(step)))
+
+    @property
+    def install(self) -> str:
+        """The pip lines that install what is missing."""
+        return " && ".join(dict.fromkeys(step.install for step in self.steps if missing_packages(step)))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document of `edgeai convert --json`."""
+        """Return the object of `edgeai convert --explain --json`."""
         return {
-            "artifact": str(self.artifact.path),
-            "format": self.artifact.format,
-            "route": list(self.route),
-            "parity": asdict(self.parity),
-            "files": [str(file) for file in self.artifact.files],
-            "size_bytes": self.artifact.size_bytes,
-            "operators": dict(self.artifact.operators),
-            "notes": list(self.notes),
+            "route": list(self.names),
+            "fidelity": self.fidelity,
+            "cost_s": round(self.cost_s, 1),
+            "missing": list(self.missing),
+            "install": self.install,
+            "steps": [step.to_json() for step in self.steps],
         }
 
 
-_TO_GRAPH: dict[SourceKind, tuple[tuple[str, ...], str]] = {
-    "keras": (("keras", "tf2onnx"), "keras"),
-    "torch": (("torch.export", "torch.onnx"), "torch"),
-    "onnx": (("onnx",), ""),
-    "tflite": (("tflite",), "tflite"),
-    "openvino": (("openvino reader",), "openvino"),
-}
-"""Kind of source → its steps to the graph, and the extra they need."""
+def routes_for(kind: SourceKind, format: Format, *, precision: Precision = "float32") -> tuple[Route, ...]:
+    """Return every route from a kind of source to a format, the first to try first.
 
-_OTHER_TOOLS: tuple[Route, ...] = (
-    Route(kind="keras", format="tflite", steps=("keras", "tensorflow"), tool="tensorflow", extra="keras"),
-)
+    Routes that stay exact come before those that rewrite, those before guesses; then the cheaper comes first. What is
+    not installed is listed too: `Route.missing` tells.
 
-
-def routes_for(kind: SourceKind, format: Format) -> tuple[Route, ...]:
-    """Return the routes from a kind of source to a format, the first to try first.
-
-    >>> [route.tool for route in routes_for("keras", "tflite")]
-    ['edgeai', 'tensorflow']
-    """
-    if kind not in _TO_GRAPH or format not in FORMATS:
-        raise UsageError(f"There is no route from {kind!r} to {format!r}.", hint=f"Sources: {', '.join(_TO_GRAPH)}.")
-    steps, extra = _TO_GRAPH[kind]
-    own = Route(kind=kind, format=format, steps=(*steps, "simplify", f"emit {format}"), extra=extra)
-    return (own, *(route for route in _OTHER_TOOLS if (route.kind, route.format) == (kind, format)))
-
-
-def convert(spec: ConvertSpec, out: Path, *, on_step: OnStep | None = None, force: bool = False) -> Conversion:
-    """Convert a source to one format; nothing is written that was not run and compared with its source.
-
-    Args:
-        spec: the source, the format and the precision.
-        out: the file to write, with the format's suffix. OpenVINO writes a `.bin` beside it.
-        on_step: progress: `(done, total, label)`.
-        force: replace files that exist.
+    >>> [route.steps[-1].tool for route in routes_for("tflite", "openvino")]
+    ['edgeai', 'openvino reader']
 
     Raises:
-        UsageError: static int8, which needs data, or an `out` of another suffix.
-        OutputError: a file exists already, or the folder does not.
-        UnsupportedOperationError: no route can do an operation; the message tells which and what was tried.
-        ParityError: the artifact does not compute what the source computes.
+        UsageError: an unknown kind or format.
     """
-    if spec.precision not in TOLERANCES:
-        raise UsageError(
-            f"The precision {spec.precision} needs calibration data.",
-            hint=f"Use: edgeai compress {spec.source} --data DATA --precision {spec.precision} --format {spec.format}",
-        )
-    _check_out(spec.format, out, force=force)
-    tell = on_step or (lambda done, total, label: None)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}-") as folder:
-        tell(0, 4, f"reading {spec.source.name}")
-        shapes = {name: tuple(shape) for name, shape in spec.input_shapes.items()}
-        imported = import_source(spec.source, workdir=Path(folder), input_shapes=shapes, seed=spec.seed)
-        tell(1, 4, "simplifying")
-        model, _ = simplify(imported.model)
-        inputs, reference = _probes(spec, imported, model)
-        tell(2, 4, f"writing {spec.format}")
-        done = _walk(spec, imported, model, inputs, reference, Path(folder), out.stem)
-        tell(3, 4, "checked")
-        files = tuple(out.parent / file.name for file in done.artifact.files)
-        for written, file in reversed(list(zip(done.artifact.files, files, strict=True))):
-            written.replace(file)  # the file that an engine opens comes last
-        tell(4, 4, "done")
-    artifact = replace(done.artifact, files=files)
-    return Conversion(artifact=artifact, route=done.route, parity=done.parity, notes=done.notes)
+    if kind not in SOURCES or format not in FORMATS:
+        raise UsageError(f"There is no route from {kind!r} to {format!r}.", hint=f"Sources: {', '.join(SOURCES)}.")
+    found = [Route(kind=kind, format=format, steps=path) for path in _paths(kind, format, (), precision)]
+    return tuple(sorted(found, key=lambda route: (_ORDER.index(route.fidelity), route.cost_s)))
 
 
-def convert_graph(
-    model: ir.Model, format: Format, folder: Path, *, precision: Precision = "float32", stem: str = "model"
-) -> Artifact:
-    """Write a simplified float graph in one format and a precision that needs no data.
+def missing_packages(step: Step) -> tuple[str, ...]:
+    """Return the packages of a step that are not installed; nothing is imported."""
+    return tuple(name for name in step.packages if importlib.util.find_spec(name) is None)
 
-    Raises:
-        UsageError: static int8.
-        UnsupportedOperationError: the format can not hold an operation of the graph.
+
+def _paths(start: str, goal: str, taken: tuple[Step, ...], precision: Precision) -> list[tuple[Step, ...]]:
+    """Return every path from `start` to `goal` that comes nowhere twice and stops where it first arrives.
+
+    A file that was written on the way is read by other tools only: our own reading of it is a way to the graph.
     """
-    if precision == "float16":
-        model, _ = store_float16(model)
-    elif precision == "dynamic_int8":
-        model, _ = store_int8_weights(model, format=format)
-    elif precision != "float32":
-        raise UsageError(f"The precision {precision} needs calibration data.", hint="Use edgeai compress.")
-    return emit(model, format, folder, stem=stem)
-
-
-def check_artifact(
-    artifact: Artifact,
-    inputs: Mapping[str, NDArray[Any]],
-    reference: Mapping[str, NDArray[Any]],
-    *,
-    precision: Precision,
-    what: str,
-) -> Parity:
-    """Run an artifact in its own engine on the probe inputs and hold it against the source's outputs.
-
-    Raises:
-        ParityError: they differ by more than the precision explains.
-    """
-    with load(artifact.path, threads=1) as loaded:  # opened in a child process first
-        order = [spec.name for spec in artifact.inputs]
-        if {spec.name for spec in loaded.inputs} == set(order):
-            order = [spec.name for spec in loaded.inputs]
-        results = loaded.run_raw([inputs[name] for name in order])
-        names = [spec.name for spec in artifact.outputs]
-        if {spec.name for spec in loaded.outputs} == set(names):
-            names = [spec.name for spec in loaded.outputs]
-    tolerance = TOLERANCES[precision]
-    outputs = dict(zip(names, (np.asarray(result) for result in results), strict=True))
-    return require_parity(reference, outputs, what=what, max_rel=tolerance.max_rel, min_cosine=tolerance.min_cosine)
-
-
-def _walk(
-    spec: ConvertSpec,
-    imported: Imported,
-    model: ir.Model,
-    inputs: Mapping[str, NDArray[Any]],
-    reference: Mapping[str, NDArray[Any]],
-    folder: Path,
-    stem: str,
-) -> Conversion:
-    """Try the routes in turn; an operation that is not supported or a mismatch leads to the next."""
-    failures: list[ModelError] = []
-    for route in routes_for(imported.kind, spec.format):
-        what = " → ".join(route.steps)
-        place = folder / route.tool
-        place.mkdir()
-        try:
-            if route.tool == "tensorflow":
-                artifact = _with_tensorflow(spec, model, place, stem)
-            else:
-                artifact = convert_graph(model, spec.format, place, precision=spec.precision, stem=stem)
-            parity = check_artifact(artifact, inputs, reference, precision=spec.precision, what=what)
-        except (UnsupportedOperationError, ParityError) as error:
-            logger.info("route %s: %s", what, error)
-            failures.append(error)
+    found: list[tuple[Step, ...]] = []
+    for step in STEPS:
+        if step.start != start or (taken and (step.source_only or step.end == GRAPH)):
             continue
-        left = tuple(f"{failure.message} Took another route." for failure in failures)
-        notes = (*imported.notes, *artifact.notes, *left)
-        return Conversion(artifact=artifact, route=route.steps, parity=parity, notes=notes)
-    if len(failures) == 1:
-        raise failures[0]
-    raise UnsupportedOperationError(
-        "No route leads there. " + " ".join(f"({i}) {failure.message}" for i, failure in enumerate(failures, 1)),
-        hint=failures[0].hint or "Another format may work.",
-    ) from failures[0]
-
-
-def _with_tensorflow(spec: ConvertSpec, model: ir.Model, folder: Path, stem: str) -> Artifact:
-    path = folder / f"{stem}.tflite"
-    write_with_tensorflow(spec.source, path, precision=spec.precision, workdir=folder)
-    notes = ("Written by TensorFlow's converter.",)
-    return Artifact(format="tflite", files=(path,), inputs=input_specs(model), outputs=output_specs(model), notes=notes)
-
-
-def _probes(
-    spec: ConvertSpec, imported: Imported, model: ir.Model
-) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
-    """Return inputs and reference outputs: the source's own, and the graph's on the user's samples.
-
-    The reference of a source that was quantized already is the graph: dequantized, it computes what it can not repeat.
-    """
-    reference = imported.probe_outputs
-    if imported.quantized:
-        reference = GraphRunner(model).run(imported.probe_inputs)
-    if spec.samples is None:
-        return imported.probe_inputs, reference
-    dataset = open_dataset(spec.samples, inputs=input_specs(model))
-    samples = next(iter(dataset.batches(np.arange(min(len(dataset), 8)), 8)))
-    outputs = GraphRunner(model).run(samples)
-    return (
-        {name: np.concatenate([array, samples[name]]) for name, array in imported.probe_inputs.items()},
-        {name: np.concatenate([array, outputs[name]]) for name, array in reference.items()},
-    )
-
-
-def _check_out(format: Format, out: Path, *, force: bool) -> None:
-    if out.suffix != SUFFIXES[format]:
-        raise UsageError(f"A file of the format {format} ends in {SUFFIXES[format]}. Received: {out}")
-    if not out.parent.is_dir():
-        raise OutputError(f"There is no folder {out.parent}.", hint="Make it first.")
-    files = [out, out.with_suffix(".bin")] if format == "openvino" else [out]
-    for file in files:
-        if file.exists() and not force:
-            raise OutputError(f"{file} exists already.", hint="Give another name, or --force.")
+        if step.end == goal:
+            if precision in step.precisions:
+                found.append((*taken, step))
+        elif step.end not in {each.end for each in taken} and start != SIMPLE:
+            found += _paths(step.end, goal, (*taken, step), precision)
+    return found

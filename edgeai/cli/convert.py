@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgeai.cli import options
 
+if TYPE_CHECKING:
+    from edgeai_converters.conversion import Conversion, Explanation
+
 _SUFFIX = {"tflite": ".tflite", "onnx": ".onnx", "openvino": ".xml"}
 
 
 def command(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="The trained model: .keras, .h5, .pt2, .onnx or .tflite.")
-    ],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The trained model, a file or a SavedModel folder.")],
     to: Annotated[str, typer.Option("--to", help="The format to write: tflite, onnx or openvino.")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The artifact. Default: here.")] = None,
     precision: Annotated[
         str, typer.Option(help="float32, float16 or dynamic_int8; int8 needs data: compress.")
     ] = "float32",
-    samples: Annotated[str | None, typer.Option(help="Samples for the parity check. Default: drawn inputs.")] = None,
+    layout: Annotated[
+        str, typer.Option(help="Layout of maps at the artifact's boundary: source, nhwc or nchw.")
+    ] = "source",
     input_shape: options.InputShapes = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Fix the free batch dimension of all inputs.")] = None,
+    samples: Annotated[str | None, typer.Option(help="Samples for the parity check. Default: drawn inputs.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Print the routes that would be tried; run none.")] = False,
     force: options.Force = False,
     json: options.Json = False,
 ) -> None:
@@ -34,16 +40,24 @@ def command(
 
     target = options.choice(to, FORMATS, option="--to")
     stored = options.choice(precision, PRECISIONS, option="--precision")
+    boundary = options.choice(layout.lower(), ("source", "nhwc", "nchw"), option="--layout")
     if stored == "int8":
         raise UsageError(
             "int8 needs samples to calibrate with.", hint=f"edgeai compress {model} --data … --precision int8"
         )
-    artifact = output or Path(model.stem + _SUFFIX[target])
     out.require_file(model)
-    out.require_free(artifact, force=force)
 
     from edgeai import api
 
+    if explain:
+        explanation = api.explain(model, target, precision=stored)
+        if json:
+            out.print_json(explanation.to_json())
+        else:
+            _print_explanation(explanation)
+        return
+    artifact = output or Path(model.stem + _SUFFIX[target])
+    out.require_free(artifact, force=force)
     with progress(quiet=json) as on_step:
         conversion = api.convert(
             model,
@@ -51,19 +65,38 @@ def command(
             out=artifact,
             precision=stored,
             input_shapes=options.parse_input_shapes(input_shape),
+            batch=batch,
+            layout={"source": None, "nhwc": "NHWC", "nchw": "NCHW"}[boundary],
             samples=samples,
             force=force,
             on_step=on_step,
         )
-    document = conversion.to_json()
     if json:
-        out.print_json(document)
-        return
-    for note in document["notes"]:
+        out.print_json(conversion.to_json())
+    else:
+        _print_conversion(conversion, stored)
+
+
+def _print_conversion(conversion: Conversion, precision: str) -> None:
+    for note in conversion.notes:
         typer.echo(f"note: {note}", err=True)
-    parity = document["parity"]
-    typer.echo(f"{document['artifact']}  ({document['format']}, {stored}, by {' → '.join(document['route'])})")
+    artifact, parity, tolerance = conversion.artifact, conversion.parity, conversion.tolerance
+    typer.echo(f"{artifact.path}  ({artifact.format}, {precision}, by {' → '.join(conversion.route)})")
     typer.echo(
-        f"held against the source on {parity['n']} samples: largest difference {parity['max_abs']:.2g} "
-        f"({parity['max_rel']:.2g} of the range), cosine {parity['cosine']:.6f}"
+        f"held against the source on {parity.n} samples: largest difference {parity.max_abs:.2g} "
+        f"({parity.max_rel:.2g} of the range), cosine {parity.cosine:.6f}"
     )
+    typer.echo(
+        f"allowed: {tolerance.max_rel:g} of the range, cosine {tolerance.min_cosine:g}, because {tolerance.reason}"
+    )
+
+
+def _print_explanation(explanation: Explanation) -> None:
+    typer.echo(f"{explanation.source} ({explanation.kind}) to {explanation.format}, {explanation.precision}:")
+    for number, route in enumerate(explanation.routes, 1):
+        state = f"needs {', '.join(route.missing)}: {route.install}" if route.missing else "ready"
+        typer.echo(f"{number}. {' → '.join(route.names)}   [{route.fidelity}, about {route.cost_s:.0f} s, {state}]")
+        for step in route.steps:
+            note = f"  ({step.note})" if step.note else ""
+            typer.echo(f"     {step.start} → {step.end} by {step.tool}, about {step.cost_s:g} s{note}")
+    typer.echo("Each is tried in turn until one has every operation and answers as the source does. Nothing was run.")

@@ -1,4 +1,4 @@
-"""`edgeai doctor`: is everything here that is needed, and what does this machine mean for quantized models?"""
+"""`edgeai doctor`: is everything here that is needed, and what stands between a model and a format?"""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ def command(
     model: Annotated[
         Path | None, typer.Argument(metavar="[MODEL]", help="Also look for operations that a format does not have.")
     ] = None,
+    to: Annotated[str, typer.Option("--to", help="The formats to ask: tflite, onnx, openvino or all.")] = "all",
+    input_shape: options.InputShapes = None,
     json: options.Json = False,
 ) -> int:
     """Check Python, packages, engines, instruction set and cache; with a model, what stands in its way."""
     from edgeai.cli import output as out
-    from edgeai.diagnosis import diagnose_model, doctor
+    from edgeai.diagnosis import doctor
+    from edgeai.model_diagnosis import diagnose_model
+    from edgeai_runtime.manifest import FORMATS
 
+    formats = FORMATS if to == "all" else options.choices(to, FORMATS, option="--to")
     if model is not None:
         out.require_file(model)
     document = doctor().to_json()
     if model is not None:
-        document["model"] = diagnose_model(model).to_json()
+        shapes = options.parse_input_shapes(input_shape)
+        document["model"] = diagnose_model(model, formats=formats, input_shapes=shapes).to_json()
     ok = document["ok"] and (model is None or document["model"]["ok"])
     if json:
         out.print_json({**document, "ok": ok})

@@ -35,6 +35,9 @@ def likely_cause(node: ir.Node, expected: NDArray[Any], received: NDArray[Any]) 
     large = error > max(float(error.max()) * 0.1, 1e-6 * peak)
     if node.op_type in _SPATIAL and a.ndim == 4 and _is_at_the_border(large):
         return f"padding: only elements at the border differ ({_attributes(node)})"
+    shift = _shift(a, b, peak) if node.op_type in _SPATIAL and a.ndim == 4 else None
+    if shift is not None:
+        return f"padding: the map is moved by {shift[0]} rows and {shift[1]} columns ({_attributes(node)})"
     if _is_reordered(a, b):
         return "layout: the same numbers stand in another order"
     if np.allclose(np.maximum(a, 0), b, atol=1e-4 * peak) or np.allclose(a, np.maximum(b, 0), atol=1e-4 * peak):
@@ -47,6 +50,8 @@ def likely_cause(node: ir.Node, expected: NDArray[Any], received: NDArray[Any]) 
     if float(error.max()) < _SMALL * peak:
         return "precision: small errors all over the tensor, as rounded weights or activations give"
     listed = _attributes(node)
+    if node.op_type in _SPATIAL and listed:
+        return f"padding, strides or another attribute read another way ({listed})"
     return f"an attribute that is not supported or read another way ({listed})" if listed else "the operator's kernel"
 
 
@@ -57,6 +62,20 @@ def _is_at_the_border(large: NDArray[Any]) -> bool:
         return False
     ring = max(1, min(height, width) // 5)
     return not large[:, :, ring : height - ring, ring : width - ring].any()
+
+
+def _shift(a: NDArray[Any], b: NDArray[Any], peak: float) -> tuple[int, int] | None:
+    """Return by how many rows and columns the inside of a map was moved, up to 2 either way."""
+    height, width = a.shape[2:]
+    if height < 7 or width < 7:
+        return None
+    inside = b[:, :, 2:-2, 2:-2]
+    for rows in range(-2, 3):
+        for columns in range(-2, 3):
+            moved = a[:, :, 2 - rows : height - 2 - rows, 2 - columns : width - 2 - columns]
+            if np.ptp(inside) > 0 and np.abs(moved - inside).max() < 1e-3 * peak and (rows or columns):
+                return rows, columns
+    return None
 
 
 def _is_reordered(a: NDArray[Any], b: NDArray[Any]) -> bool:
