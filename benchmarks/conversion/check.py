@@ -25,16 +25,12 @@ def check(artifact: Path, probe: Path) -> dict[str, Any]:
         inputs = {name[3:]: stored[name] for name in stored.files if name.startswith("in_")}
         wanted = {name[4:]: stored[name] for name in stored.files if name.startswith("out_")}
     with edgeai_runtime.load(artifact, threads=1) as model:
-        order = match(model.inputs, inputs)
-        feeds = [inputs[name].astype(spec.dtype, copy=False) for name, spec in zip(order, model.inputs, strict=True)]
-        outputs = _run(model, feeds)
-        names = match(model.outputs, wanted, arrays=outputs)
+        tried = orders([spec.shape for spec in model.inputs], _names(model.inputs), inputs)
+        errors = min(
+            (_errors(model, inputs, order, wanted) for order in tried),
+            key=lambda differences: max(differences.values()),
+        )
         free = any(None in spec.shape for spec in model.inputs)
-    errors = {}
-    for name, output in zip(names, outputs, strict=True):
-        reference = wanted[name].astype(np.float64)
-        difference = np.abs(np.asarray(output, np.float64) - reference).max()
-        errors[name] = float(difference / max(np.abs(reference).max(), 1e-6))
     return {
         "max_rel": max(errors.values()),
         "outputs": errors,
@@ -44,22 +40,49 @@ def check(artifact: Path, probe: Path) -> dict[str, Any]:
     }
 
 
-def match(specs: Sequence[TensorSpec], arrays_by_name: Mapping[str, Any], *, arrays: Sequence[Any] = ()) -> list[str]:
-    """Return the stored name of each tensor: by name when all names are known, else by order, else by shape.
+def orders(
+    shapes: Sequence[Sequence[int | None]], names: Sequence[str], arrays: Mapping[str, Any]
+) -> list[tuple[str, ...]]:
+    """Return the stored name of each tensor: by name when all names are known, else every order whose shapes fit.
+
+    A source that lost the names in its own framework says nothing of the order; the best of them is taken then.
 
     Raises:
         LookupError: nothing fits.
     """
-    if len(specs) != len(arrays_by_name):
-        raise LookupError(f"{len(specs)} tensors, {len(arrays_by_name)} wanted")
-    if all(spec.name in arrays_by_name for spec in specs):
-        return [spec.name for spec in specs]
-    shapes = [np.shape(array) for array in arrays] or [spec.shape for spec in specs]
-    for order in itertools.permutations(arrays_by_name):  # the order as stored comes first
-        if all(_fits(shape, arrays_by_name[name].shape) for shape, name in zip(shapes, order, strict=True)):
-            return list(order)
-    told = {spec.name: spec.shape for spec in specs}
-    raise LookupError(f"tensors {told} fit none of { {name: array.shape for name, array in arrays_by_name.items()} }")
+    if set(names) == set(arrays):
+        return [tuple(names)]
+    found = [order for order in itertools.permutations(arrays) if _all_fit(shapes, order, arrays)]
+    if len(shapes) != len(arrays) or not found:
+        raise LookupError(f"shapes {[tuple(shape) for shape in shapes]} fit none of {list(arrays)}")
+    return found
+
+
+def _errors(model: Any, inputs: Mapping[str, Any], order: Sequence[str], wanted: Mapping[str, Any]) -> dict[str, float]:
+    """Run the model on inputs in this order; return the difference of each output."""
+    feeds = [inputs[name].astype(spec.dtype, copy=False) for name, spec in zip(order, model.inputs, strict=True)]
+    outputs = _run(model, feeds)
+    tried = orders([np.shape(output) for output in outputs], _names(model.outputs), wanted)
+    return min(
+        ({n: _difference(one, wanted[n]) for n, one in zip(names, outputs, strict=True)} for names in tried),
+        key=lambda differences: max(differences.values()),
+    )
+
+
+def _names(specs: Sequence[TensorSpec]) -> list[str]:
+    return [spec.name for spec in specs]
+
+
+def _difference(output: Any, reference: Any) -> float:
+    """Return the largest difference as a share of the largest value."""
+    wide = reference.astype(np.float64)
+    return float(np.abs(np.asarray(output, np.float64) - wide).max() / max(np.abs(wide).max(), 1e-6))
+
+
+def _all_fit(shapes: Sequence[Sequence[int | None]], order: Sequence[str], arrays: Mapping[str, Any]) -> bool:
+    return len(shapes) == len(order) and all(
+        _fits(shape, arrays[name].shape) for shape, name in zip(shapes, order, strict=True)
+    )
 
 
 def _fits(shape: Sequence[int | None], wanted: Sequence[int]) -> bool:
