@@ -107,7 +107,8 @@ def _check_format(model: Any, format: Format) -> list[Finding]:
 
 
 def _in_order(found: Preflight) -> str:
-    transposes = "" if found.transposes is None else f", {found.transposes or 'no'} transposes"
+    count = found.transposes
+    transposes = "" if count is None else f", {count or 'no'} transpose{'' if count == 1 else 's'}"
     return f"all {found.operators} operations can be written{transposes}"
 
 

@@ -126,6 +126,8 @@ _BORDER[:, :, 0, :] += 1
     ("operation", "expected", "received", "words"),
     [
         ("Conv", _MAP, _BORDER, "padding"),
+        ("Conv", _MAP, np.roll(_MAP, (1, 0), (2, 3)), "moved by 1 rows and 0 columns"),
+        ("Conv", _MAP, _MAP + np.sin(_MAP * 9), "padding, strides"),
         ("Conv", _MAP, _MAP.transpose(0, 1, 3, 2), "layout"),
         ("Conv", _MAP, _MAP[:, :, :5], "shape"),
         ("Conv", _MAP, np.maximum(_MAP, 0), "activation"),
