@@ -59,12 +59,7 @@ def choose_sizes(
     >>> choose_sizes({"x": ("n", "t"), "m": ("n", "t + 1")}, given={"x": (-1, 4)}, limits={}, batch=2).shapes
     {'x': (2, 4), 'm': (2, 5)}
     """
-    values: dict[str, int] = {}
-    for name, shape in given.items():
-        own = dims.get(name, ())
-        if name in dims and len(shape) != len(own):
-            raise UsageError(f"Input {name!r} has {len(own)} dimensions {list(own)}. Received: {list(shape)}.")
-        values.update({dim: size for dim, size in zip(own, shape, strict=False) if isinstance(dim, str) and size > 0})
+    values = _values(dims, given)
     firsts = [shape[0] for shape in dims.values() if shape]
     symbol = next((dim for dim in firsts if isinstance(dim, str) and dim.isidentifier() and dim not in values), None)
     for sizes in dims.values():
@@ -79,6 +74,33 @@ def choose_sizes(
     else:
         per_sample = len({shape[0] for shape in shapes.values() if shape}) <= 1
     return Sizes(shapes=shapes, per_sample=per_sample)
+
+
+def spread_sizes(dims: Mapping[str, Sequence[Dim]], given: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
+    """Return the shapes of all inputs that the given ones fix; -1 is what they leave free.
+
+    >>> spread_sizes({"x": ("n", "t"), "m": ("n", "t + 1")}, {"x": (-1, 4)})
+    {'x': [-1, 4], 'm': [-1, 5]}
+    """
+    values = _values(dims, given)
+    return {
+        name: [
+            evaluate(dim, values) if isinstance(dim, int) or dim in values or set(_names(dim)) <= values.keys() else -1
+            for dim in shape
+        ]
+        for name, shape in dims.items()
+        if given
+    }
+
+
+def _values(dims: Mapping[str, Sequence[Dim]], given: Mapping[str, Sequence[int]]) -> dict[str, int]:
+    values: dict[str, int] = {}
+    for name, shape in given.items():
+        own = dims.get(name, ())
+        if name in dims and len(shape) != len(own):
+            raise UsageError(f"Input {name!r} has {len(own)} dimensions {list(own)}. Received: {list(shape)}.")
+        values.update({dim: size for dim, size in zip(own, shape, strict=False) if isinstance(dim, str) and size > 0})
+    return values
 
 
 def evaluate(dim: Dim, values: Mapping[str, int]) -> int:

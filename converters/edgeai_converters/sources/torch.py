@@ -73,7 +73,7 @@ def import_torch(
         )
     else:
         answer = convert_live(source, request)
-    return imported_from("torch", way, workdir, answer, request["input_shapes"])
+    return imported_from("torch", way, workdir, answer)
 
 
 def request_of(
@@ -93,14 +93,12 @@ def request_of(
     }
 
 
-def imported_from(
-    kind: SourceKind, way: str, workdir: Path, answer: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]
-) -> Imported:
+def imported_from(kind: SourceKind, way: str, workdir: Path, answer: Mapping[str, Any]) -> Imported:
     """Return the graph that a child wrote to `workdir`, with the source's outputs."""
     model = prepare_graph(onnx.load(str(workdir / ONNX_FILE)), what="the PyTorch model")
     return Imported(
         kind=kind,
-        model=fix_shapes(model, shapes),
+        model=fix_shapes(model, answer["shapes"]),
         probe_inputs=load_arrays(workdir / "probe_inputs.npz", answer["inputs"]),
         probe_outputs=load_arrays(workdir / "probe_outputs.npz", answer["outputs"]),
         route=next(entry.steps for entry in ways_of(kind) if entry.name == way),
@@ -153,4 +151,4 @@ def convert_program(program: Any, request: dict[str, Any]) -> dict[str, Any]:
 
 def _trace(torch: Any, net: Any, examples: Sequence[Any], n: int, request: Mapping[str, Any]) -> list[str]:
     names = [f"output_{i}" for i in range(n)]
-    return write_traced(traceable(torch, net.call), examples, net.inputs, names, Path(request["folder"]))
+    return write_traced(traceable(torch, net), examples, net.inputs, names, Path(request["folder"]))

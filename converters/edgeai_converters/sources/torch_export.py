@@ -18,6 +18,7 @@ from edgeai_runtime.errors import ModelError, UnsupportedOperationError, UsageEr
 from edgeai_runtime.manifest import TensorSpec
 
 _EXTRA = "torch"
+_BATCH = 2  # with 1, torch.export takes a free dimension for a fixed one
 _MOST_TRIED = 4  # inputs whose types are found by trying: 3 types each
 
 
@@ -56,25 +57,29 @@ def module_net(module: Any, request: Mapping[str, Any]) -> TorchNet:
     """Return a live module as a network whose inputs are the arguments named in shapes or samples."""
     torch = require("torch", extra=_EXTRA)
     tensors, free = examples_for(torch, module, request)
-    return net_of(tensors, free, lambda items: _call(torch, module, dict(zip(tensors, items, strict=True))))
+    return net_of(tensors, free, lambda items: _call(torch, module, dict(zip(tensors, items, strict=True))), module)
 
 
 def net_of(
-    tensors: Mapping[str, Any], free: Mapping[str, Sequence[int]], call: Callable[[Sequence[Any]], list[Any]]
+    tensors: Mapping[str, Any],
+    free: Mapping[str, Sequence[int]],
+    call: Callable[[Sequence[Any]], list[Any]],
+    module: Any = None,
 ) -> TorchNet:
-    """Return a network from example inputs and their free dimensions, of which only the batch is known to be shared."""
+    """Return a network from example inputs and their free dimensions; those that are tried with one size are one."""
     dims: dict[str, tuple[Dim, ...]] = {}
     specs = []
     for name, tensor in tensors.items():
         sizes = [int(size) for size in tensor.shape]
         axes = free[name]
         dims[name] = tuple(
-            (("batch" if i == 0 else f"size_{size}") if i in axes else size) for i, size in enumerate(sizes)
+            (("batch" if i == 0 or size == _BATCH else f"size_{size}") if i in axes else size)
+            for i, size in enumerate(sizes)
         )
         shape = tuple(None if i in axes else size for i, size in enumerate(sizes))
         specs.append(TensorSpec(name=name, shape=shape, dtype=str(tensor.dtype).removeprefix("torch.")))
     limits = {f"size_{size}": (size, size) for tensor in tensors.values() for size in tensor.shape}
-    return TorchNet(inputs=tuple(specs), dims=dims, limits=limits, call=call)
+    return TorchNet(inputs=tuple(specs), dims=dims, limits=limits, call=call, module=module)
 
 
 def examples_for(
@@ -111,11 +116,14 @@ def examples_for(
         tensors = {name: tensor if 0 in free[name] else tensor[:1] for name, tensor in tensors.items()}
         return tensors, free
     free = {name: tuple(i for i, size in enumerate(shapes[name]) if size <= 0) for name in order}
-    sizes = {
-        name: [size if size > 0 else (2 if i == 0 else FREE_SIZE) for i, size in enumerate(shapes[name])]
-        for name in order
-    }
-    return _with_types(torch, module, sizes, positional=names is not None), free
+    tried = [
+        {
+            name: [size if size > 0 else (_BATCH if i == 0 else other) for i, size in enumerate(shapes[name])]
+            for name in order
+        }
+        for other in (FREE_SIZE, _BATCH)  # the states of recurrent layers have the batch in their second dimension
+    ]
+    return _with_types(torch, module, tried, positional=names is not None), free
 
 
 def _two(array: Any) -> Any:
@@ -135,14 +143,16 @@ def _check_name(name: str, arguments: Sequence[str]) -> None:
         raise UsageError(f"The module has no argument named {name!r}.", hint=f"Its arguments: {', '.join(arguments)}.")
 
 
-def _with_types(torch: Any, module: Any, sizes: Mapping[str, Sequence[int]], *, positional: bool) -> dict[str, Any]:
-    """Return zeros of the types on which the module runs: float32, then int64 and bool are tried."""
+def _with_types(
+    torch: Any, module: Any, tried: Sequence[Mapping[str, Sequence[int]]], *, positional: bool
+) -> dict[str, Any]:
+    """Return zeros of the sizes and types on which the module runs: float32, then int64 and bool are tried."""
+    names = list(tried[0])
     types = (torch.float32, torch.int64, torch.bool)
-    tried = (
-        itertools.product(types, repeat=len(sizes)) if len(sizes) <= _MOST_TRIED else [(t,) * len(sizes) for t in types]
-    )
+    few = len(names) <= _MOST_TRIED
+    combinations = itertools.product(types, repeat=len(names)) if few else ((each,) * len(names) for each in types)
     failure: Exception | None = None
-    for chosen in tried:
+    for chosen, sizes in itertools.product(combinations, tried):
         tensors = {name: torch.zeros(*size, dtype=t) for (name, size), t in zip(sizes.items(), chosen, strict=True)}
         try:
             with torch.no_grad():
@@ -151,7 +161,7 @@ def _with_types(torch: Any, module: Any, sizes: Mapping[str, Sequence[int]], *, 
             failure = failure or error
         else:
             return tensors
-    listed = ", ".join(f"{name} {list(size)}" for name, size in sizes.items())
+    listed = ", ".join(f"{name} {list(size)}" for name, size in tried[0].items())
     assert failure is not None
     raise ModelError(
         f"The module does not run on zeros of {listed}: {type(failure).__name__}: {first_line(failure)}",

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 
 from edgeai_converters.graph.prepare import OPSET
 from edgeai_converters.require import require
 from edgeai_converters.sources.probe import load_arrays, probe_linked_inputs, run_in_pieces, save_arrays
-from edgeai_converters.sources.symbolic_sizes import Dim
+from edgeai_converters.sources.symbolic_sizes import Dim, spread_sizes
 from edgeai_converters.sources.torch_fused import decompositions
 from edgeai_runtime.errors import ModelError, UnsupportedOperationError
 from edgeai_runtime.manifest import TensorSpec
@@ -35,12 +36,14 @@ class TorchNet:
         dims: their dimensions by input name; equal names are equal sizes.
         limits: least and largest size by name.
         call: takes tensors in the order of `inputs` and returns the outputs in order.
+        module: the module that `call` calls, whose parameters are to be seen when it is traced.
     """
 
     inputs: tuple[TensorSpec, ...]
     dims: Mapping[str, tuple[Dim, ...]]
     limits: Mapping[str, tuple[int, int]]
     call: Callable[[Sequence[Any]], list[Any]]
+    module: Any = None
 
 
 def answer_for(
@@ -56,7 +59,7 @@ def answer_for(
             and the number of outputs, and returns the outputs' names.
 
     Returns:
-        `inputs` and `outputs`: the names, in order.
+        `inputs` and `outputs`: the names, in order; `shapes`: what the shapes that were given fix, by input name.
     """
     torch = require("torch", extra=_EXTRA)
     folder = Path(request["folder"])
@@ -93,6 +96,7 @@ def answer_for(
     return {
         "inputs": save_arrays(folder / "probe_inputs.npz", ordered),
         "outputs": save_arrays(folder / "probe_outputs.npz", dict(zip(names, arrays, strict=True))),
+        "shapes": spread_sizes(net.dims, request["input_shapes"]),
         "notes": [],
     }
 
@@ -162,7 +166,17 @@ def write_traced(
         ) from error
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
+    _forget_shapes(folder / ONNX_FILE)
     return list(outputs)
+
+
+def _forget_shapes(path: Path) -> None:
+    """Leave out the shapes that the exporter noted of the traced run: they hold its batch."""
+    proto = onnx.load(str(path))
+    del proto.graph.value_info[:]
+    for value in proto.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    onnx.save(proto, str(path))
 
 
 def program_net(program: Any) -> TorchNet:
@@ -189,15 +203,23 @@ def program_net(program: Any) -> TorchNet:
         args, kwargs = pytree.tree_unflatten(list(items), program.call_spec.in_spec)
         return list(pytree.tree_leaves(module(*args, **kwargs)))
 
-    return TorchNet(inputs=tuple(specs), dims=dims, limits=_limits(program), call=call)
+    return TorchNet(inputs=tuple(specs), dims=dims, limits=_limits(program), call=call, module=module)
 
 
-def traceable(torch: Any, call: Callable[[Sequence[Any]], list[Any]]) -> Any:
-    """Return a module that takes and gives flat tensors by calling `call`."""
+def traceable(torch: Any, net: TorchNet) -> Any:
+    """Return a module that takes and gives flat tensors."""
 
     class Flat(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = net.module
+
         def forward(self, *items: Any) -> tuple[Any, ...]:
-            return tuple(call(items))
+            return tuple(net.call(items))
+
+        def train(self, mode: bool = True) -> Any:
+            self.training = mode  # the module is in evaluation mode already, and exported programs refuse to be told
+            return self
 
     return Flat().eval()
 

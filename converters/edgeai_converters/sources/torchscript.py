@@ -65,7 +65,7 @@ def import_torchscript(
         answer = run_in_child(task, request, workdir=workdir, what=f"PyTorch reading {source}")
     else:
         answer = convert_script(source, request)
-    return imported_from("torchscript", way, workdir, answer, request["input_shapes"])
+    return imported_from("torchscript", way, workdir, answer)
 
 
 def convert_file(request: dict[str, Any]) -> dict[str, Any]:
