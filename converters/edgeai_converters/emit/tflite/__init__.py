@@ -6,5 +6,6 @@ folding.py       Q/DQ, fused activations, constants  op_table.py      operator â
 file_builder.py  tensors, constants, operators       flatbuffer.py    bytes â†” object tree
 layout.py padding.py quantization.py op_versions.py schema.py         facts and arithmetic
 conv.py transpose_conv.py dense.py pool.py elementwise.py activation.py reduce.py shape.py slicing.py joining.py
-resize.py storage.py                                 one family of operators each, both directions
+resize.py storage.py recurrent.py                    one family of operators each, both directions
+lowering.py      what is said in other operators before: recurrent layers, step by step
 """

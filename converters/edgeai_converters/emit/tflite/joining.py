@@ -12,6 +12,9 @@ from edgeai_converters.emit.tflite.quantization import quantize
 from edgeai_converters.emit.tflite.read_context import Operator, ReadContext, UnreadableError
 from edgeai_converters.emit.tflite.write_context import UnwritableError, Value, WriteContext, arranged
 
+MOST_JOINED = 5
+"""Parts up to which XNNPACK takes a CONCATENATION."""
+
 
 def write_concat(context: WriteContext, node: ir.Node) -> None:
     """Write CONCATENATION; in integers every input takes the quantization of the result, which the kernel needs."""
@@ -45,7 +48,26 @@ def write_concat(context: WriteContext, node: ir.Node) -> None:
     positive = all(isinstance(operand, Value) and operand.non_negative for operand in operands)
     result = context.result(node, order, output, non_negative=positive)
     place = physical_axis(order, axis)
+    tensors = _in_groups(context, tensors, place, result)
     context.add("CONCATENATION", tensors, [result], "ConcatenationOptions", axis=place, fusedActivationFunction=0)
+
+
+def _in_groups(context: WriteContext, tensors: list[int], axis: int, result: int) -> list[int]:
+    """Join neighbours until no more are left than XNNPACK joins in one operator."""
+    name = context.file.tensors[result].name
+    while len(tensors) > MOST_JOINED and all(context.shape_of(tensor)[axis] is not None for tensor in tensors):
+        groups = [tensors[start : start + MOST_JOINED] for start in range(0, len(tensors), MOST_JOINED)]
+        tensors = []
+        for group in groups:
+            if len(group) == 1:
+                tensors += group
+                continue
+            shape = list(context.shape_of(group[0]))
+            shape[axis] = sum(context.shape_of(tensor)[axis] or 0 for tensor in group)
+            joined = context.scratch(result, tuple(shape), f"{name}/part")
+            context.add("CONCATENATION", group, [joined], "ConcatenationOptions", axis=axis, fusedActivationFunction=0)
+            tensors.append(joined)
+    return tensors
 
 
 def write_pad(context: WriteContext, node: ir.Node) -> None:

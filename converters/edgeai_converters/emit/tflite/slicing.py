@@ -14,6 +14,9 @@ from edgeai_converters.emit.tflite.quantization import Quantization, per_tensor
 from edgeai_converters.emit.tflite.read_context import Operator, ReadContext, UnreadableError
 from edgeai_converters.emit.tflite.write_context import UnwritableError, Value, WriteContext
 
+MOST_SPLIT = 4
+"""Parts up to which XNNPACK takes a SPLIT."""
+
 _Range = tuple[int, int | None, int]
 """Start (not negative), number of elements (`None`: to the end of a free dimension), step."""
 
@@ -161,7 +164,10 @@ def _write_strided(
 
 
 def write_split(context: WriteContext, node: ir.Node) -> None:
-    """Write SPLIT for equal parts, else one SLICE per part; parts keep the quantization of an int8 value."""
+    """Write SPLIT for equal parts, else one SLICE per part; parts keep the quantization of an int8 value.
+
+    More parts than XNNPACK splits into are slices too.
+    """
     value = context.value(node)
     axis = node.attributes.get_int("axis", 0) % value.rank
     names = [output.name or "" for output in node.outputs]
@@ -175,7 +181,7 @@ def write_split(context: WriteContext, node: ir.Node) -> None:
         for i in range(len(names))
     ]
     place = physical_axis(order, axis)
-    if len(set(sizes)) == 1:
+    if len(set(sizes)) == 1 and len(sizes) <= MOST_SPLIT:
         table = context.integers(np.array(place), f"{names[0]}/axis")
         context.add("SPLIT", [table, source], results, "SplitOptions", numSplits=len(results))
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,12 +11,6 @@ from numpy.typing import NDArray
 
 from edgeai_converters.graph.recurrent.layer import Activation, Matrix
 from edgeai_converters.graph.shapes import Dim
-
-MOST_SPLIT = 4
-"""Parts up to which XNNPACK takes a split."""
-
-MOST_JOINED = 5
-"""Parts up to which XNNPACK takes a concatenation."""
 
 _FLOAT = ir.TensorType(ir.DataType.FLOAT)
 
@@ -49,26 +42,16 @@ class StepWriter:
         return self._add(op_type, inputs, [shape], label, attributes)[0]
 
     def split(self, value: ir.Value, parts: int, width: int, label: str) -> list[ir.Value]:
-        """Cut `[n, parts · width]` into equal parts along its last axis: by Split, or Slices when they are many."""
+        """Cut `[n, parts · width]` into equal parts along its last axis."""
         if parts == 1:
             return [value]
         shape = (_dims(value)[0], width)
-        if parts > MOST_SPLIT:
-            axis = self.constant(np.array([1], np.int64), f"{label}/axis")
-            edges = [self.constant(np.array([n * width], np.int64), f"{label}/{n}") for n in range(parts + 1)]
-            return [
-                self.add("Slice", [value, start, end, axis], shape, label) for start, end in itertools.pairwise(edges)
-            ]
         return self._add("Split", [value], [shape] * parts, label, {"axis": 1, "num_outputs": parts})
 
     def join(self, values: Sequence[ir.Value], label: str) -> ir.Value:
-        """Put values `[n, width]` beside each other along the last axis, a few at a time."""
-        while len(values) > 1:
-            groups = [values[start : start + MOST_JOINED] for start in range(0, len(values), MOST_JOINED)]
-            values = [self._join(group, label) if len(group) > 1 else group[0] for group in groups]
-        return values[0]
-
-    def _join(self, values: Sequence[ir.Value], label: str) -> ir.Value:
+        """Put values `[n, width]` beside each other along the last axis."""
+        if len(values) == 1:
+            return values[0]
         widths = [_dims(value)[1] for value in values]
         width = sum(size for size in widths if isinstance(size, int))
         return self.add("Concat", values, (_dims(values[0])[0], width), label, {"axis": 1})
