@@ -6,6 +6,7 @@ The whole matrix of sources and formats is `benchmarks/conversion_matrix.py`; th
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,21 @@ Arrays = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Arrays, Arrays]]:
+def programs() -> Iterator[None]:
+    """The folder of benchmark programs among the places that modules come from."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    yield
+    sys.path.remove(str(ROOT / "benchmarks"))
+
+
+@pytest.fixture(scope="module")
+def saved(programs: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Arrays, Arrays]]:
     """Every family as ONNX, with inputs and PyTorch's answers."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("onnxscript")
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        from families.save_torch import export, write_onnx
-        from families.table import build_torch
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
+    from families.save_torch import export, write_onnx
+    from families.table import build_torch
+
     folder = tmp_path_factory.mktemp("families")
     made = {}
     for name in FAMILIES:
@@ -75,11 +81,25 @@ def test_a_network_of_the_family_answers_in_litert_as_in_pytorch(
         np.testing.assert_array_equal(second[name], first[name])  # nothing is remembered between calls
 
 
-def test_the_families_are_those_that_keep_their_shapes() -> None:
-    """`dynamic_axis` alone stays out: its length must be fixed on the command line before TFLite can hold it."""
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        from families.table import FAMILIES as ALL
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_check_of_the_matrix_sees_swapped_states(
+    saved: dict[str, tuple[Path, Arrays, Arrays]], tmp_path: Path
+) -> None:
+    from conversion.attempt import CHECK_LIMIT
+    from conversion.check import check
+
+    path, inputs, wanted = saved["lstm_state"]
+    edgeai.convert(path, "tflite", out=tmp_path / "model.tflite")
+    outputs = {f"out_{name}": array for name, array in wanted.items()}
+    swapped = {"in_steps": inputs["steps"], "in_hidden": inputs["cell"], "in_cell": inputs["hidden"]}
+    np.savez(tmp_path / "right.npz", **{f"in_{name}": array for name, array in inputs.items()}, **outputs)
+    np.savez(tmp_path / "swapped.npz", **swapped, **outputs)
+    assert check(tmp_path / "model.tflite", tmp_path / "right.npz")["max_rel"] < CHECK_LIMIT
+    assert check(tmp_path / "model.tflite", tmp_path / "swapped.npz")["max_rel"] > 100 * CHECK_LIMIT
+
+
+def test_every_family_of_pytorch_is_here_but_the_one_whose_length_must_be_told(programs: None) -> None:
+    from families.table import FAMILIES as ALL
+
     assert {name for name, family in ALL.items() if family.torch} - set(FAMILIES) == {"dynamic_axis"}
