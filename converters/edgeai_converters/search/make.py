@@ -44,7 +44,8 @@ def apply_step(model: ir.Model, step: Step, recipe: Recipe, ranges: Ranges | Non
         if ranges is None:
             raise UsageError("Static int8 needs calibration data.", hint="Give some with --data.")
         found = ranges.tensors[step.params["method"]]
-        plan = plan_quantization(model, found, SCHEMES[step.params["scheme"]])
+        excluded = step.params.get("excluded")
+        plan = plan_quantization(model, found, SCHEMES[step.params["scheme"]], excluded=excluded)
         return _changed(insert_qdq(model, plan), "no operation of this graph is computed in int8 in this format")
     raise UsageError(f"Unknown step in a recipe. Received: {step.op!r}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from edgeai_converters.search.candidate import Recipe
 from edgeai_converters.spec import CompressSpec, RangeMethod
@@ -15,7 +15,12 @@ def float_recipe(format: Format) -> Recipe:
 
 
 def compressed_recipes(
-    spec: CompressSpec, format: Format, *, scheme: str | None, methods: Sequence[RangeMethod]
+    spec: CompressSpec,
+    format: Format,
+    *,
+    scheme: str | None,
+    methods: Sequence[RangeMethod],
+    excluded: Mapping[str, str] | None = None,
 ) -> list[Recipe]:
     """Return the recipes of one format besides float32, the cheap ones first.
 
@@ -24,8 +29,10 @@ def compressed_recipes(
         format: the format.
         scheme: quantization scheme of static int8 there.
         methods: range methods for static int8, best first; empty when there is no calibration data.
+        excluded: nodes that static int8 keeps in float, with the reason.
     """
     emit = Step(op="emit", params={"format": format})
+    kept = {"excluded": dict(excluded)} if excluded else {}
     recipes = []
     if "float16" in spec.precisions:
         recipes.append(Recipe(format=format, precision="float16", steps=(Step(op="store_float16"), emit)))
@@ -36,7 +43,7 @@ def compressed_recipes(
             Recipe(
                 format=format,
                 precision="int8",
-                steps=(Step(op="quantize", params={"scheme": scheme, "method": method}), emit),
+                steps=(Step(op="quantize", params={"scheme": scheme, "method": method, **kept}), emit),
             )
             for method in methods
         ]

@@ -23,12 +23,12 @@ from edgeai_converters.graph.parity import require_parity
 from edgeai_converters.progress import Progress
 from edgeai_converters.quantize.schemes import scheme_for
 from edgeai_converters.routes import TOLERANCES
-from edgeai_converters.search.calibration import order_methods
+from edgeai_converters.search.calibration import Guide, guide
 from edgeai_converters.search.candidate import Candidate, Recipe
 from edgeai_converters.search.judge import Rejection, reject_for_cost, reject_on_certificate, reject_on_search_split
 from edgeai_converters.search.make import NoEffectError, make_artifact, read_artifact
 from edgeai_converters.search.recipes import compressed_recipes, float_recipe
-from edgeai_converters.spec import CompressSpec, RangeMethod
+from edgeai_converters.spec import CompressSpec
 from edgeai_converters.versions import tool_versions
 from edgeai_converters.workfolder import WorkFolder, digest_of, digest_of_path
 from edgeai_runtime.bench.machine import describe_machine, isa_flags
@@ -105,11 +105,13 @@ class Trials:
         ]
 
     def _recipes(self, format: Format) -> list[Recipe]:
-        methods: Sequence[RangeMethod] = ()
         scheme = scheme_for(format, isa=isa_flags())
+        found = Guide(methods=(), excluded={})
         if self._ranges and self._evidence:
-            methods = order_methods(self._graph, self._ranges, scheme, self._evidence, self._work)
-        return compressed_recipes(self._spec, format, scheme=scheme.name, methods=methods)
+            found = guide(self._graph, self._ranges, scheme, self._evidence, self._work)
+        return compressed_recipes(
+            self._spec, format, scheme=scheme.name, methods=found.methods, excluded=found.excluded
+        )
 
     def _is_good_enough(self, candidate: Candidate) -> bool:
         """Whether another range method need not be tried: it would change nothing, or there is little to gain."""

@@ -20,6 +20,15 @@ def test_static_int8_gets_one_recipe_per_range_method_best_first() -> None:
     ]
 
 
+def test_what_int8_keeps_in_float_stands_in_the_recipe_with_its_reason() -> None:
+    spec = CompressSpec(source=Path("m.onnx"), precisions=("int8",))
+    (recipe,) = compressed_recipes(
+        spec, "onnx", scheme="onnx-u8s8", methods=("mse",), excluded={"gemm": "too few bits"}
+    )
+    assert recipe.steps[0].params["excluded"] == {"gemm": "too few bits"}
+    assert recipe.id == "onnx-int8-mse"
+
+
 def test_only_the_precisions_asked_for_are_tried() -> None:
     spec = CompressSpec(source=Path("m.onnx"), precisions=("float16",))
     recipes = compressed_recipes(spec, "onnx", scheme="onnx-u8s8", methods=("mse",))
