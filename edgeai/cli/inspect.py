@@ -47,6 +47,8 @@ def _show_content(document: Mapping[str, Any], *, indent: str) -> None:
     typer.echo(f"{indent}MACs        {'unknown' if macs is None else f'{macs:,}'} (batch 1)")
     typer.echo(f"{indent}precision   {document['precision']}{_mix(document['precision_mix'])}")
     typer.echo(f"{indent}operators   {operators or '-'}")
+    for key, text in document["metadata"].items():
+        typer.echo(f"{indent}metadata    {key}: {text}")
     for note in document["notes"]:
         typer.echo(f"{indent}note        {note}")
 

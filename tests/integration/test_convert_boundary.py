@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
+from edgeai.inspection import inspect
 from edgeai_converters.convert import convert, explain
 from edgeai_converters.routes import SUFFIXES
 from edgeai_converters.spec import ConvertSpec, Layout
@@ -128,3 +129,18 @@ def test_explaining_runs_nothing_and_tells_what_is_missing(source: Path, monkeyp
 def test_a_batch_of_nothing_is_refused(source: Path) -> None:
     with pytest.raises(UsageError, match="1 or more"):
         ConvertSpec(source=source, format="onnx", batch=0)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_a_model_says_of_itself_is_seen_in_every_artifact(source: Path, tmp_path: Path, format: Format) -> None:
+    pytest.importorskip(_PACKAGES[format])
+    proto = onnx.load(source)
+    onnx.helper.set_model_props(proto, {"author": "Ada Lovelace", "made by/at: tool 1": "é <&>"})
+    onnx.save(proto, source)
+    out = tmp_path / f"out{SUFFIXES[format]}"
+    convert(ConvertSpec(source=source, format=format, input_shapes={"image": (-1, 3, 6, 8)}), out)
+    found = inspect(out)
+    assert found.metadata == {"author": "Ada Lovelace", "made by/at: tool 1": "é <&>"}
+    assert {spec.name: spec.layout for spec in (*found.inputs, *found.outputs)} == {
+        "image": "NCHW", "bias": None, "scores": None, "maps": "NCHW"
+    }  # fmt: skip

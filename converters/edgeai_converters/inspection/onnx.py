@@ -17,6 +17,7 @@ from edgeai_converters.inspection.record import (
     mix_precisions,
     total_macs,
     unknown_macs_note,
+    with_metadata,
 )
 from edgeai_runtime.errors import ModelError
 from edgeai_runtime.manifest import Precision
@@ -75,7 +76,7 @@ def inspect_onnx(path: Path) -> Inspection:
     left_out = sorted({node.op_type for node in nodes if node.op_type in _NOT_COUNTED})
     if left_out:
         notes.append(f"MACs of {', '.join(left_out)} are not counted.")
-    return Inspection(
+    found = Inspection(
         format="onnx",
         inputs=inputs,
         outputs=outputs,
@@ -87,6 +88,7 @@ def inspect_onnx(path: Path) -> Inspection:
         precision_mix=mix,
         notes=(*notes, *unknown_macs_note(heavy)),
     )
+    return with_metadata(found, model.metadata_props)
 
 
 def _read(path: Path) -> ir.Model:

@@ -14,6 +14,7 @@ from edgeai_converters.inspection.record import (
     mix_precisions,
     total_macs,
     unknown_macs_note,
+    with_metadata,
 )
 from edgeai_runtime.errors import ModelError
 from edgeai_runtime.manifest import Precision, TensorSpec
@@ -77,7 +78,7 @@ def inspect_openvino(path: Path) -> Inspection:
     notes = [
         f"{name} holds a body whose MACs are not counted." for name in ("TensorIterator", "Loop", "If") if name in types
     ]
-    return Inspection(
+    found = Inspection(
         format="openvino",
         inputs=tuple(_spec(each, each.outputs, each.data) for each in layers.values() if each.type == "Parameter"),
         outputs=tuple(graph.result(each) for each in layers.values() if each.type == "Result"),
@@ -89,6 +90,14 @@ def inspect_openvino(path: Path) -> Inspection:
         precision_mix=mix,
         notes=(*notes, *unknown_macs_note(heavy)),
     )
+    return with_metadata(found, _metadata(path))
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """Return what the model it was read from said of itself, which OpenVINO keeps."""
+    kept = ET.parse(path).getroot().find("rt_info/framework")
+    entries = () if kept is None else tuple(kept)
+    return {entry.get("name", entry.tag): entry.get("value", "") for entry in entries if entry.get("value") is not None}
 
 
 def _read(path: Path) -> tuple[dict[str, _Layer], dict[tuple[str, str], str]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from edgeai_converters.graph.boundary import LAYOUT_PREFIX
 from edgeai_runtime.manifest import Precision, TensorSpec
 
 MIXED = "mixed"
@@ -45,6 +46,7 @@ class Inspection:
         precision: how the heavy operations compute, `mixed` when not all alike.
         precision_mix: per precision, its share of the MACs (of the operations where MACs are unknown).
         notes: what a user should know.
+        metadata: what the file says of itself (author, version, …), as text.
         id: the variant's id, for a variant of a bundle.
         declared_precision: what the bundle says of the variant.
         variants: for a bundle, one inspection per variant, best first; the fields above are then the best one's, but
@@ -61,6 +63,7 @@ class Inspection:
     precision: str
     precision_mix: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
     id: str | None = None
     declared_precision: str | None = None
     variants: tuple[Inspection, ...] = ()
@@ -78,6 +81,20 @@ class Inspection:
             if document[key] is None:
                 del document[key]
         return document
+
+
+def with_metadata(inspection: Inspection, properties: Mapping[str, str]) -> Inspection:
+    """Return the inspection with what the file says of itself; layouts that it notes go to its inputs and outputs."""
+
+    def told(spec: TensorSpec) -> TensorSpec:
+        return spec if spec.layout else replace(spec, layout=properties.get(LAYOUT_PREFIX + spec.name))
+
+    return replace(
+        inspection,
+        inputs=tuple(told(spec) for spec in inspection.inputs),
+        outputs=tuple(told(spec) for spec in inspection.outputs),
+        metadata={key: text for key, text in sorted(properties.items()) if not key.startswith(LAYOUT_PREFIX)},
+    )
 
 
 def count_operators(names: Iterable[str]) -> dict[str, int]:

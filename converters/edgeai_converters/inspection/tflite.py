@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeai_converters.emit.tflite.flatbuffer import code_name, read_model
+from edgeai_converters.emit.tflite.metadata import read_metadata
 from edgeai_converters.emit.tflite.schema import load_schema, numpy_type
 from edgeai_converters.inspection.macs import Shape, elements, per_element
 from edgeai_converters.inspection.record import (
@@ -15,6 +16,7 @@ from edgeai_converters.inspection.record import (
     mix_precisions,
     total_macs,
     unknown_macs_note,
+    with_metadata,
 )
 from edgeai_runtime.manifest import Precision, Quantization, TensorSpec
 
@@ -52,7 +54,7 @@ def inspect_tflite(path: Path) -> Inspection:
     if len(graphs) > 1:
         notes.append(f"{len(graphs)} subgraphs, each counted once.")
     precision, mix = mix_precisions(heavy)
-    return Inspection(
+    found = Inspection(
         format="tflite",
         inputs=graphs[0].boundary(model.subgraphs[0].inputs),
         outputs=graphs[0].boundary(model.subgraphs[0].outputs),
@@ -64,6 +66,7 @@ def inspect_tflite(path: Path) -> Inspection:
         precision_mix=mix,
         notes=(*notes, *unknown_macs_note(heavy)),
     )
+    return with_metadata(found, read_metadata(model))
 
 
 class _Graph:

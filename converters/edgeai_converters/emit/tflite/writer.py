@@ -15,6 +15,7 @@ from edgeai_converters.emit.tflite.flatbuffer import write_model
 from edgeai_converters.emit.tflite.folding import first_output
 from edgeai_converters.emit.tflite.layout import Shape, identity, physical_shape
 from edgeai_converters.emit.tflite.lowering import lower
+from edgeai_converters.emit.tflite.metadata import add_metadata
 from edgeai_converters.emit.tflite.op_table import WRITERS
 from edgeai_converters.emit.tflite.schema import NUMPY_TYPES
 from edgeai_converters.emit.tflite.write_context import UnwritableError, Value, WriteContext
@@ -65,7 +66,9 @@ def emit_tflite(model: ir.Model, folder: Path, *, stem: str = "model") -> Artifa
         )
     inputs = _inputs(context)
     outputs = _outputs(context)
-    content = write_model(context.file.build(inputs, outputs, description="written by edgeai"))
+    built = context.file.build(inputs, outputs, description="written by edgeai")
+    add_metadata(built, model.metadata_props)
+    content = write_model(built)
     path = _write_file(folder, f"{stem}.tflite", content)
     counts = Counter(operator.name for operator in context.file.operators)
     return Artifact(
