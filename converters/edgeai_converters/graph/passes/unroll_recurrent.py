@@ -22,8 +22,9 @@ from edgeai_converters.graph.recurrent.step_writer import StepWriter
 from edgeai_converters.graph.shapes import Dim
 
 LARGEST_UNROLLED = 1024
-"""Steps up to which a layer is unrolled. A step takes 1.5 kB of a TFLite file beside the weights and 10 to 14 operators;
-at this length writing takes some 10 s and loading up to 1 s on a busy 2-core machine, longer with large weights."""
+"""Steps up to which a layer is unrolled. A step takes 1.5 kB of a TFLite file beside the weights, and 10 to 14
+operators; at this length writing takes some 10 s and loading up to 1 s on a busy 2-core machine, longer with large
+weights."""
 
 
 def unroll_recurrent(
