@@ -83,7 +83,8 @@ def import_openvino(
         reference = load_arrays(workdir / "float_outputs.npz", names["outputs"])
         _check_rounding(answer, inputs, names["outputs"], workdir, source)
     what = f"openvino source → graph ({source.name})"
-    max_rel, min_cosine = _FLOAT_GATE
+    integers = any(each["dtype"] != "float32" for each in answer["outputs"])
+    max_rel, min_cosine = _ROUNDED_GATE if answer["quantized"] and integers else _FLOAT_GATE
     require_parity(reference, GraphRunner(model).run(inputs), what=what, max_rel=max_rel, min_cosine=min_cosine)
     return Imported(
         kind="openvino",

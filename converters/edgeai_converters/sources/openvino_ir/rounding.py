@@ -4,7 +4,8 @@
 
 A quantizer may have taken out a ReLU, which then lives in the lowest value of the range; it is put back wherever the
 range begins at zero and nothing else says that the value is not negative. Other clipping at the ends of a range is
-part of the rounding and goes with it. Rounding to fewer than 16 levels stays: there the model is made for it.
+part of the rounding and goes with it. Rounding stays where the model is made for it: to fewer than 16 levels, and
+where the value becomes integers.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _FEWEST_LEVELS = 16
 _INTEGERS = 256  # levels that all integers of 8 bits stand for; 255 leave one out, which QuantizeLinear can not
 _NEVER_NEGATIVE = ("Relu", "Sigmoid", "HSigmoid", "HardSigmoid", "Softmax", "SoftPlus", "Abs", "Exp", "Sqrt")
 _PASSING = ("MaxPool", "AvgPool", "ReduceMean", "ReduceMax", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Concat")
+_ON_THE_WAY = ("Multiply", "Add", "Subtract", "Divide", "Round", "Reshape", "Squeeze", "Unsqueeze", "Transpose")
 _SIX = 6.0
 _SIX_TOLERANCE = 0.02  # a range chosen for ReLU6 ends near 6
 
@@ -72,7 +74,7 @@ def take_out_rounding(model: Any) -> int:
         depends[str(node.get_name())] = node.get_type_name() == "Parameter" or any(moving)
         if node.get_type_name() != "FakeQuantize" or not moving[0]:
             continue
-        if int(node.get_attributes()["levels"]) < _FEWEST_LEVELS:
+        if int(node.get_attributes()["levels"]) < _FEWEST_LEVELS or _becomes_integer(node.output(0)):
             continue
         ranges = [_value(node.input_value(i)) for i in range(1, 5)]
         if any(array is None for array in ranges):
@@ -80,6 +82,17 @@ def take_out_rounding(model: Any) -> int:
         _replace(node, [np.asarray(array, np.float32) for array in ranges])
         count += 1
     return count
+
+
+def _becomes_integer(output: Any) -> bool:
+    """Tell whether a value is turned into integers, which hold no more than its range and lie on its steps."""
+    for target in output.get_target_inputs():
+        node = target.get_node()
+        if node.get_type_name() == "Convert" and not node.get_output_element_type(0).is_real():
+            return True
+        if node.get_type_name() in _ON_THE_WAY and _becomes_integer(node.output(0)):
+            return True
+    return False
 
 
 def _value(output: Any) -> NDArray[Any] | None:
