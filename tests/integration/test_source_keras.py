@@ -81,3 +81,56 @@ def test_two_inputs_and_two_outputs_keep_their_names_and_order() -> None:
     by_value = imported.probe_outputs
     np.testing.assert_allclose(by_value["minus"], x["zebra"] - x["ant"], rtol=1e-5)
     np.testing.assert_allclose(by_value["times"], x["zebra"] * x["ant"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("way", ["tf2onnx", "tflite"])
+@pytest.mark.filterwarnings("ignore")
+def test_attention_over_a_past_answers_by_both_ways(way: str) -> None:
+    pytest.importorskip("tf2onnx")
+    keras = pytest.importorskip("keras")
+    layers = keras.layers
+    x, past = keras.Input((1, 8), name="token"), keras.Input((5, 8), name="past")
+    grown = layers.Concatenate(axis=1, name="grown")([past, x])
+    y = layers.MultiHeadAttention(2, 4, name="attention")(x, grown)
+    y = layers.Dense(8, activation="gelu", name="answer")(layers.LayerNormalization()(x + y))
+    model = keras.Model([x, past], [y, grown])
+    imported = import_source(model, way=way)
+    assert [spec.name for spec in input_specs(imported.model)] == ["token", "past"]
+    assert [(spec.name, spec.shape) for spec in output_specs(imported.model)] == [
+        ("answer", (None, 1, 8)),
+        ("grown", (None, 6, 8)),
+    ]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_settings_of_keras_2_that_change_nothing_are_left_out(tmp_path: Path) -> None:
+    pytest.importorskip("tf2onnx")
+    keras = pytest.importorskip("keras")
+    h5py = pytest.importorskip("h5py")
+    x = keras.Input((5, 3), name="x")
+    state = keras.layers.Bidirectional(keras.layers.LSTM(4))(x)
+    keras.Model(x, keras.layers.Dense(2, name="y")(state)).save(tmp_path / "old.h5")
+    with h5py.File(tmp_path / "old.h5", "r+") as file:
+        text = file.attrs["model_config"]
+        assert text.count('"return_sequences": false') >= 1
+        file.attrs["model_config"] = text.replace('"return_sequences"', '"time_major": false, "return_sequences"')
+    before = (tmp_path / "old.h5").read_bytes()
+    imported = import_source(tmp_path / "old.h5")
+    assert any("time_major" in note for note in imported.notes)
+    assert (tmp_path / "old.h5").read_bytes() == before
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_custom_layer_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("tf2onnx")
+    keras = pytest.importorskip("keras")
+
+    class Doubler(keras.layers.Layer):  # type: ignore[misc, name-defined]
+        def call(self, x: Any) -> Any:
+            return x * 2
+
+    x = keras.Input((3,), name="x")
+    keras.Model(x, Doubler()(x)).save(tmp_path / "m.keras")
+    with pytest.raises(ModelError, match="custom layer or function 'Doubler'") as caught:
+        import_source(tmp_path / "m.keras")
+    assert "live object" in caught.value.hint

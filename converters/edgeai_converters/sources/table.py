@@ -17,7 +17,7 @@ from edgeai_converters.sources.child import ChildError
 from edgeai_converters.sources.detect import detect_source
 from edgeai_converters.sources.imported import Imported, SourceKind
 from edgeai_converters.sources.ways import Way, ways_of
-from edgeai_runtime.errors import EngineError, ModelError, ParityError, UnsupportedOperationError, UsageError
+from edgeai_runtime.errors import DataError, EngineError, ModelError, ParityError, UnsupportedOperationError, UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,7 +106,7 @@ def _go(kind: SourceKind, way: Way, source: object, workdir: Path, arguments: Ma
         what = f"{kind} source → graph ({' → '.join(imported.route)})"
         try:
             outputs = GraphRunner(imported.model).run(imported.probe_inputs)
-        except (ModelError, EngineError) as error:
+        except (DataError, EngineError, ModelError) as error:
             raise UnsupportedOperationError(f"{what}: {error.message}", hint=error.hint) from error
         require_parity(imported.probe_outputs, outputs, what=what, max_rel=MAX_REL, min_cosine=MIN_COSINE)
     return imported

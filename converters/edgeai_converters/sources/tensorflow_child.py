@@ -22,7 +22,7 @@ from edgeai_converters.sources.tensorflow_frozen import (
     with_batch_of_one,
     write_frozen,
 )
-from edgeai_runtime.errors import ModelError, UnsupportedOperationError
+from edgeai_runtime.errors import EdgeAIError, ModelError, UnsupportedOperationError
 from edgeai_runtime.manifest import TensorSpec
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def convert_frozen_graph(request: dict[str, Any]) -> dict[str, Any]:
         samples = _samples(request)
         wanted = dict.fromkeys((*request["input_shapes"], *(samples or {})))
         boundary = find_boundary(tensorflow, graph_def, wanted=list(wanted), where=path)
-    except ModelError:
+    except EdgeAIError:
         raise
     except Exception as error:  # protobuf's and TensorFlow's errors have no common base
         raise ModelError(
