@@ -158,7 +158,8 @@ def _ours(source: Path, out: Path, *, format: str = "tflite") -> dict[str, Any]:
 def _measured(ended: Ended, out: Path) -> dict[str, Any]:
     row: dict[str, Any] = {"seconds": ended.seconds, "peak_mib": ended.peak_mib}
     if ended.code == 0 and out.is_file():
-        return {**row, "size_bytes": out.stat().st_size}
+        files = [out, out.with_suffix(".bin")]  # OpenVINO keeps its weights beside
+        return {**row, "size_bytes": sum(file.stat().st_size for file in files if file.is_file())}
     last = [line for line in ended.stderr.strip().splitlines() if line.strip()] or ["no words"]
     return {**row, "error": one_line(last[-1] if ended.code is not None else f"no end within {LIMIT_S:.0f} s")}
 
