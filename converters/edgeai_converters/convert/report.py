@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edgeai_converters.convert.gates import TOLERANCES, Tolerance
 from edgeai_converters.emit.artifact import Artifact
-from edgeai_converters.gates import TOLERANCES, Tolerance
 from edgeai_converters.graph.bisect import Culprit
 from edgeai_converters.graph.parity import Parity
 from edgeai_converters.routes import Route

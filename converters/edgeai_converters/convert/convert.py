@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from edgeai_converters.conversion import Conversion, Explanation
-from edgeai_converters.gates import TOLERANCES
+from edgeai_converters.convert.gates import TOLERANCES
+from edgeai_converters.convert.report import Conversion, Explanation
+from edgeai_converters.convert.walk import Walk
 from edgeai_converters.routes import SUFFIXES, routes_for
 from edgeai_converters.sources.detect import detect_source
 from edgeai_converters.spec import ConvertSpec
-from edgeai_converters.walk import Walk
 from edgeai_runtime.errors import OutputError, UsageError
 
 OnStep = Callable[[int, int, str], None]

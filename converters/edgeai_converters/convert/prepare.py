@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgeai_converters.calibrate.dataset import open_dataset
-from edgeai_converters.gates import SIMPLIFY_TOLERANCE
+from edgeai_converters.convert.gates import SIMPLIFY_TOLERANCE
 from edgeai_converters.graph.boundary import input_specs
 from edgeai_converters.graph.boundary_layout import LayoutChange, change_layout, note_layouts
 from edgeai_converters.graph.execute import GraphRunner

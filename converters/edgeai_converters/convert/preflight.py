@@ -142,7 +142,7 @@ def ask_openvino(request: dict[str, Any]) -> dict[str, Any]:
 
 def _look_with_openvino(model: ir.Model, folder: Path) -> tuple[Obstacle, ...]:
     path = emit_onnx(model, folder, stem="graph", cast_weights=False).path
-    task = "edgeai_converters.preflight:ask_openvino"
+    task = "edgeai_converters.convert.preflight:ask_openvino"
     answer = run_in_child(task, {"path": str(path)}, workdir=folder, what="OpenVINO reading the graph")
     obstacles = []
     for node in model.graph:

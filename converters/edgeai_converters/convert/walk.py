@@ -6,22 +6,22 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from edgeai_converters.conversion import Attempt, Conversion
-from edgeai_converters.culprit import find_culprit
+from edgeai_converters.convert.culprit import find_culprit
+from edgeai_converters.convert.gates import TOLERANCES, check_artifact
+from edgeai_converters.convert.prepare import Prepared, prepare_source
+from edgeai_converters.convert.report import Attempt, Conversion
+from edgeai_converters.convert.write import write_graph
 from edgeai_converters.emit.artifact import Artifact
 from edgeai_converters.emit.onnx import emit_onnx
-from edgeai_converters.gates import TOLERANCES, check_artifact
 from edgeai_converters.graph.bisect import Culprit
 from edgeai_converters.graph.boundary import input_specs, output_specs
 from edgeai_converters.graph.parity import Parity
-from edgeai_converters.prepare_source import Prepared, prepare_source
 from edgeai_converters.routes import GRAPH, SUFFIXES, Route, routes_for
 from edgeai_converters.sources.child import ChildError
 from edgeai_converters.sources.detect import detect_source
 from edgeai_converters.spec import ConvertSpec
 from edgeai_converters.tools.boundary_check import describe_artifact
 from edgeai_converters.tools.table import run_tool
-from edgeai_converters.write_graph import write_graph
 from edgeai_runtime.errors import (
     EdgeAIError,
     EngineError,

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import onnx_ir as ir
 
+from edgeai_converters.convert.gates import TOLERANCES, run_artifact
+from edgeai_converters.convert.write import write_graph
 from edgeai_converters.emit.artifact import Artifact
-from edgeai_converters.gates import TOLERANCES, run_artifact
 from edgeai_converters.graph.bisect import Culprit, RunPrefix, bisect, take_prefix
 from edgeai_converters.graph.boundary import input_specs, output_specs
 from edgeai_converters.graph.execute import model_size
-from edgeai_converters.write_graph import write_graph
 from edgeai_runtime.errors import EdgeAIError, ModelError
 from edgeai_runtime.manifest import Format, Precision
 
