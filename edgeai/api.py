@@ -14,7 +14,7 @@ from edgeai.benchmark import bench
 from edgeai.diagnosis import doctor
 from edgeai.inspection import inspect
 from edgeai.result import CompressResult
-from edgeai_converters.conversion import Conversion, Explanation
+from edgeai_converters.convert.report import Conversion, Explanation
 from edgeai_converters.progress import OnStep
 from edgeai_converters.spec import RANGE_METHODS, Budget, CompressSpec, ConvertSpec, DataSpec, Layout
 from edgeai_converters.workfolder import WorkFolder
@@ -163,7 +163,7 @@ def convert(
         ModelError: the source can not be read, or an operation stands in the way.
         ParityError: the artifact does not compute what the source computes; nothing is written.
     """
-    from edgeai_converters.convert import convert as run
+    from edgeai_converters.convert.convert import convert as run
     from edgeai_converters.routes import SUFFIXES
 
     path = Path(source)
@@ -191,7 +191,7 @@ def explain(source: str | os.PathLike[str], to: Format, *, precision: Precision 
         >>> for route in edgeai.api.explain("model.keras", "tflite").routes:  # doctest: +SKIP
         ...     print(route.names, route.missing)
     """
-    from edgeai_converters.convert import explain as run
+    from edgeai_converters.convert.convert import explain as run
 
     return run(ConvertSpec(source=Path(source), format=to, precision=precision))
 

@@ -13,7 +13,7 @@ from edgeai_runtime.errors import EdgeAIError
 from edgeai_runtime.manifest import FORMATS, Format
 
 if TYPE_CHECKING:
-    from edgeai_converters.preflight import Preflight
+    from edgeai_converters.convert.preflight import Preflight
 
 _MOST_LISTED = 8
 
@@ -87,7 +87,7 @@ def _other_routes(path: Path, formats: Sequence[Format]) -> list[Finding]:
 
 
 def _check_format(model: Any, format: Format) -> list[Finding]:
-    from edgeai_converters.preflight import preflight
+    from edgeai_converters.convert.preflight import preflight
 
     try:
         found = preflight(model, format)

@@ -10,7 +10,7 @@ import importlib.util
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from edgeai_converters.gates import TOLERANCES, Tolerance
+from edgeai_converters.convert.gates import TOLERANCES, Tolerance
 from edgeai_converters.sources.imported import SourceKind
 from edgeai_converters.sources.table import SOURCES
 from edgeai_converters.sources.ways import ways_of

@@ -10,7 +10,7 @@ import typer
 from edgeai.cli import options
 
 if TYPE_CHECKING:
-    from edgeai_converters.conversion import Conversion, Explanation
+    from edgeai_converters.convert.report import Conversion, Explanation
 
 _SUFFIX = {"tflite": ".tflite", "onnx": ".onnx", "openvino": ".xml"}
 

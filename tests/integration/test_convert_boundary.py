@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from edgeai.inspection import inspect
-from edgeai_converters.convert import convert, explain
+from edgeai_converters.convert.convert import convert, explain
 from edgeai_converters.routes import SUFFIXES
 from edgeai_converters.spec import ConvertSpec, Layout
 from edgeai_runtime import load

@@ -11,9 +11,9 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+import edgeai_converters.convert.write as write_graph
 import edgeai_converters.emit.tflite.conv as tflite_conv
-import edgeai_converters.write_graph as write_graph
-from edgeai_converters.convert import convert
+from edgeai_converters.convert.convert import convert
 from edgeai_converters.emit.tflite.padding import Padding
 from edgeai_converters.routes import SUFFIXES
 from edgeai_converters.spec import ConvertSpec

@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 import pytest
 
-import edgeai_converters.walk as walk
-from edgeai_converters.convert import convert
+import edgeai_converters.convert.walk as walk
+from edgeai_converters.convert.convert import convert
 from edgeai_converters.emit.tflite.flatbuffer import read_model, write_model
 from edgeai_converters.emit.tflite.writer import emit_tflite
 from edgeai_converters.graph.prepare import prepare_graph

@@ -9,9 +9,9 @@ import onnx_ir as ir
 import pytest
 
 from edgeai.model_diagnosis import diagnose_model
+from edgeai_converters.convert.preflight import REWRITES, preflight
 from edgeai_converters.graph.prepare import prepare_graph
 from edgeai_converters.graph.simplify import simplify
-from edgeai_converters.preflight import REWRITES, preflight
 
 
 def _graph(body: str, *, inputs: str, outputs: str) -> ir.Model:

@@ -10,8 +10,8 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-import edgeai_converters.write_graph as write_graph
-from edgeai_converters.convert import convert
+import edgeai_converters.convert.write as write_graph
+from edgeai_converters.convert.convert import convert
 from edgeai_converters.routes import SUFFIXES, routes_for
 from edgeai_converters.spec import ConvertSpec
 from edgeai_runtime.errors import OutputError, ParityError, UnsupportedOperationError, UsageError

@@ -8,7 +8,7 @@ import importlib.util
 import pytest
 
 import edgeai_converters.routes as routes
-from edgeai_converters.gates import TOLERANCES
+from edgeai_converters.convert.gates import TOLERANCES
 from edgeai_converters.routes import GRAPH, SIMPLE, STEPS, Route, Step, routes_for
 from edgeai_converters.sources.table import SOURCES
 from edgeai_converters.tools.table import TOOLS

@@ -69,7 +69,7 @@ def _resolve(target: list[Dim], source: tuple[Dim, ...]) -> list[Dim]:
 
 
 def sizes_of(value: ir.Value | None) -> list[Dim] | None:
-    """Return the sizes that a value holds: numbers, names of free ones, `None` for unknown; `None` alone for no sizes."""
+    """Return the sizes a value holds: numbers, names of free ones, `None` for unknown; `None` alone for no sizes."""
     return _dims(value)
 
 
