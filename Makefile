@@ -50,6 +50,8 @@ bench: $(VENV)/.done  ## every program in benchmarks/; the table of real models 
 	@for program in benchmarks/*.py; do \
 		case $$program in \
 			*/compress_assets.py) arguments="--write docs/results.md" ;; \
+			*/conversion_matrix.py) arguments="--resume --write docs/conversions.md" ;; \
+			*/conversion_speed.py) arguments="--write docs/conversion-speed.md" ;; \
 			*) arguments= ;; \
 		esac; \
 		echo "== $$program $$arguments"; $(RUN) $$program $$arguments || exit 1; done

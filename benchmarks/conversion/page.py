@@ -22,6 +22,7 @@ def to_markdown(
 ) -> str:
     """Return the page for the cells that have a result."""
     done = [cell for cell in cells if cell.key in results]
+    untried = len(cells) - len(done)
     old = sum(1 for cell in done if results[cell.key].get("code") != code)
     lines = [
         "# From every source to every format",
@@ -38,7 +39,9 @@ def to_markdown(
         f"program that shares nothing with the gate but the runtime; above {CHECK_LIMIT:g} the cell is **wrong**.",
         "*s* and *MiB* are the time and the peak memory of the whole conversion, child processes included.",
         "",
-        _count(done, results) + (f" {old} cells were measured with an earlier state of the converters." if old else ""),
+        _count(done, results)
+        + (f" {old} cells were measured with an earlier state of the converters." if old else "")
+        + (f" {untried} more are not tried yet; `--resume` goes on." if untried else ""),
         "",
         "| source | " + " | ".join(FORMATS) + " |",
         "|---|" + "---|" * len(FORMATS),
