@@ -19,7 +19,7 @@ export OMP_NUM_THREADS ?= 2
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint type bench wheels clean
+.PHONY: help demo test unit lint type bench matrix wheels clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -50,11 +50,14 @@ bench: $(VENV)/.done  ## every program in benchmarks/; the table of real models 
 	@for program in benchmarks/*.py; do \
 		case $$program in \
 			*/compress_assets.py) arguments="--write docs/results.md" ;; \
-			*/conversion_matrix.py) arguments="--resume --write docs/conversions.md" ;; \
+			*/conversion_matrix.py) continue ;; \
 			*/conversion_speed.py) arguments="--write docs/conversion-speed.md" ;; \
 			*) arguments= ;; \
 		esac; \
 		echo "== $$program $$arguments"; $(RUN) $$program $$arguments || exit 1; done
+
+matrix: $(VENV)/.done  ## every source, family and format, tried; hours when nothing is kept: docs/conversions.md
+	$(RUN) benchmarks/conversion_matrix.py --resume --write docs/conversions.md
 
 wheels: $(VENV)/.done  ## dist/: the wheel of edgeai and the small one for devices, edgeai-runtime
 	$(RUN) -m build --wheel --outdir dist .

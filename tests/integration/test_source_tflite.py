@@ -26,7 +26,6 @@ QUANTIZED_FILES = [
     "mlperf_tiny/keyword_spotting/kws_ref_model.tflite",
     "mlperf_tiny/anomaly_detection/ad01_int8.tflite",
     "tflite_micro/hello_world_int8.tflite",
-    "tflite_micro/person_detect.tflite",
     "imagenet_sample/mobilenet_v1_0.25_128_quant.tflite",
     "imagenet_sample/mobilenet_v2_1.0_224_quant.tflite",
 ]
@@ -54,6 +53,11 @@ def test_int8_weights_are_brought_back_to_float(assets: Path, tmp_path: Path) ->
     assert imported.notes == ("weights were stored as int8: brought back to float32",)
     constants = [value.const_value for value in imported.model.graph.initializers.values()]
     assert {tensor.numpy().dtype for tensor in constants if tensor is not None} <= {np.dtype("f4"), np.dtype("i8")}
+
+
+def test_a_file_that_litert_refuses_is_refused_with_the_tensors_at_fault(assets: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"LiteRT refuses this file: .* of 14 tensors .*Conv2d_0/Conv2D_bias"):
+        import_tflite(assets / "tflite_micro/person_detect.tflite", workdir=tmp_path)
 
 
 @pytest.mark.parametrize("file", QUANTIZED_FILES)

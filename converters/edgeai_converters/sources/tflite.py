@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeai_converters.emit.tflite.flatbuffer import read_model, write_model
-from edgeai_converters.emit.tflite.read_context import mend_axes
+from edgeai_converters.emit.tflite.flatbuffer import read_model
+from edgeai_converters.emit.tflite.read_context import wrong_axes
 from edgeai_converters.emit.tflite.reader import Boundary, ReadGraph, read_graph
 from edgeai_converters.graph.execute import GraphRunner
 from edgeai_converters.graph.parity import require_parity
@@ -67,17 +67,20 @@ def import_tflite(
     except OSError as error:
         raise ModelError(f"{source} can not be read: {error.strerror or error}.") from error
     parsed = read_model(content, where=str(source))
+    wrong = wrong_axes(parsed)
+    if wrong:
+        raise ModelError(
+            f"{source}: LiteRT refuses this file: the channel axis (quantized_dimension) of {len(wrong)} tensors lies "
+            f"outside their shape or does not fit their scales ({', '.join(wrong[:3])}, …).",
+            hint="Convert the model again with a current converter; an older TensorFlow wrote it so.",
+        )
     found = read_graph(parsed, where=str(source))
     specs = [TensorSpec(name=entry.name, shape=entry.shape, dtype=entry.graph_dtype) for entry in found.inputs]
     inputs = probe_inputs(specs, samples=samples, input_shapes=shapes, seed=seed)
     for entry in found.inputs:
         if entry.quantization is not None:
             inputs[entry.name] = _representable(inputs[entry.name], entry, drawn=samples is None, seed=seed)
-    runnable = source
-    if mend_axes(parsed):
-        runnable = workdir / "mended.tflite"
-        runnable.write_bytes(write_model(parsed))
-    outputs = _run(runnable, found, inputs, workdir)
+    outputs = _run(source, found, inputs, workdir)
     model = fix_shapes(prepare_graph(found.proto, what=str(source)), shapes)
     gate = _COMPRESSED_WEIGHTS_GATE if found.weights else _FLOAT_GATE
     answers = GraphRunner(model).run(inputs)

@@ -100,17 +100,16 @@ def _channel_axis(tensor: Any) -> int:
     return sizes.index(count)
 
 
-def mend_axes(model: Any) -> bool:
-    """Correct channel axes in place that LiteRT refuses to load; return whether there were any."""
-    mended = False
+def wrong_axes(model: Any) -> list[str]:
+    """Return the names of tensors whose channel axis does not fit their scales: LiteRT refuses to load them."""
+    wrong = []
     for tensor in model.subgraphs[0].tensors:
         given = tensor.quantization
         if given is None or given.scale is None or len(given.scale) < 2:
             continue
-        axis = _channel_axis(tensor)
-        mended |= axis != given.quantizedDimension
-        given.quantizedDimension = axis
-    return mended
+        if _channel_axis(tensor) != given.quantizedDimension:
+            wrong.append(tensor.name.decode(errors="replace") if tensor.name else "unnamed")
+    return wrong
 
 
 def read_operators(model: Any) -> list[Operator]:
