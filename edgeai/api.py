@@ -133,7 +133,7 @@ def compress(
 
 
 def convert(
-    source: str | os.PathLike[str],
+    source: Any,
     to: Format,
     *,
     out: str | os.PathLike[str] | None = None,
@@ -148,7 +148,7 @@ def convert(
     """Convert a model to one format, behind a parity gate; nothing is written that was not compared with its source.
 
     Args:
-        source: path of the model.
+        source: path of the model, or a live Keras or PyTorch model.
         to: `tflite`, `onnx` or `openvino`.
         out: file to write; by default the source's name with the format's suffix, in the current folder.
         precision: `float32`, `float16` or `dynamic_int8` (static int8 needs data: see `compress`).
@@ -166,7 +166,8 @@ def convert(
     from edgeai_converters.convert.convert import convert as run
     from edgeai_converters.routes import SUFFIXES
 
-    path = Path(source)
+    is_path = isinstance(source, str | os.PathLike)
+    path = Path(source) if is_path else Path(type(source).__name__)
     spec = ConvertSpec(
         source=path,
         format=to,
@@ -176,7 +177,8 @@ def convert(
         layout=layout,
         samples=samples,
     )
-    return run(spec, Path(out) if out is not None else Path(path.stem + SUFFIXES[to]), on_step=on_step, force=force)
+    target = Path(out) if out is not None else Path(path.stem + SUFFIXES[to])
+    return run(spec, target, live_source=None if is_path else source, on_step=on_step, force=force)
 
 
 def explain(source: str | os.PathLike[str], to: Format, *, precision: Precision = "float32") -> Explanation:

@@ -18,12 +18,20 @@ from edgeai_runtime.errors import OutputError, UsageError
 OnStep = Callable[[int, int, str], None]
 
 
-def convert(spec: ConvertSpec, out: Path, *, on_step: OnStep | None = None, force: bool = False) -> Conversion:
+def convert(
+    spec: ConvertSpec,
+    out: Path,
+    *,
+    live_source: object | None = None,
+    on_step: OnStep | None = None,
+    force: bool = False,
+) -> Conversion:
     """Convert a source to one format; nothing is written that was not run and compared with its source.
 
     Args:
         spec: the source, the format and the precision.
         out: the file to write, with the format's suffix. OpenVINO writes a `.bin` beside it.
+        live_source: a live Keras or PyTorch model in place of the file `spec.source`.
         on_step: progress: `(done, total, label)`.
         force: replace files that exist.
 
@@ -38,7 +46,7 @@ def convert(spec: ConvertSpec, out: Path, *, on_step: OnStep | None = None, forc
     _check_out(spec, out, force=force)
     tell = on_step or (lambda done, total, label: None)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}-") as folder:
-        walk = Walk(spec, Path(folder), out.stem)
+        walk = Walk(spec, Path(folder), out.stem, live=live_source)
         tell(0, 3, f"reading {spec.source.name}")
         walk.prepare()
         tell(1, 3, f"writing {spec.format}")

@@ -50,11 +50,12 @@ class Prepared:
     notes: tuple[str, ...]
 
 
-def prepare_source(spec: ConvertSpec, *, way: str | None, workdir: Path) -> Prepared:
+def prepare_source(spec: ConvertSpec, source: Path | object, *, way: str | None, workdir: Path) -> Prepared:
     """Bring the source to the simplified graph by one way, with the answers of its own engine.
 
     Args:
         spec: what is asked for.
+        source: its file, or a live model in place of it.
         way: name of the way to the graph; `None` for all in turn.
         workdir: an existing folder.
 
@@ -64,7 +65,7 @@ def prepare_source(spec: ConvertSpec, *, way: str | None, workdir: Path) -> Prep
         UsageError: shapes that do not fit.
     """
     shapes = {name: tuple(shape) for name, shape in spec.input_shapes.items()}
-    imported = import_source(spec.source, workdir=workdir, input_shapes=shapes, seed=spec.seed, way=way)
+    imported = import_source(source, workdir=workdir, input_shapes=shapes, seed=spec.seed, way=way)
     graph = imported.model if spec.batch is None else fix_batch(imported.model, spec.batch)
     inputs, reference = imported.probe_inputs, imported.probe_outputs
     if spec.batch is not None:

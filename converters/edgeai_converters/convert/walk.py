@@ -45,12 +45,15 @@ class Walk:
         spec: what is asked for.
         folder: an existing folder for everything made on the way.
         stem: name of the artifact without suffix.
+        live: a live Keras or PyTorch model in place of the file; tools that read files are then passed over.
     """
 
-    def __init__(self, spec: ConvertSpec, folder: Path, stem: str) -> None:
+    def __init__(self, spec: ConvertSpec, folder: Path, stem: str, *, live: object | None = None) -> None:
         self._spec, self._folder, self._stem = spec, folder, stem
+        self._source = spec.source if live is None else live
         self._prepared: dict[str | None, Prepared | EdgeAIError] = {}
-        self._routes = routes_for(detect_source(spec.source), spec.format, precision=spec.precision)
+        routes = routes_for(detect_source(self._source), spec.format, precision=spec.precision)
+        self._routes = [route for route in routes if live is None or route.steps[0].end == GRAPH]
 
     def prepare(self) -> None:
         """Bring the source to the graph by the first way that is installed; an error is kept for `write`.
@@ -104,7 +107,7 @@ class Walk:
             place = self._folder / f"way{len(self._prepared)}"
             place.mkdir()
             try:
-                self._prepared[way] = prepare_source(self._spec, way=way, workdir=place)
+                self._prepared[way] = prepare_source(self._spec, self._source, way=way, workdir=place)
             except _LEADS_ON as error:
                 self._prepared[way] = error
         found = self._prepared[way]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from edgeai_runtime.manifest import TensorSpec
 
 _EXTRA = "torch"
 _BATCH = 2  # with 1, torch.export takes a free dimension for a fixed one
-_MOST_TRIED = 4  # inputs whose types are found by trying: 3 types each
+_MOST_TRIED = 4  # inputs whose types are all found by trying: 3 types each
+_MOST_OTHER_TYPES = 2  # inputs that may not be float32 where there are more
 
 
 def export_module(module: Any, request: Mapping[str, Any]) -> tuple[Any, list[str]]:
@@ -143,14 +144,26 @@ def _check_name(name: str, arguments: Sequence[str]) -> None:
         raise UsageError(f"The module has no argument named {name!r}.", hint=f"Its arguments: {', '.join(arguments)}.")
 
 
+def _with_others(types: Sequence[Any], n: int, count: int) -> Iterator[tuple[Any, ...]]:
+    """Yield the choices of one type each for n inputs in which `count` of them are not of the first type."""
+    first, *rest = types
+    for places in itertools.combinations(range(n), count):
+        for chosen in itertools.product(rest, repeat=count):
+            given = dict(zip(places, chosen, strict=True))
+            yield tuple(given.get(i, first) for i in range(n))
+
+
 def _with_types(
     torch: Any, module: Any, tried: Sequence[Mapping[str, Sequence[int]]], *, positional: bool
 ) -> dict[str, Any]:
-    """Return zeros of the sizes and types on which the module runs: float32, then int64 and bool are tried."""
+    """Return zeros of the sizes and types on which the module runs: as many float32 as possible, else int64 and bool.
+
+    A float input that is given integers is cut off without a word, so what has fewer integers is tried first.
+    """
     names = list(tried[0])
     types = (torch.float32, torch.int64, torch.bool)
-    few = len(names) <= _MOST_TRIED
-    combinations = itertools.product(types, repeat=len(names)) if few else ((each,) * len(names) for each in types)
+    others = range(len(names) + 1 if len(names) <= _MOST_TRIED else _MOST_OTHER_TYPES + 1)
+    combinations = (chosen for count in others for chosen in _with_others(types, len(names), count))
     failure: Exception | None = None
     for chosen, sizes in itertools.product(combinations, tried):
         tensors = {name: torch.zeros(*size, dtype=t) for (name, size), t in zip(sizes.items(), chosen, strict=True)}
