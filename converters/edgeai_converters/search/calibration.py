@@ -20,7 +20,7 @@ from edgeai_converters.workfolder import WorkFolder, digest_of
 
 _FILE = "ranges.json"
 _GUIDE_FILE = "guide.json"
-_GUIDE_SAMPLES = 64
+_GUIDE_SAMPLES = 32
 """Calibration samples that the range methods are compared on: a guide, the search split decides."""
 
 

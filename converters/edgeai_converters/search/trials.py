@@ -114,11 +114,16 @@ class Trials:
         )
 
     def _is_good_enough(self, candidate: Candidate) -> bool:
-        """Whether another range method need not be tried: it would change nothing, or there is little to gain."""
+        """Whether another range method need not be tried: it would change nothing, or there is little to gain.
+
+        Little is half the budget, or what a single sample of the search split makes.
+        """
         if candidate.limit in ("slower_than_float", "max_size", "max_latency", "max_memory", "no_effect"):
             return True
         most, drop = self._spec.budget.max_drop, candidate.search_drop
-        return candidate.status == "accepted" and (drop is None or most is None or drop <= most / 2)
+        if candidate.status != "accepted" or candidate.certificate is None or drop is None or most is None:
+            return candidate.status == "accepted"
+        return drop <= max(most / 2, 1 / candidate.certificate.n)
 
     def _try(self, recipe: Recipe, reference: Candidate | None, *, certify: bool = True) -> Candidate:
         """Make, measure, judge and certify one recipe. An error on the way becomes the reason of a rejection.
