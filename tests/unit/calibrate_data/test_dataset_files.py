@@ -44,6 +44,14 @@ def test_class_folders_are_numbered_in_sorted_order(folder: Path, image_input: l
     np.testing.assert_array_equal(batch["image"][:, 0, 0, 0], [2, 1, 0])
 
 
+def test_a_class_without_images_keeps_its_number_and_is_named(folder: Path, image_input: list[TensorSpec]) -> None:
+    (folder / "cow").mkdir()
+    data = open_dataset(str(folder), inputs=image_input)
+    assert data.class_names == ("cat", "cow", "dog")
+    np.testing.assert_array_equal(data.labels, [0, 0, 2])
+    assert any("no images of 1 classes: cow" in note for note in data.notes)
+
+
 def test_given_class_names_decide_the_numbers(folder: Path, image_input: list[TensorSpec]) -> None:
     data = open_dataset(str(folder), inputs=image_input, class_names=("dog", "emu", "cat"))
     np.testing.assert_array_equal(data.labels, [2, 2, 0])

@@ -81,6 +81,15 @@ def test_a_broken_limit_is_named_with_how_far_it_is_missed(budget: Budget, limit
     assert found.excess == pytest.approx(excess)
 
 
+def test_the_users_limits_come_before_the_promise_on_speed_and_every_broken_one_is_told() -> None:
+    slow = _slowed(0.4, 0.6)
+    found = reject_for_cost(precision="int8", size_bytes=300, measurement=slow, budget=Budget(max_size_bytes=100))
+    assert found is not None
+    assert found.limit == "max_size"
+    assert "slower than float" in found.reason
+    assert found.excess == pytest.approx(2.0)
+
+
 def test_the_search_split_rejects_only_what_can_not_be_within_the_budget() -> None:
     far = replace(CLAIM, drop=0.05, drop_ci95=(0.02, 0.08), split="search")
     near = replace(CLAIM, drop=0.02, drop_ci95=(0.005, 0.04), split="search")
