@@ -119,5 +119,5 @@ def _free_dimensions(name: str, axes: Sequence[int]) -> Finding:
         name="free dimensions",
         state="warning",
         detail=f"input {name!r}: axes {', '.join(str(axis) for axis in axes)}; many kernels want them fixed",
-        hint=f"--input-shape {name}=…",
+        hint=f"--shape {name}=…",
     )

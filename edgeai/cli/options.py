@@ -16,7 +16,12 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite files that exist
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Most threads an engine may use.")]
 InputShapes = Annotated[
     list[str] | None,
-    typer.Option("--input-shape", metavar="NAME=SIZES", help="Fix a free shape, as in x=1x3x32x32. May be repeated."),
+    typer.Option(
+        "--shape",
+        "--input-shape",
+        metavar="NAME=SIZES",
+        help="Fix a free shape, as in x=1x3x32x32; -1 keeps a size free. May be repeated.",
+    ),
 ]
 
 
@@ -24,7 +29,7 @@ def parse_input_shapes(texts: Sequence[str] | None) -> dict[str, tuple[int, ...]
     """Return the shapes per input name, or `None` when none were given."""
     from edgeai.cli.quantities import parse_shape
 
-    shapes = dict(parse_shape(text, option="--input-shape") for text in texts or ())
+    shapes = dict(parse_shape(text, option="--shape") for text in texts or ())
     return shapes or None
 
 

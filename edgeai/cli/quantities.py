@@ -95,13 +95,16 @@ def parse_duration(text: str, *, option: str) -> float:
 
 
 def parse_shape(text: str, *, option: str) -> tuple[str, tuple[int, ...]]:
-    """Return `x=1x3x32x32` as `("x", (1, 3, 32, 32))`; commas serve as well as `x`."""
+    """Return `x=1x3x32x32` as `("x", (1, 3, 32, 32))`; commas serve as well as `x`, and -1 or `?` keeps a size free."""
     name, separator, sizes = text.rpartition("=")
     if not separator or not name.strip():
         raise UsageError(f"{option} takes NAME=SIZES, such as x=1x3x32x32. Received: {text!r}")
-    parts = [part.strip() for part in re.split("[x,]", sizes)]
-    if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
-        raise UsageError(f"{option}: each size is a whole number above 0, as in {name}=1x3x32x32. Received: {text!r}")
+    parts = ["-1" if part.strip() == "?" else part.strip() for part in re.split("[x,]", sizes)]
+    if not all(part == "-1" or (part.isascii() and part.isdigit() and int(part) > 0) for part in parts):
+        raise UsageError(
+            f"{option}: each size is a whole number above 0, or -1 to stay free, as in {name}=-1x3x32x32. "
+            f"Received: {text!r}"
+        )
     return name.strip(), tuple(int(part) for part in parts)
 
 

@@ -178,7 +178,7 @@ def test_two_free_axes_are_refused_with_what_to_do() -> None:
     simple, _ = simplify(make(**SEQUENCE, w=(8, 8), rest=ints(2, 4)))
     problems = unsupported_nodes(simple)
     assert {problem.op_type for problem in problems} == {"Reshape"}
-    assert "--input-shape" in problems[0].reason
+    assert "--shape" in problems[0].reason
 
 
 @pytest.mark.parametrize("approximate", ["none", "tanh"])

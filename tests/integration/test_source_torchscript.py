@@ -101,7 +101,7 @@ def test_scripted_branches_and_integers_come_to_the_graph(torch: Any) -> None:
 def test_shapes_must_be_given_and_fit(recurrent: Any, encoder: Any) -> None:
     with pytest.raises(UsageError, match="Its arguments: frames") as caught:
         import_source(recurrent)
-    assert "--input-shape frames=" in caught.value.hint
+    assert "--shape frames=" in caught.value.hint
     with pytest.raises(UsageError, match="no argument named 'image'"):
         import_source(recurrent, input_shapes={"image": (1, 7, 6)})
     with pytest.raises(ModelError, match=r"does not run on zeros of src \[1, 7, 9\]"):

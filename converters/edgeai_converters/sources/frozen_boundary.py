@@ -81,7 +81,7 @@ def find_boundary(tensorflow: Any, graph_def: Any, *, wanted: Sequence[str], whe
     if not begins or not ends:
         raise ModelError(
             f"{where} has {'no placeholder' if not begins else 'nothing that depends on its inputs'}.",
-            hint="Name the node to begin at with its shape, such as --input-shape NODE=1x25x10.",
+            hint="Name the node to begin at with its shape, such as --shape NODE=1x25x10.",
         )
     feeds = [operations[name].outputs[0] for name in begins]
     fetches = [tensor for name in ends for tensor in operations[name].outputs]
@@ -179,12 +179,12 @@ def _spec(tensor: Any, wanted: Sequence[str], where: str) -> TensorSpec:
     if tensor.dtype.name in ("string", "resource", "variant"):
         raise ModelError(
             f"{where}: the input {tensor.op.name!r} is a {tensor.dtype.name}, which no format here takes.",
-            hint="Name the node behind the decoding with its shape, such as --input-shape NODE=1x25x10.",
+            hint="Name the node behind the decoding with its shape, such as --shape NODE=1x25x10.",
         )
     if tensor.shape.rank is None and tensor.op.name not in wanted:
         raise ModelError(
             f"{where}: the input {tensor.op.name!r} has no shape.",
-            hint=f"Give it, such as --input-shape {tensor.op.name}=1x224x224x3.",
+            hint=f"Give it, such as --shape {tensor.op.name}=1x224x224x3.",
         )
     shape = tuple(tensor.shape.as_list()) if tensor.shape.rank is not None else ()
     return TensorSpec(name=tensor.op.name, shape=shape, dtype=np.dtype(tensor.dtype.as_numpy_dtype).name)

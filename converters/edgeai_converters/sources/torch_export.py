@@ -105,7 +105,7 @@ def examples_for(
     if not wanted:
         raise UsageError(
             f"A PyTorch module does not tell the shape of its input. Its arguments: {', '.join(arguments)}.",
-            hint=f"Give shapes, such as --input-shape {(*arguments, 'x')[0]}=1x3x32x32, or samples.",
+            hint=f"Give shapes, such as --shape {(*arguments, 'x')[0]}=1x3x32x32, or samples.",
         )
     for name in (*wanted, *shapes):
         if names is not None or "kwargs" not in arguments:

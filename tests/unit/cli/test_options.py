@@ -51,3 +51,9 @@ def test_several_steps_without_names_are_refused() -> None:
 
 def test_no_steps_are_none() -> None:
     assert options.named_steps(None) is None
+
+
+def test_the_verbs_take_shape_and_its_longer_name() -> None:
+    spellings = options.InputShapes.__metadata__[0].param_decls  # type: ignore[attr-defined]
+    assert spellings == ("--shape", "--input-shape")
+    assert options.parse_input_shapes(["x=-1x3", "y=4"]) == {"x": (-1, 3), "y": (4,)}

@@ -83,14 +83,19 @@ def test_a_duration_of_nothing_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["x=1x3x32x32", "x=1,3,32,32", " x = 1 x 3 x 32 x 32"])
 def test_a_shape_has_a_name_and_sizes(text: str) -> None:
-    assert quantities.parse_shape(text, option="--input-shape") == ("x", (1, 3, 32, 32))
+    assert quantities.parse_shape(text, option="--shape") == ("x", (1, 3, 32, 32))
+
+
+@pytest.mark.parametrize("text", ["x=-1x3x?", "x=-1,3,-1"])
+def test_a_size_of_a_shape_may_stay_free(text: str) -> None:
+    assert quantities.parse_shape(text, option="--shape") == ("x", (-1, 3, -1))
 
 
 def test_the_name_of_a_shape_may_hold_an_equals_sign_and_colons() -> None:
-    assert quantities.parse_shape("a=b:0=1x2", option="--input-shape") == ("a=b:0", (1, 2))
+    assert quantities.parse_shape("a=b:0=1x2", option="--shape") == ("a=b:0", (1, 2))
 
 
-@pytest.mark.parametrize("text", ["1x3", "x=", "x=1x-3", "=1x3", "x=1x0", "x=1x²"])
+@pytest.mark.parametrize("text", ["1x3", "x=", "x=1x-3", "x=-2x3", "=1x3", "x=1x0", "x=1x²"])
 def test_a_shape_without_name_or_with_odd_sizes_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"x=1x3x32x32|whole number"):
-        quantities.parse_shape(text, option="--input-shape")
+        quantities.parse_shape(text, option="--shape")

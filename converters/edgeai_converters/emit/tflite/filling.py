@@ -16,7 +16,7 @@ from edgeai_converters.emit.tflite.schema import tensor_type
 from edgeai_converters.emit.tflite.steps import Steps
 from edgeai_converters.emit.tflite.write_context import UnwritableError, Value, WriteContext
 
-_FIX = "fix it with --input-shape"
+_FIX = "fix it with --shape"
 
 
 def write_expand(context: WriteContext, node: ir.Node) -> None:

@@ -25,7 +25,7 @@ def write_gather_by_value(context: WriteContext, node: ir.Node) -> None:
     if isinstance(indices, Constant):
         size = data.shape[axis]
         if size is None and np.any(indices.stored < 0):
-            raise UnwritableError("selects from the end of a free dimension; fix it with --input-shape")
+            raise UnwritableError("selects from the end of a free dimension; fix it with --shape")
         wrapped = np.where(indices.stored < 0, indices.stored + (size or 0), indices.stored)
         indices = Constant(name=indices.name, stored=wrapped)
     if isinstance(data, Value):
@@ -61,7 +61,7 @@ def write_scatter_nd(context: WriteContext, node: ir.Node) -> None:
     if data is None or indices is None or updates is None:
         raise UnwritableError("an input is missing")
     if any(size is None for size in (*data.shape, *updates.shape)):
-        raise UnwritableError("writes into a value with free dimensions; fix them with --input-shape")
+        raise UnwritableError("writes into a value with free dimensions; fix them with --shape")
     shape = tuple(size or 0 for size in data.shape)
     if isinstance(indices, Constant):
         places = indices.stored.reshape(-1, indices.shape[-1])

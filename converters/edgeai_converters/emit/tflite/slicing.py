@@ -204,7 +204,7 @@ def write_gather(context: WriteContext, node: ir.Node) -> None:
     axis = node.attributes.get_int("axis", 0) % value.rank
     size = value.shape[axis]
     if size is None and np.any(given.stored < 0):
-        raise UnwritableError("selects from the end of a free dimension; fix it with --input-shape")
+        raise UnwritableError("selects from the end of a free dimension; fix it with --shape")
     indices = given.stored.astype(np.int64) % size if size is not None else given.stored.astype(np.int64)
     order = value.order
     integer = value.quantization is not None

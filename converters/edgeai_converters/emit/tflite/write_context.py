@@ -261,7 +261,7 @@ class WriteContext:
         if into is None and self.shape_of(tensor) == shape:
             return tensor
         if sum(size is None for size in shape) > 1:
-            raise UnwritableError(f"more than one free dimension in {list(shape)}; fix all but one with --input-shape")
+            raise UnwritableError(f"more than one free dimension in {list(shape)}; fix all but one with --shape")
         result = self.scratch(tensor, shape, name) if into is None else into
         wanted = [-1 if size is None else size for size in shape]
         target = self.integers(wanted, f"{name}/shape")
