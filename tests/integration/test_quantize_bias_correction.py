@@ -47,7 +47,7 @@ def samples() -> NDArray[np.float32]:
 
 
 def _planned(model: ir.Model, samples: NDArray[np.float32]) -> tuple[Ranges, QuantizationPlan]:
-    ranges = collect_ranges(model, [{"x": samples}], methods=("minmax",))
+    ranges = collect_ranges(model, [{"x": samples}], methods=("minmax",), channels=True)
     plan = plan_quantization(model, ranges.tensors["minmax"], SCHEMES["onnx-u8s8"])
     only_weights = {name: found for name, found in plan.weights.items() if found.dtype == "int8"}
     return ranges, QuantizationPlan(scheme=plan.scheme, weights=only_weights)

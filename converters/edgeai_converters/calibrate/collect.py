@@ -15,11 +15,12 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from edgeai_converters.calibrate.channel_statistics import ChannelStatistics, channel_values
 from edgeai_converters.calibrate.estimators import estimate_range
 from edgeai_converters.calibrate.estimators_histogram import Histogram
 from edgeai_converters.calibrate.ranges import Ranges
 from edgeai_converters.graph.execute import GraphRunner
-from edgeai_converters.spec import RANGE_METHODS, RangeMethod
+from edgeai_converters.spec import DEFAULT_RANGE_METHODS, RangeMethod
 from edgeai_runtime.errors import DataError
 
 _LOG = logging.getLogger(__name__)
@@ -51,12 +52,6 @@ SAME_VALUES = frozenset(
 )
 """Operators whose outputs hold only values of their first input: they take over its range."""
 
-CHANNEL_AXES = {"Conv": 1, "ConvTranspose": 1, "Gemm": -1, "MatMul": -1}
-"""Operator with weights → the axis of its input that its weights sum over."""
-
-CHANNEL_AXES = {"Conv": 1, "ConvTranspose": 1, "Gemm": -1, "MatMul": -1}
-"""Operator with weights → the axis of its first input that the weights sum over."""
-
 CLAMPS = frozenset({"Relu", "Clip"})
 """Activations that every engine computes inside the node before them when it is one of `CLAMPED`."""
 
@@ -70,7 +65,8 @@ def collect_ranges(
     model: ir.Model,
     batches: Iterable[Mapping[str, NDArray[Any]]],
     *,
-    methods: Sequence[RangeMethod] = RANGE_METHODS,
+    methods: Sequence[RangeMethod] = DEFAULT_RANGE_METHODS,
+    channels: bool = False,
     on_step: OnStep | None = None,
 ) -> Ranges:
     """Run the graph over the batches and return the range of every floating-point value that may be quantized.
@@ -79,6 +75,7 @@ def collect_ranges(
         model: the float graph, shapes inferred.
         batches: input arrays by name, `[n, …]`; read once, one at a time.
         methods: estimators to apply.
+        channels: also fill `Ranges.channel_means` and `Ranges.channel_maxima`.
         on_step: called after each batch with the number of samples so far; the total is not known and given as 0.
 
     Raises:
@@ -86,9 +83,10 @@ def collect_ranges(
     """
     observed = observed_values(model)
     histograms = {str(value.name): Histogram() for value in observed}
-    layer_inputs = {str(value.name): (value, axis) for value, axis in _layer_inputs(model)}
-    means = {name: _ChannelMeans(axis) for name, (_, axis) in layer_inputs.items()}
-    read = observed + [value for name, (value, _) in layer_inputs.items() if name not in histograms]
+    statistics = {str(value.name): ChannelStatistics(axis) for value, axis in channel_values(model)} if channels else {}
+    values = ir.convenience.create_value_mapping(model.graph)
+    read = observed + [values[name] for name in statistics if name not in histograms]
+    averages = "moving_average" in methods
     runners: list[GraphRunner] | None = None
     samples = 0
     for batch in batches:
@@ -100,8 +98,10 @@ def collect_ranges(
                 for name, array in runner.run(part).items():
                     if name in histograms:
                         _observe(histograms[name], array, samples)
-                    if name in means:
-                        means[name].add(array)
+                        if averages:
+                            histograms[name].follow(*_extremes_of_samples(array, _batch_size(part)))
+                    if name in statistics:
+                        statistics[name].add(array)
         samples += n
         if on_step is not None:
             on_step(samples, 0, "calibration")
@@ -118,7 +118,10 @@ def collect_ranges(
         for method in methods
     }
     return Ranges(
-        tensors=tensors, samples=samples, channel_means={name: found.values() for name, found in means.items()}
+        tensors=tensors,
+        samples=samples,
+        channel_means={name: found.means for name, found in statistics.items()},
+        channel_maxima={name: found.maxima for name, found in statistics.items()},
     )
 
 
@@ -130,36 +133,6 @@ def observed_values(model: ir.Model) -> list[ir.Value]:
             continue
         values += [value for value in node.outputs if value.name and _is_float(value) and not _is_clamped(value)]
     return values
-
-
-class _ChannelMeans:
-    """The mean of an array per channel, over all samples and positions."""
-
-    def __init__(self, axis: int) -> None:
-        self._axis = axis
-        self._sum: NDArray[np.float64] | float = 0.0
-        self._count = 0
-
-    def add(self, array: NDArray[Any]) -> None:
-        others = tuple(i for i in range(array.ndim) if i != self._axis % array.ndim)
-        self._sum = self._sum + array.sum(axis=others, dtype=np.float64)
-        self._count += array.size // array.shape[self._axis]
-
-    def values(self) -> tuple[float, ...]:
-        return tuple(float(value) for value in np.atleast_1d(self._sum) / max(self._count, 1))
-
-
-def _layer_inputs(model: ir.Model) -> list[tuple[ir.Value, int]]:
-    """Return what layers with constant weights read, with the channel axis."""
-    return [
-        (node.inputs[0], CHANNEL_AXES[node.op_type])
-        for node in model.graph
-        if node.op_type in CHANNEL_AXES
-        and node.inputs[0] is not None
-        and node.inputs[0].const_value is None
-        and node.inputs[1] is not None
-        and node.inputs[1].const_value is not None
-    ]
 
 
 def _is_float(value: ir.Value) -> bool:
@@ -204,6 +177,19 @@ def _observe(histogram: Histogram, array: NDArray[Any], seed: int) -> None:
         step = (flat.size // limit) | 1
         flat = flat[seed % step :: step]
     histogram.add(flat)
+
+
+def _extremes_of_samples(array: NDArray[Any], n: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the extremes of each of `n` samples, `[n]` twice; of the whole where samples can not be told apart.
+
+    Values that are no floats, or samples without a finite value, give nothing.
+    """
+    if array.dtype.kind != "f" or not array.size:
+        return np.empty(0), np.empty(0)
+    rows = array.reshape(n, -1) if array.ndim and array.shape[0] % n == 0 else array.reshape(1, -1)
+    lows, highs = rows.min(axis=1), rows.max(axis=1)
+    usable = np.isfinite(lows) & np.isfinite(highs)
+    return lows[usable], highs[usable]
 
 
 def _bytes_of(value: ir.Value) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeai_converters.calibrate.estimators_entropy import entropy_range
 from edgeai_converters.calibrate.estimators_histogram import Histogram
 from edgeai_converters.spec import RangeMethod
 
@@ -80,6 +81,16 @@ def mse_range(histogram: Histogram, levels: int = LEVELS) -> tuple[float, float]
     return float(low * best[0]), float(high * best[1])
 
 
+def moving_average_range(histogram: Histogram) -> tuple[float, float]:
+    """Return the moving average of the samples' smallest and largest values: single odd samples weigh little.
+
+    Jacob et al. 2018 (arXiv:1712.05877), section 3.1. Where no samples were followed, the smallest and largest value.
+    """
+    if not histogram.followed:
+        return minmax_range(histogram)
+    return min(histogram.average_low, 0.0), max(histogram.average_high, 0.0)
+
+
 def _search(
     centres: NDArray[np.float64],
     counts: NDArray[np.float64],
@@ -111,4 +122,6 @@ _ESTIMATORS: dict[RangeMethod, Callable[[Histogram], tuple[float, float]]] = {
     "minmax": minmax_range,
     "percentile": percentile_range,
     "mse": mse_range,
+    "moving_average": moving_average_range,
+    "entropy": entropy_range,
 }

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 SIDE = 2048
 """Bins on each side of zero."""
 
+FOLLOWED = 100
+"""Samples that the moving average of the extremes looks back on: the constant 0.01 of the usual observers."""
+
 
 class Histogram:
     """Counts of real values, with the exact smallest and largest value, and zeros counted apart.
@@ -29,6 +32,9 @@ class Histogram:
         counts: `[2 * SIDE]`; bin `i` holds values in `[(i - SIDE) * width, (i - SIDE + 1) * width)`.
         width: width of a bin; 0.0 before any value but zero.
         unusable: how many values were NaN or infinite; they are not counted anywhere else.
+        followed: how many samples the moving averages have seen.
+        average_low: moving average of the samples' smallest values; 0.0 before any.
+        average_high: moving average of the samples' largest values; 0.0 before any.
     """
 
     def __init__(self) -> None:
@@ -38,6 +44,9 @@ class Histogram:
         self.counts: NDArray[np.int64] = np.zeros(2 * SIDE, np.int64)
         self.width = 0.0
         self.unusable = 0
+        self.followed = 0
+        self.average_low = 0.0
+        self.average_high = 0.0
         self._empty = True
 
     @property
@@ -50,6 +59,18 @@ class Histogram:
         self.low = low if self._empty else min(self.low, low)
         self.high = high if self._empty else max(self.high, high)
         self._empty = False
+
+    def follow(self, lows: NDArray[Any], highs: NDArray[Any]) -> None:
+        """Take the smallest and largest value of each of some samples, both `[n]`, into the moving averages.
+
+        Exponential, as in Jacob et al. 2018 (arXiv:1712.05877), section 3.1, but sample by sample, so that it does not
+        depend on the size of the batches; the first `FOLLOWED` samples count alike, so none is favoured as the first.
+        """
+        for low, high in zip(lows.tolist(), highs.tolist(), strict=True):
+            self.followed += 1
+            share = 1.0 / min(self.followed, FOLLOWED)
+            self.average_low += share * (low - self.average_low)
+            self.average_high += share * (high - self.average_high)
 
     def add(self, values: NDArray[Any]) -> None:
         """Count the values of an array of any shape and real dtype."""

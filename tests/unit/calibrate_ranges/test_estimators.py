@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edgeai_converters.calibrate.estimators import estimate_range, mse_range, percentile_range
+from edgeai_converters.calibrate.estimators_entropy import entropy_range
 from edgeai_converters.calibrate.estimators_histogram import Histogram
 from edgeai_converters.spec import RANGE_METHODS, RangeMethod
 
@@ -89,3 +90,42 @@ def test_mse_shrinks_each_end_for_itself() -> None:
 def test_mse_keeps_a_range_without_tails() -> None:
     low, high = mse_range(_histogram(np.random.default_rng(6).uniform(-1, 1, 100_000)))
     assert (low, high) == pytest.approx((-1, 1), abs=0.03)
+
+
+def test_the_moving_average_of_few_samples_is_their_mean() -> None:
+    histogram = _histogram(np.array([-1.0, 8.0]))
+    histogram.follow(np.array([-1.0, -0.5, 0.0]), np.array([2.0, 8.0, 2.0]))
+    assert estimate_range(histogram, "moving_average") == pytest.approx((-0.5, 4.0))
+
+
+def test_the_moving_average_forgets_samples_of_long_ago() -> None:
+    histogram = _histogram(np.array([0.0, 9.0]))
+    histogram.follow(np.zeros(100), np.full(100, 9.0))
+    histogram.follow(np.zeros(1000), np.full(1000, 1.0))
+    assert estimate_range(histogram, "moving_average")[1] == pytest.approx(1.0, abs=0.01)
+
+
+def test_the_moving_average_of_samples_that_were_not_followed_is_minmax() -> None:
+    assert estimate_range(_histogram(np.array([-1.0, 3.0])), "moving_average") == (-1.0, 3.0)
+
+
+def test_entropy_clips_a_far_outlier() -> None:
+    values = np.append(np.random.default_rng(3).normal(size=500_000), 40.0)
+    assert 3 < entropy_range(_histogram(values))[1] < 20
+
+
+def test_entropy_keeps_a_range_without_tails() -> None:
+    low, high = entropy_range(_histogram(np.random.default_rng(6).uniform(-1, 1, 500_000)))
+    assert (low, high) == pytest.approx((-1, 1), abs=0.05)
+
+
+def test_entropy_keeps_a_tensor_of_few_different_values() -> None:
+    assert entropy_range(_histogram(np.array([0.1, 0.2, 50.0] * 1000))) == (0.0, 50.0)
+
+
+def test_entropy_cuts_both_ends_at_the_same_magnitude() -> None:
+    values = np.random.default_rng(0).laplace(size=500_000)
+    histogram = _histogram(values)
+    low, high = entropy_range(histogram)
+    assert -low == high
+    assert high < 0.9 * histogram.high
