@@ -142,6 +142,7 @@ def convert(
     batch: int | None = None,
     layout: Layout | None = None,
     samples: str | None = None,
+    work: str | os.PathLike[str] | None = None,
     force: bool = False,
     on_step: OnStep | None = None,
 ) -> Conversion:
@@ -156,6 +157,7 @@ def convert(
         batch: fixes the free batch dimension of all inputs.
         layout: `NHWC` or `NCHW` for maps at the artifact's boundary; by default the source's layout.
         samples: data whose first samples serve the parity gate; else inputs are drawn.
+        work: folder where the graph that was read from a file is kept, for the next format of the same file.
         force: overwrite.
         on_step: progress.
 
@@ -164,6 +166,7 @@ def convert(
         ParityError: the artifact does not compute what the source computes; nothing is written.
     """
     from edgeai_converters.convert.convert import convert as run
+    from edgeai_converters.convert.kept_import import open_kept
     from edgeai_converters.routes import SUFFIXES
 
     is_path = isinstance(source, str | os.PathLike)
@@ -178,7 +181,8 @@ def convert(
         samples=samples,
     )
     target = Path(out) if out is not None else Path(path.stem + SUFFIXES[to])
-    return run(spec, target, live_source=None if is_path else source, on_step=on_step, force=force)
+    kept = open_kept(Path(work) if work is not None else cache_folder() / "imports")
+    return run(spec, target, live_source=None if is_path else source, work=kept, on_step=on_step, force=force)
 
 
 def explain(source: str | os.PathLike[str], to: Format, *, precision: Precision = "float32") -> Explanation:

@@ -17,8 +17,10 @@ _PACKAGES = (
     "openvino",
     "tensorflow",
     "keras",
+    "tf-keras",
     "tf2onnx",
     "torch",
+    "onnxscript",
 )
 
 

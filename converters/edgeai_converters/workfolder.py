@@ -6,10 +6,12 @@ so a folder that exists is complete. Nothing here knows what a step does.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +24,10 @@ from edgeai_runtime.errors import OutputError
 _KEY_FILE = "key.json"
 
 _KEEP_DAYS = 30
-"""Steps that nobody asked for in so many days are removed when a work folder is opened."""
+"""Steps that nobody asked for in so many days are removed when a work folder is opened, unless it says otherwise."""
+
+_IN_USE_S = 3600.0
+"""A step that was asked for so lately is never removed to make room: its process may still read it."""
 
 _NO_ROOM = {
     getattr(errno, name)
@@ -53,11 +58,13 @@ def digest_of_path(path: Path) -> str:
 class WorkFolder:
     """Finished steps under `root`, one folder each.
 
-    Attributes:
+    Args:
         root: the folder; made when missing.
+        keep_days: steps that nobody asked for in so many days are removed when it is opened; `None` keeps them.
+        keep_bytes: when all steps are larger, those not asked for longest are removed when it is opened.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, keep_days: float | None = _KEEP_DAYS, keep_bytes: int | None = None) -> None:
         self.root = root
         self._made: set[Path] = set()
         self._found: set[Path] = set()
@@ -68,7 +75,10 @@ class WorkFolder:
                 f"The work folder can not be made: {error}.", hint="Name another one with --work."
             ) from error
         self._remove_leftovers()
-        self._remove_old()
+        if keep_days is not None:
+            self._remove_old(keep_days)
+        if keep_bytes is not None:
+            self._make_room(keep_bytes)
 
     @property
     def reused(self) -> int:
@@ -92,8 +102,7 @@ class WorkFolder:
                 self._found.add(final)
                 os.utime(final / _KEY_FILE)  # in use: not to be removed for its age
             return final
-        building = self.root / f".making-{os.getpid()}-{final.name}"
-        shutil.rmtree(building, ignore_errors=True)
+        building = self.root / f".making-{os.getpid()}-{secrets.token_hex(4)}-{final.name}"
         try:
             building.mkdir()
             make(building)
@@ -115,11 +124,25 @@ class WorkFolder:
             shutil.rmtree(building, ignore_errors=True)
         return final
 
-    def _remove_old(self) -> None:
-        oldest = time.time() - _KEEP_DAYS * 24 * 3600
+    def _remove_old(self, days: float) -> None:
+        oldest = time.time() - days * 24 * 3600
         for key_file in self.root.glob(f"*/{_KEY_FILE}"):
             if key_file.stat().st_mtime < oldest:
                 shutil.rmtree(key_file.parent, ignore_errors=True)
+
+    def _make_room(self, limit: int) -> None:
+        """Remove steps until the rest is within the limit, those not asked for longest first."""
+        found = []
+        for key_file in self.root.glob(f"*/{_KEY_FILE}"):
+            with contextlib.suppress(OSError):  # another process removes too
+                size = sum(file.stat().st_size for file in key_file.parent.rglob("*") if file.is_file())
+                found.append((key_file.stat().st_mtime, size, key_file.parent))
+        too_much = sum(size for _, size, _ in found) - limit
+        for asked, size, folder in sorted(found):
+            if too_much <= 0 or asked > time.time() - _IN_USE_S:
+                return
+            shutil.rmtree(folder, ignore_errors=True)
+            too_much -= size
 
     def _remove_leftovers(self) -> None:
         for folder in self.root.glob(".making-*"):

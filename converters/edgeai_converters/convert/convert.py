@@ -13,6 +13,7 @@ from edgeai_converters.convert.walk import Walk
 from edgeai_converters.routes import SUFFIXES, routes_for
 from edgeai_converters.sources.detect import detect_source
 from edgeai_converters.spec import ConvertSpec
+from edgeai_converters.workfolder import WorkFolder
 from edgeai_runtime.errors import OutputError, UsageError
 
 OnStep = Callable[[int, int, str], None]
@@ -23,6 +24,7 @@ def convert(
     out: Path,
     *,
     live_source: object | None = None,
+    work: WorkFolder | None = None,
     on_step: OnStep | None = None,
     force: bool = False,
 ) -> Conversion:
@@ -32,6 +34,7 @@ def convert(
         spec: the source, the format and the precision.
         out: the file to write, with the format's suffix. OpenVINO writes a `.bin` beside it.
         live_source: a live Keras or PyTorch model in place of the file `spec.source`.
+        work: where imports are kept for the next format; `None` keeps none.
         on_step: progress: `(done, total, label)`.
         force: replace files that exist.
 
@@ -46,9 +49,11 @@ def convert(
     _check_out(spec, out, force=force)
     tell = on_step or (lambda done, total, label: None)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}-") as folder:
-        walk = Walk(spec, Path(folder), out.stem, live=live_source)
+        walk = Walk(spec, Path(folder), out.stem, live=live_source, work=work)
         tell(0, 3, f"reading {spec.source.name}")
         walk.prepare()
+        if work is not None and work.reused:
+            tell(0, 3, f"{spec.source.name} was read before: its graph is taken from {work.root}")
         tell(1, 3, f"writing {spec.format}")
         done = walk.write()
         tell(2, 3, "checked")
@@ -56,7 +61,8 @@ def convert(
         for written, file in reversed(list(zip(done.artifact.files, files, strict=True))):
             written.replace(file)  # the file that an engine opens comes last
         tell(3, 3, "done")
-    return replace(done, artifact=replace(done.artifact, files=files))
+    reused = work is not None and work.reused > 0
+    return replace(done, artifact=replace(done.artifact, files=files), reused=reused)
 
 
 def explain(spec: ConvertSpec) -> Explanation:

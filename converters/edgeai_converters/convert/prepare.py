@@ -12,14 +12,15 @@ import onnx_ir as ir
 
 from edgeai_converters.calibrate.dataset import open_dataset
 from edgeai_converters.convert.gates import SIMPLIFY_TOLERANCE
+from edgeai_converters.convert.kept_import import import_kept
 from edgeai_converters.graph.boundary import input_specs
 from edgeai_converters.graph.boundary_layout import LayoutChange, change_layout, note_layouts
 from edgeai_converters.graph.execute import GraphRunner
 from edgeai_converters.graph.parity import require_parity
 from edgeai_converters.graph.shapes import fix_batch
 from edgeai_converters.graph.simplify import simplify
-from edgeai_converters.sources.table import import_source
 from edgeai_converters.spec import ConvertSpec
+from edgeai_converters.workfolder import WorkFolder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +51,9 @@ class Prepared:
     notes: tuple[str, ...]
 
 
-def prepare_source(spec: ConvertSpec, source: Path | object, *, way: str | None, workdir: Path) -> Prepared:
+def prepare_source(
+    spec: ConvertSpec, source: Path | object, *, way: str | None, workdir: Path, work: WorkFolder | None = None
+) -> Prepared:
     """Bring the source to the simplified graph by one way, with the answers of its own engine.
 
     Args:
@@ -58,6 +61,7 @@ def prepare_source(spec: ConvertSpec, source: Path | object, *, way: str | None,
         source: its file, or a live model in place of it.
         way: name of the way to the graph; `None` for all in turn.
         workdir: an existing folder.
+        work: where imports are kept for the next format; `None` keeps none.
 
     Raises:
         ModelError: the source can not be read.
@@ -65,7 +69,7 @@ def prepare_source(spec: ConvertSpec, source: Path | object, *, way: str | None,
         UsageError: shapes that do not fit.
     """
     shapes = {name: tuple(shape) for name, shape in spec.input_shapes.items()}
-    imported = import_source(source, workdir=workdir, input_shapes=shapes, seed=spec.seed, way=way)
+    imported = import_kept(source, work, workdir=workdir, input_shapes=shapes, seed=spec.seed, way=way)
     graph = imported.model if spec.batch is None else fix_batch(imported.model, spec.batch)
     inputs, reference = imported.probe_inputs, imported.probe_outputs
     if spec.batch is not None:

@@ -42,6 +42,7 @@ class Conversion:
         passes: the passes that simplified the graph.
         tried: routes that were left before, with the reason.
         notes: what a user should know.
+        reused: the source had been read before, by another conversion; its kept graph was taken.
     """
 
     artifact: Artifact
@@ -51,6 +52,7 @@ class Conversion:
     passes: tuple[str, ...] = ()
     tried: tuple[Attempt, ...] = ()
     notes: tuple[str, ...] = ()
+    reused: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the document of `edgeai convert --json`."""
@@ -68,6 +70,7 @@ class Conversion:
             "passes": list(self.passes),
             "tried": [attempt.to_json() for attempt in self.tried],
             "notes": list(self.notes),
+            "reused": self.reused,
         }
 
 

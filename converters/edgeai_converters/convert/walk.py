@@ -22,6 +22,7 @@ from edgeai_converters.sources.detect import detect_source
 from edgeai_converters.spec import ConvertSpec
 from edgeai_converters.tools.boundary_check import describe_artifact
 from edgeai_converters.tools.table import run_tool
+from edgeai_converters.workfolder import WorkFolder
 from edgeai_runtime.errors import (
     EdgeAIError,
     EngineError,
@@ -46,10 +47,19 @@ class Walk:
         folder: an existing folder for everything made on the way.
         stem: name of the artifact without suffix.
         live: a live Keras or PyTorch model in place of the file; tools that read files are then passed over.
+        work: where imports are kept for the next format; `None` keeps none.
     """
 
-    def __init__(self, spec: ConvertSpec, folder: Path, stem: str, *, live: object | None = None) -> None:
-        self._spec, self._folder, self._stem = spec, folder, stem
+    def __init__(
+        self,
+        spec: ConvertSpec,
+        folder: Path,
+        stem: str,
+        *,
+        live: object | None = None,
+        work: WorkFolder | None = None,
+    ) -> None:
+        self._spec, self._folder, self._stem, self._work = spec, folder, stem, work
         self._source = spec.source if live is None else live
         self._prepared: dict[str | None, Prepared | EdgeAIError] = {}
         routes = routes_for(detect_source(self._source), spec.format, precision=spec.precision)
@@ -107,7 +117,7 @@ class Walk:
             place = self._folder / f"way{len(self._prepared)}"
             place.mkdir()
             try:
-                self._prepared[way] = prepare_source(self._spec, self._source, way=way, workdir=place)
+                self._prepared[way] = prepare_source(self._spec, self._source, way=way, workdir=place, work=self._work)
             except _LEADS_ON as error:
                 self._prepared[way] = error
         found = self._prepared[way]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,24 @@ def test_the_digest_of_a_folder_depends_on_names_and_contents(tmp_path: Path) ->
 
 def test_the_digest_of_a_value_does_not_depend_on_the_order_of_keys() -> None:
     assert digest_of({"a": 1, "b": (2, 3)}) == digest_of({"b": [2, 3], "a": 1})
+
+
+def test_the_steps_not_asked_for_longest_make_room(tmp_path: Path) -> None:
+    work = WorkFolder(tmp_path)
+    steps = [work.step("add", {"a": number}, _write("x" * 1000)) for number in range(3)]
+    for step, hours in zip(steps, (3, 4, 0), strict=True):
+        asked = time.time() - hours * 3600
+        os.utime(step / "key.json", (asked, asked))
+    WorkFolder(tmp_path, keep_bytes=2500)
+    assert [step.exists() for step in steps] == [True, False, True]
+    WorkFolder(tmp_path, keep_bytes=0)
+    assert [step.exists() for step in steps] == [False, False, True]
+
+
+def test_steps_are_kept_for_ever_when_asked_so(tmp_path: Path) -> None:
+    step = WorkFolder(tmp_path).step("add", {}, _write("one"))
+    os.utime(step / "key.json", (0, 0))
+    WorkFolder(tmp_path, keep_days=None)
+    assert step.exists()
+    WorkFolder(tmp_path)
+    assert not step.exists()
