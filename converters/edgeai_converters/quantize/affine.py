@@ -12,6 +12,8 @@ from edgeai_converters.quantize.plan import QuantizedDtype, TensorQuantization
 LIMITS: dict[QuantizedDtype, tuple[int, int]] = {
     "int8": (-128, 127),
     "uint8": (0, 255),
+    "int16": (-32768, 32767),
+    "uint16": (0, 65535),
     "int32": (-(2**31), 2**31 - 1),
 }
 """The smallest and the largest integer of each stored type."""
@@ -24,14 +26,18 @@ WEAKEST_CHANNEL = 2.0**-20
 
 
 def activation_quantization(low: float, high: float, dtype: QuantizedDtype) -> TensorQuantization:
-    """Return the asymmetric per-tensor quantization of the range `(low, high)`, which is widened to contain zero.
+    """Return the per-tensor quantization of the range `(low, high)`, which is widened to contain zero.
 
+    It is asymmetric, but for int16: TFLite's 16-bit kernels want zero point 0, and 16 bits have levels to spare.
     Zero is represented exactly. `scale * (largest - zero_point)` does not exceed `high` when `low` is 0, so an engine
     sees that a clip at `high` has nothing left to do.
     """
     smallest, largest = LIMITS[dtype]
     low, high = min(float(low), 0.0), max(float(high), 0.0)
     levels = largest - smallest
+    if dtype == "int16":
+        reach = np.float32(max(-low, high) / largest)
+        return TensorQuantization(dtype=dtype, scale=(float(reach) if reach > 0 else 1.0 / largest,), zero_point=(0,))
     scale = np.float32((high - low) / levels)
     if not scale >= np.finfo(np.float32).tiny:  # a tensor that is always zero: any scale will do
         return TensorQuantization(dtype=dtype, scale=(1.0 / levels,), zero_point=(smallest,))

@@ -3,6 +3,8 @@
 x ── Conv ── Relu ── y         x ─ Q ─ DQ ── Conv ── Relu ─ Q ─ DQ ── y
       │                   →                   │
       w (float)                    w (int8) ─ DQ
+
+A value that layers of 8 and of 16 bits read has two such pairs: the second behind the first, or behind the float.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import onnx_ir as ir
 from edgeai_converters.quantize.plan import QuantizationPlan, TensorQuantization
 from edgeai_converters.quantize.planner import bias_key
 from edgeai_converters.quantize.qdq_nodes import QdqWriter
-from edgeai_converters.quantize.units import node_keys
+from edgeai_converters.quantize.units import CONSTANTS_ARE_PARAMETERS, node_keys
 from edgeai_runtime.errors import UsageError
 
 
@@ -46,18 +48,19 @@ def insert_qdq(model: ir.Model, plan: QuantizationPlan) -> tuple[ir.Model, bool]
     for node in nodes:
         if node in integer_nodes:
             _read_stored_constants(writer, node, keys[node], plan)
+    wide = {node for node, key in keys.items() if key in plan.wide_nodes}
     for name, quantization in plan.activations.items():
-        _store(writer, values[name], quantization, integer_nodes)
+        other = plan.conversions.get(name)
+        stored = _store(writer, values[name], quantization, integer_nodes)
+        if other is not None:
+            readers = wide if _is_wide(other) else integer_nodes - wide
+            _convert(writer, values[name], stored, other, readers)
     writer.drop_unused()
     return model, True
 
 
-_CONSTANTS_ARE_PARAMETERS = frozenset({"Clip", "Pad", "Resize"})
-"""Operators whose floating-point constants are settings, not data, even if a layer shares the constant."""
-
-
 def _read_stored_constants(writer: QdqWriter, node: ir.Node, key: str, plan: QuantizationPlan) -> None:
-    if node.op_type in _CONSTANTS_ARE_PARAMETERS:
+    if node.op_type in CONSTANTS_ARE_PARAMETERS:
         return
     for index, value in enumerate(node.inputs):
         if value is None or value.const_value is None or value.name is None:
@@ -69,8 +72,30 @@ def _read_stored_constants(writer: QdqWriter, node: ir.Node, key: str, plan: Qua
             node.replace_input_with(index, writer.stored_constant(value, stored_name, quantization, before=node))
 
 
-def _store(writer: QdqWriter, value: ir.Value, quantization: TensorQuantization, integer_nodes: set[ir.Node]) -> None:
-    """Put Q and DQ behind a value. Floats that read a float producer keep reading it unrounded."""
+def _is_wide(quantization: TensorQuantization) -> bool:
+    return quantization.dtype in ("int16", "uint16")
+
+
+def _convert(
+    writer: QdqWriter, value: ir.Value, stored: ir.Value, quantization: TensorQuantization, readers: set[ir.Node]
+) -> None:
+    """Give some readers of a stored value another form of it, made from the float if there is one."""
+    producer = stored.producer()
+    assert producer is not None
+    if value.producer() is None:  # an input of the graph
+        quantize, dequantize = writer.pair(value, quantization)
+    else:
+        quantize, dequantize = writer.pair(stored, quantization)
+    writer.graph.insert_after(producer, (quantize, dequantize))
+    for node, index in tuple(stored.uses()):
+        if node in readers:
+            node.replace_input_with(index, dequantize.outputs[0])
+
+
+def _store(
+    writer: QdqWriter, value: ir.Value, quantization: TensorQuantization, integer_nodes: set[ir.Node]
+) -> ir.Value:
+    """Put Q and DQ behind a value, return what DQ gives. Floats that read a float producer keep it unrounded."""
     producer = value.producer()
     readers = list(value.uses())
     keeps_floats = producer is None or producer not in integer_nodes
@@ -91,3 +116,4 @@ def _store(writer: QdqWriter, value: ir.Value, quantization: TensorQuantization,
                 outputs[position] = result
         value.name = writer.free_name(f"{name}_float")
         result.name = name
+    return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-QuantizedDtype = Literal["int8", "uint8", "int32"]
+QuantizedDtype = Literal["int8", "uint8", "int16", "uint16", "int32"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,15 @@ class QuantizationPlan:
         activations: non-constant values that get Quantize/Dequantize nodes.
         weights: constant values stored as integers (biases as int32 with scale input × weight).
         float_nodes: nodes kept in float, with the reason.
+        wide_nodes: integer nodes that compute with 16-bit activations in a plan of 8 bits.
+        conversions: values that readers of both widths read: the form other than the one in `activations`.
+        narrow_nodes: nodes that were to compute in 16 bits and do not, with the reason.
     """
 
     scheme: str
     activations: dict[str, TensorQuantization] = field(default_factory=dict)
     weights: dict[str, TensorQuantization] = field(default_factory=dict)
     float_nodes: dict[str, str] = field(default_factory=dict)
+    wide_nodes: tuple[str, ...] = ()
+    conversions: dict[str, TensorQuantization] = field(default_factory=dict)
+    narrow_nodes: dict[str, str] = field(default_factory=dict)

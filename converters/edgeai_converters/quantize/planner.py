@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edgeai_converters.quantize.affine import activation_quantization, bias_quantization, weight_quantization
-from edgeai_converters.quantize.plan import QuantizationPlan, TensorQuantization
-from edgeai_converters.quantize.scale_groups import ScaleGroup, find_conflict, scale_groups
-from edgeai_converters.quantize.schemes import Scheme
+from edgeai_converters.quantize.plan import QuantizationPlan, QuantizedDtype, TensorQuantization
+from edgeai_converters.quantize.scale_groups import find_conflict, scale_groups
+from edgeai_converters.quantize.schemes import SCHEMES, Scheme
 from edgeai_converters.quantize.units import Unit, choose_units, node_keys
+from edgeai_converters.quantize.widths import Forms, choose_forms, choose_wide
 
 
 def plan_quantization(
@@ -22,6 +24,7 @@ def plan_quantization(
     scheme: Scheme,
     *,
     excluded: Mapping[str, str] | None = None,
+    wide: Collection[str] = (),
 ) -> QuantizationPlan:
     """Return which tensors of the graph are stored in integers, and how.
 
@@ -35,6 +38,11 @@ def plan_quantization(
         ranges: `(low, high)` by the name of the value, from one range method.
         scheme: what the engine wants.
         excluded: names of nodes to keep in float, with the reason.
+        wide: names of nodes whose activations are stored in 16 bits, where the scheme's engine has kernels; nodes for
+            which it has none stay in 8 bits and are told in `narrow_nodes`.
+
+    Raises:
+        UsageError: nodes are wanted in 16 bits, and the scheme has none.
     """
     keys = node_keys(model)
     left_out = {node: (excluded or {})[key] for node, key in keys.items() if key in (excluded or {})}
@@ -45,13 +53,39 @@ def plan_quantization(
         if conflict is None:
             break
         left_out[conflict[0]] = conflict[1]
-    activations = _plan_activations(units, groups, scheme)
+    wide_nodes, narrow = choose_wide(units, keys, wide, scheme)
+    forms = choose_forms(units, wide_nodes, groups, scheme)
     return QuantizationPlan(
         scheme=scheme.name,
-        activations=activations,
-        weights=_plan_weights(units, activations, scheme, keys),
+        activations={name: form.first for name, form in forms.items()},
+        weights=_plan_weights(units, _Readings(forms, wide_nodes, scheme), scheme, keys),
         float_nodes={keys[node]: reason for node, reason in reasons.items()},
+        wide_nodes=tuple(keys[node] for unit in units if unit.node in wide_nodes for node in unit.nodes),
+        conversions={name: form.second for name, form in forms.items() if form.second is not None},
+        narrow_nodes=narrow,
     )
+
+
+@dataclass(frozen=True)
+class _Readings:
+    """In which form units read values, and store their other constants."""
+
+    forms: Mapping[str, Forms]
+    wide: Collection[ir.Node]
+    scheme: Scheme
+
+    def dtype(self, unit: Unit) -> QuantizedDtype:
+        if unit.node in self.wide and self.scheme.wide:
+            return SCHEMES[self.scheme.wide].activation_dtype
+        return self.scheme.activation_dtype
+
+    def input_scale(self, unit: Unit) -> float:
+        form = self.forms[str(unit.inputs[0].name)]
+        chosen = form.second if form.second is not None and form.second.dtype == self.dtype(unit) else form.first
+        return chosen.scale[0]
+
+    def stores_bias(self, unit: Unit) -> bool:
+        return unit.node not in self.wide or not self.scheme.wide or SCHEMES[self.scheme.wide].integer_biases
 
 
 def bias_key(bias: str, node: str) -> str:
@@ -62,21 +96,9 @@ def bias_key(bias: str, node: str) -> str:
     return f"{bias}@{node}"
 
 
-def _plan_activations(
-    units: Iterable[Unit], groups: Mapping[str, ScaleGroup], scheme: Scheme
-) -> dict[str, TensorQuantization]:
-    stored: dict[str, TensorQuantization] = {}
-    for unit in units:
-        optional = unit.role == "anchor" and unit.node.op_type in scheme.float_outputs
-        for value in (*unit.inputs, *(() if optional else unit.outputs)):
-            low, high = groups[str(value.name)].range
-            stored[str(value.name)] = activation_quantization(low, high, scheme.activation_dtype)
-    return stored
-
-
 def _plan_weights(
     units: Iterable[Unit],
-    activations: Mapping[str, TensorQuantization],
+    readings: _Readings,
     scheme: Scheme,
     keys: Mapping[ir.Node, str],
 ) -> dict[str, TensorQuantization]:
@@ -89,7 +111,7 @@ def _plan_weights(
             axis=unit.weight_axis,
             limit=scheme.weight_limit,
             bias=None if unit.bias is None or _has_groups(unit) else _array(unit.bias),
-            input_scale=activations[str(unit.inputs[0].name)].scale[0],
+            input_scale=readings.input_scale(unit),
         )
         known = stored.get(str(unit.weight.name))
         scale = wanted.scale if known is None else tuple(np.maximum(wanted.scale, known.scale).tolist())
@@ -97,13 +119,13 @@ def _plan_weights(
             dtype="int8", scale=scale, zero_point=wanted.zero_point, axis=wanted.axis
         )
     for unit in anchors:
-        if unit.bias is None or unit.weight is None:
+        if unit.bias is None or unit.weight is None or not readings.stores_bias(unit):
             continue
         weight = stored[str(unit.weight.name)]
         if _has_groups(unit):
             groups = _array(unit.bias).size // len(weight.scale)
             weight = TensorQuantization(dtype="int8", scale=weight.scale * groups, zero_point=(0,))
-        planned = bias_quantization(weight, activations[str(unit.inputs[0].name)].scale[0], _array(unit.bias).size)
+        planned = bias_quantization(weight, readings.input_scale(unit), _array(unit.bias).size)
         name = str(unit.bias.name)
         if stored.get(name, planned) != planned:
             name = bias_key(name, keys[unit.bias_add or unit.node])
@@ -112,7 +134,7 @@ def _plan_weights(
         for constant in unit.constants:
             array = _array(constant)
             stored[str(constant.name)] = activation_quantization(
-                float(array.min(initial=0.0)), float(array.max(initial=0.0)), scheme.activation_dtype
+                float(array.min(initial=0.0)), float(array.max(initial=0.0)), readings.dtype(unit)
             )
     return stored
 

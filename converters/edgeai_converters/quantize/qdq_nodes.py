@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from edgeai_converters.quantize.affine import quantize_array
 from edgeai_converters.quantize.plan import TensorQuantization
 
+_STANDARD_16_BIT_OPSET = 21
+"""Opset from which ONNX's own Quantize/DequantizeLinear store 16 bits; before, ONNX Runtime's operators do."""
+
 
 class QdqWriter:
     """Makes the new nodes and constants of one graph, under names that are free in it."""
@@ -45,8 +48,10 @@ class QdqWriter:
             shape=value.shape,
             type=ir.TensorType(ir.DataType[quantization.dtype.upper()]),
         )
-        quantize = ir.node("QuantizeLinear", [value, scale, zero_point], outputs=[stored], name=f"{value.name}_q")
-        return quantize, self._dequantize(stored, scale, zero_point, str(value.name), None)
+        name = f"{value.name}_q"
+        domain = self._domain(quantization)
+        quantize = ir.node("QuantizeLinear", [value, scale, zero_point], domain=domain, outputs=[stored], name=name)
+        return quantize, self._dequantize(stored, scale, zero_point, str(value.name), None, domain)
 
     def stored_constant(
         self, value: ir.Value, name: str, quantization: TensorQuantization, *, before: ir.Node
@@ -67,6 +72,13 @@ class QdqWriter:
         for name in [n for n, v in initializers.items() if not v.uses() and not v.is_graph_output()]:
             del initializers[name]
 
+    def _domain(self, quantization: TensorQuantization) -> str:
+        opsets = self.graph.opset_imports
+        if quantization.dtype not in ("int16", "uint16") or opsets.get("", 0) >= _STANDARD_16_BIT_OPSET:
+            return ""
+        opsets.setdefault("com.microsoft", 1)
+        return "com.microsoft"
+
     def _parameters(self, name: str, quantization: TensorQuantization) -> tuple[ir.Value, ir.Value]:
         shape = () if quantization.axis is None else (-1,)
         scale = np.asarray(quantization.scale, np.float32).reshape(shape)
@@ -74,10 +86,17 @@ class QdqWriter:
         return self.constant(f"{name}_scale", scale), self.constant(f"{name}_zero_point", zero_point)
 
     def _dequantize(
-        self, stored: ir.Value, scale: ir.Value, zero_point: ir.Value, name: str, axis: int | None
+        self,
+        stored: ir.Value,
+        scale: ir.Value,
+        zero_point: ir.Value,
+        name: str,
+        axis: int | None,
+        domain: str = "",
     ) -> ir.Node:
         result = ir.Value(
             name=self.free_name(f"{name}_dequantized"), shape=stored.shape, type=ir.TensorType(ir.DataType.FLOAT)
         )
         attributes = {} if axis is None else {"axis": axis}
-        return ir.node("DequantizeLinear", [stored, scale, zero_point], attributes, outputs=[result], name=f"{name}_dq")
+        inputs = [stored, scale, zero_point]
+        return ir.node("DequantizeLinear", inputs, attributes, domain=domain, outputs=[result], name=f"{name}_dq")

@@ -14,6 +14,9 @@ import onnx_ir as ir
 
 from edgeai_converters.quantize.schemes import Role, Scheme
 
+CONSTANTS_ARE_PARAMETERS = frozenset({"Clip", "Pad", "Resize"})
+"""Operators whose floating-point constants are settings, not data, even if a layer shares the constant."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
@@ -26,7 +29,7 @@ class Unit:
         clamp: the Relu or Clip folded in.
         inputs: its floating-point inputs that are not constants.
         outputs: what it stores: the outputs of its last node.
-        weight: the constant with one scale per channel along `weight_axis`, of an anchor.
+        weight: the constant of an anchor, with one scale per channel along `weight_axis`; with one scale for `None`.
         bias: the constant stored as int32, of an anchor.
         constants: other floating-point constants, stored per tensor like activations.
     """
@@ -38,7 +41,7 @@ class Unit:
     inputs: tuple[ir.Value, ...]
     outputs: tuple[ir.Value, ...]
     weight: ir.Value | None = None
-    weight_axis: int = 0
+    weight_axis: int | None = None
     bias: ir.Value | None = None
     constants: tuple[ir.Value, ...] = ()
 
@@ -122,21 +125,23 @@ def _describe(node: ir.Node, ranges: Collection[str], scheme: Scheme) -> Unit | 
     role = scheme.roles.get(node.op_type) if node.domain in ("", "ai.onnx") else None
     if role is None:
         return scheme.float_reasons.get(node.op_type, f"{scheme.name} has no integer {node.op_type}")
-    if (refusal := _REFUSALS.get(node.op_type, _nothing)(node)) is not None:
+    product = node.op_type == "MatMul" and scheme.computed_products and not _is_constant(node.inputs[1])
+    if not product and (refusal := _REFUSALS.get(node.op_type, _nothing)(node)) is not None:
         return refusal
-    weight, weight_axis, bias = _parameters(node) if role == "anchor" else (None, 0, None)
+    weight, weight_axis, bias = _parameters(node, scheme) if role == "anchor" else (None, None, None)
     last = node
     bias_add = _bias_add(node) if node.op_type == "MatMul" else None
     if bias_add is not None:
         last = bias_add
-        if scheme.integer_bias_adds:
+        if scheme.integer_biases and scheme.integer_bias_adds:
             bias = next(value for value in bias_add.inputs if value is not None and value.const_value is not None)
     clamp = _clamp(last, scheme) if node.op_type in scheme.folds else None
     last = clamp or last
     floats = [v for v in node.inputs if v is not None and v.name and v.dtype in (None, ir.DataType.FLOAT)]
     moves = role == "same_scale"
     inputs = tuple(v for v in floats if v.const_value is None)
-    constants = () if moves else tuple(v for v in floats if v.const_value is not None and v not in (weight, bias))
+    whole = moves or weight is not None or node.op_type in CONSTANTS_ARE_PARAMETERS
+    constants = () if whole else tuple(v for v in floats if v.const_value is not None)
     outputs = tuple(v for v in last.outputs if v.name)
     if not inputs or (moves and node.op_type != "Concat" and node.inputs[0] not in inputs):
         return "it reads no floating-point value"
@@ -161,14 +166,16 @@ def _describe(node: ir.Node, ranges: Collection[str], scheme: Scheme) -> Unit | 
     )
 
 
-def _parameters(node: ir.Node) -> tuple[ir.Value | None, int, ir.Value | None]:
-    """Return the weight of an anchor, its output channel axis, and its bias."""
+def _parameters(node: ir.Node, scheme: Scheme) -> tuple[ir.Value | None, int | None, ir.Value | None]:
+    """Return the weight of an anchor, its output channel axis if that has scales of its own, and its bias."""
     weight = node.inputs[1]
+    if weight is None or weight.const_value is None:
+        return None, None, None
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     axis = {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}.get(node.op_type)
     if axis is None:  # Gemm
         axis = 0 if _integer(node, "transB", 0) else 1
-    return weight, axis, bias
+    return weight, axis if node.op_type in scheme.per_channel else None, bias if scheme.integer_biases else None
 
 
 def _single_reader(value: ir.Value) -> ir.Node | None:

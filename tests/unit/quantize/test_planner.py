@@ -18,6 +18,9 @@ RangesOf = Callable[..., dict[str, tuple[float, float]]]
 IMAGE = "float[N,4,8,8] x"
 TFLITE, ONNX, OPENVINO = SCHEMES["tflite-int8"], SCHEMES["onnx-u8s8"], SCHEMES["openvino-u8s8"]
 each_scheme = pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+CPU_SCHEMES = {name: one for name, one in SCHEMES.items() if one.activation_dtype != "int16" and "htp" not in name}
+each_cpu_scheme = pytest.mark.parametrize("scheme", CPU_SCHEMES.values(), ids=CPU_SCHEMES)
+LEVELS = {"int8": 255, "uint8": 255, "int16": 65534, "uint16": 65535}
 
 
 @each_scheme
@@ -27,7 +30,7 @@ def test_only_the_result_of_a_relu_behind_a_convolution_is_stored(
     model = build("c = Conv(x, w, b) y = Relu(c)", inputs=IMAGE, outputs="float[N,6,8,8] y", w=(6, 4, 1, 1), b=(6,))
     plan = plan_quantization(model, ranges_of(model), scheme)
     assert set(plan.activations) == {"x", "y"}
-    assert set(plan.weights) == {"w", "b"}
+    assert set(plan.weights) == ({"w", "b"} if scheme.integer_biases else {"w"})
     assert not plan.float_nodes
 
 
@@ -50,7 +53,7 @@ def test_a_result_that_is_read_before_its_relu_is_stored_too(build: Build, range
     assert any("RELU" in reason for reason in plan.float_nodes.values())
 
 
-@each_scheme
+@pytest.mark.parametrize("scheme", [TFLITE, ONNX, OPENVINO, SCHEMES["onnx-htp-u16"]])
 def test_weights_have_one_scale_per_output_channel_and_biases_the_product_of_both(
     build: Build, ranges_of: RangesOf, scheme: Scheme
 ) -> None:
@@ -123,7 +126,8 @@ def test_a_concatenation_gives_its_scale_to_what_it_joins(build: Build, ranges_o
     )
     plan = plan_quantization(model, ranges_of(model, c=(-2.0, 1.0), d=(-1.0, 3.0), y=(-2.0, 3.0)), scheme)
     assert plan.activations["c"] == plan.activations["d"] == plan.activations["y"]
-    assert plan.activations["c"].scale[0] == pytest.approx(5 / 255)
+    span = 6 if scheme.activation_dtype == "int16" else 5  # int16 is symmetric
+    assert plan.activations["c"].scale[0] == pytest.approx(span / LEVELS[scheme.activation_dtype])
 
 
 def _joined_relu(build: Build) -> ir.Model:
@@ -149,12 +153,23 @@ def test_where_the_activation_is_written_out_a_relu_shares_the_joint_scale(build
     assert plan.activations["d"] == plan.activations["y"] == plan.activations["r"]
 
 
-@pytest.mark.parametrize(("op", "scale", "zero_point"), [("Sigmoid", 1 / 256, -128), ("Tanh", 1 / 128, 0)])
-def test_tflite_fixes_the_scale_of_saturating_functions(
-    build: Build, ranges_of: RangesOf, op: str, scale: float, zero_point: int
+@pytest.mark.parametrize(
+    ("scheme", "op", "scale", "zero_point"),
+    [
+        ("tflite-int8", "Sigmoid", 1 / 256, -128),
+        ("tflite-int8", "Tanh", 1 / 128, 0),
+        ("tflite-int16x8", "Sigmoid", 1 / 32768, 0),
+        ("tflite-int16x8", "Tanh", 1 / 32768, 0),
+        ("tflite-int16x8", "Softmax", 1 / 32768, 0),
+        ("onnx-htp-u16", "Sigmoid", 1 / 65536, 0),
+        ("onnx-htp-u16", "Tanh", 1 / 32768, 32768),
+    ],
+)
+def test_an_engine_fixes_the_scale_of_saturating_functions(
+    build: Build, ranges_of: RangesOf, scheme: str, op: str, scale: float, zero_point: int
 ) -> None:
     model = build(f"c = Conv(x, w) y = {op}(c)", inputs=IMAGE, outputs="float[N,4,8,8] y", w=(4, 4, 1, 1))
-    found = plan_quantization(model, ranges_of(model, y=(0.2, 0.4)), TFLITE).activations["y"]
+    found = plan_quantization(model, ranges_of(model, y=(0.2, 0.4)), SCHEMES[scheme]).activations["y"]
     assert (found.scale, found.zero_point) == ((scale,), (zero_point,))
 
 
@@ -170,7 +185,7 @@ def test_a_fixed_scale_is_never_forced_on_another_value(build: Build, ranges_of:
     assert any("fixes" in reason for reason in plan.float_nodes.values())
 
 
-@each_scheme
+@each_cpu_scheme
 def test_softmax_stays_in_float_with_a_reason(build: Build, ranges_of: RangesOf, scheme: Scheme) -> None:
     model = build("g = Gemm(x, w) y = Softmax(g)", inputs="float[N,4] x", outputs="float[N,6] y", w=(4, 6))
     plan = plan_quantization(model, ranges_of(model), scheme)
@@ -263,7 +278,7 @@ def test_nodes_can_be_excluded_by_name(build: Build, ranges_of: RangesOf) -> Non
     assert plan == QuantizationPlan(scheme="tflite-int8", float_nodes={"y": "too sensitive"})
 
 
-@each_scheme
+@each_cpu_scheme
 def test_every_node_is_either_integer_or_has_a_reason(build: Build, ranges_of: RangesOf, scheme: Scheme) -> None:
     model = build(
         "c = Conv(x, w) h = HardSwish(c) a = AveragePool <kernel_shape = [2, 2]> (h) g = GlobalAveragePool(a) "

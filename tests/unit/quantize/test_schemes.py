@@ -28,9 +28,21 @@ def test_a_machine_gets_the_scheme_its_kernels_want(
     assert scheme_for(format, isa=isa, machine=machine).name == name
 
 
-@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
-def test_softmax_stays_in_float_in_every_scheme(scheme: Scheme) -> None:
-    assert "Softmax" not in scheme.roles
+@pytest.mark.parametrize("scheme", [one for one in SCHEMES.values() if one.activation_dtype in ("int8", "uint8")])
+def test_softmax_stays_in_float_in_8_bits_on_a_cpu(scheme: Scheme) -> None:
+    assert "Softmax" not in scheme.roles or scheme.name == "onnx-htp-u8"
+
+
+@pytest.mark.parametrize("scheme", [one for one in SCHEMES.values() if one.wide], ids=lambda one: one.name)
+def test_the_wide_scheme_of_a_scheme_has_16_bit_activations(scheme: Scheme) -> None:
+    assert scheme.wide
+    assert SCHEMES[scheme.wide].activation_dtype in ("int16", "uint16")
+    assert SCHEMES[scheme.wide].wide is None
+
+
+@pytest.mark.parametrize("name", ["onnx-u8s8", "onnx-u8s8-narrow", "onnx-s8s8", "openvino-u8s8"])
+def test_engines_without_16_bit_kernels_have_no_wide_scheme(name: str) -> None:
+    assert SCHEMES[name].wide is None
 
 
 def test_openvino_gets_unsigned_activations() -> None:

@@ -7,7 +7,13 @@ import onnx_ir as ir
 
 from edgeai_converters.emit.tflite.folding import FUSED_ACTIVATIONS, Constant, activation_name, clip_bounds
 from edgeai_converters.emit.tflite.layout import UNIT
-from edgeai_converters.emit.tflite.quantization import SOFTMAX_OUTPUT, TANH_OUTPUT, per_tensor
+from edgeai_converters.emit.tflite.quantization import (
+    SOFTMAX_OUTPUT,
+    TANH_OUTPUT,
+    WIDE_OUTPUT,
+    Quantization,
+    per_tensor,
+)
 from edgeai_converters.emit.tflite.read_context import Operator, ReadContext
 from edgeai_converters.emit.tflite.write_context import UnwritableError, WriteContext
 
@@ -55,8 +61,15 @@ def write_unary(context: WriteContext, node: ir.Node) -> None:
     if name == "LEAKY_RELU":
         fields["alpha"] = node.attributes.get_float("alpha", 0.01)
     source = context.tensor(value, order, integer=output is not None)
-    result = context.result(node, order, built_in or output if output is not None else None)
+    result = context.result(node, order, _built_in(built_in, output))
     context.add(name, [source], [result], options, **fields)
+
+
+def _built_in(narrow: Quantization | None, wanted: Quantization | None) -> Quantization | None:
+    """Return how a kernel stores its result, which the graph wants as `wanted`; `narrow` is what its int8 form does."""
+    if wanted is None or narrow is None:
+        return wanted
+    return WIDE_OUTPUT if wanted.dtype == "int16" else narrow
 
 
 def write_softmax(context: WriteContext, node: ir.Node) -> None:
@@ -65,7 +78,7 @@ def write_softmax(context: WriteContext, node: ir.Node) -> None:
     axis = node.attributes.get_int("axis", -1) % value.rank
     rest = [a for a in range(value.rank) if a != axis]
     order = value.order if value.order[-1] == axis and UNIT not in value.order else (*rest, axis)
-    output = SOFTMAX_OUTPUT if context.integer_output(node, value) is not None else None
+    output = _built_in(SOFTMAX_OUTPUT, context.integer_output(node, value))
     source = context.tensor(value, order, integer=output is not None)
     result = context.result(node, order, output, non_negative=True)
     context.add("SOFTMAX", [source], [result], "SoftmaxOptions", beta=1.0)
@@ -85,10 +98,13 @@ def write_clip(context: WriteContext, node: ir.Node) -> None:
     if output is not None:
         assert name is not None
         source = context.tensor(value, order, integer=True)
-        zero = context.file.add_constant(np.zeros(1, np.int8), f"{value.name}/zero", per_tensor(1.0, 0))
+        zero = context.file.add_constant(
+            np.zeros(1, output.dtype), f"{value.name}/zero", per_tensor(1.0, 0, output.dtype)
+        )
         result = context.result(node, order, output, non_negative=low >= 0)
         fused = FUSED_ACTIVATIONS[name]
-        context.add("ADD", [source, zero], [result], "AddOptions", fusedActivationFunction=fused)
+        power = output.dtype != "int16"
+        context.add("ADD", [source, zero], [result], "AddOptions", fusedActivationFunction=fused, potScaleInt16=power)
         return
     source = context.tensor(value, order)
     if name:

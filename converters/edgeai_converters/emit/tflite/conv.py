@@ -141,7 +141,7 @@ def write_bias(
     activation: Quantization | None,
     weight: Quantization | None,
 ) -> int:
-    """Return the tensor of a bias: float, or int32 by the rule scale = activation × weight when `activation` is given.
+    """Return the tensor of a bias: float, or integers of scale activation × weight when `activation` is given.
 
     A missing bias becomes zeros, which every convolution kernel asks for.
     """
@@ -153,16 +153,17 @@ def write_bias(
         return context.file.add_constant(real, name)
     assert weight is not None
     scale = np.broadcast_to(bias_scale(activation, weight), weight.scale.shape)
+    wide = activation.dtype == "int16"
     axis = 0 if len(scale) > 1 else None
     quantization = Quantization(scale=scale, zero_point=np.zeros(len(scale), np.int64), axis=axis)
-    if bias is not None and bias.quantization is not None and bias.stored.dtype == np.int32:
+    if bias is not None and bias.quantization is not None and bias.stored.dtype == np.int32 and not wide:
         if not is_bias_scale(bias.quantization.scale, scale):
             raise UnwritableError(
                 f"bias {bias.name!r} has scale {bias.quantization.scale.reshape(-1)[0]:.6g}, "
                 f"not activation × weight = {scale.reshape(-1)[0]:.6g}"
             )
         return context.file.add_constant(bias.stored.reshape(-1), name, quantization)
-    return context.file.add_constant(quantize_bias(real, scale), name, quantization)
+    return context.file.add_constant(quantize_bias(real, scale, activation.dtype), name, quantization)
 
 
 def read_conv(context: ReadContext, operator: Operator) -> None:

@@ -42,10 +42,17 @@ def write_binary(context: WriteContext, node: ir.Node) -> None:
     output = context.integer_output(node, left, right) if name != "DIV" else None
     rank = len(context.graph_shape(context.result_name(node)))
     order = common_order([left, right], rank)
-    tensors = [context.broadcast(operand, rank, order, integer=output is not None) for operand in (left, right)]
+    dtype = "int8" if output is None else output.dtype
+    tensors = [
+        context.broadcast(operand, rank, order, integer=output is not None, dtype=dtype) for operand in (left, right)
+    ]
     result = context.result(node, order, output)
-    fused = FUSED_ACTIVATIONS.get(context.folding.fused_activation(node), 0)
-    context.add(name, tensors, [result], _WITH_ACTIVATION[name], fusedActivationFunction=fused)
+    fields: dict[str, object] = {
+        "fusedActivationFunction": FUSED_ACTIVATIONS.get(context.folding.fused_activation(node), 0)
+    }
+    if dtype == "int16" and name in ("ADD", "SUB"):
+        fields["potScaleInt16"] = False  # any scales, not powers of two only
+    context.add(name, tensors, [result], _WITH_ACTIVATION[name], **fields)
 
 
 def _operands(context: WriteContext, node: ir.Node) -> list[Value | Constant]:
@@ -79,7 +86,7 @@ def _with_quantization(
     if isinstance(operand, Value):
         return context.stored_as(operand, lowered(order, rank - operand.rank), output)
     stored = Constant(name=operand.name, stored=quantize(operand.real, output), quantization=output)
-    return context.broadcast(stored, rank, order, integer=True)
+    return context.broadcast(stored, rank, order, integer=True, dtype=output.dtype)
 
 
 def write_chain(context: WriteContext, name: str, tensors: list[int], result: int, options: str) -> None:

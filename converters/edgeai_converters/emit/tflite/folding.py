@@ -105,9 +105,9 @@ class Folding:
         return first if first is not None and all(first.same_as(other) for other in found) else None
 
     def parameters(self, node: ir.Node) -> Quantization | None:
-        """Return the int8 parameters of a QuantizeLinear or DequantizeLinear of an activation; `None` for others.
+        """Return the parameters of a QuantizeLinear or DequantizeLinear of an activation; `None` for others.
 
-        uint8 is stored as int8 with everything moved by 128, which is the same numbers.
+        uint8 is stored as int8 with everything moved by 128, which is the same numbers; int16 must be symmetric.
         """
         scale = self.constants.get(_input_name(node, 1))
         if scale is None or scale.stored.size != 1:
@@ -121,11 +121,12 @@ class Folding:
                 dtype = value.dtype.numpy().name if value is not None and value.dtype is not None else dtype
         else:
             dtype, number = point.stored.dtype.name, int(point.stored.reshape(-1)[0])
-        if dtype not in ("int8", "uint8"):
+        if dtype not in ("int8", "uint8") and (dtype != "int16" or number):
             return None
         return Quantization(
             scale=scale.stored.astype(np.float32).reshape(1),
             zero_point=np.array([number - (128 if dtype == "uint8" else 0)], np.int64),
+            dtype="int16" if dtype == "int16" else "int8",
         )
 
 

@@ -27,6 +27,34 @@ _FIRST_VERSION_FOR_INT8 = frozenset(
 """Operators whose int8 kernels never got a number of their own; those of all others below are version 2."""
 
 
+_VERSION_FOR_INT16 = {
+    "ADD": 3,
+    "SUB": 5,
+    "MUL": 4,
+    "CONCATENATION": 3,
+    "AVERAGE_POOL_2D": 3,
+    "MAX_POOL_2D": 3,
+    "LOGISTIC": 3,
+    "TANH": 3,
+    "SOFTMAX": 3,
+    "MEAN": 3,
+    "PAD": 3,
+    "PADV2": 3,
+    "SLICE": 4,
+    "SPLIT": 4,
+    "STRIDED_SLICE": 4,
+    "TRANSPOSE": 2,
+    "LEAKY_RELU": 2,
+    "RESIZE_BILINEAR": 4,
+    "RESIZE_NEAREST_NEIGHBOR": 4,
+    "TRANSPOSE_CONV": 4,
+    "GATHER": 4,
+    "DEQUANTIZE": 3,
+    "QUANTIZE": 2,
+    "RELU": 3,
+}
+"""Operators with 16-bit activations."""
+
 _VERSION_FOR_RANK_5 = {
     "TRANSPOSE": 4,
     "SLICE": 5,
@@ -55,6 +83,8 @@ def operator_version(
     second = _dtype(inputs, 1)
     if name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
         return _weighted_version(name, inputs, fields)
+    if name in _VERSION_FOR_INT16 and any(tensor is not None and tensor.dtype == "int16" for tensor in inputs):
+        return _VERSION_FOR_INT16[name]
     if name == "TRANSPOSE_CONV":
         if fields.get("fusedActivationFunction"):
             return 4
@@ -104,6 +134,8 @@ def _weighted_version(name: str, inputs: Sequence[TypedTensor | None], fields: M
     activation, weight = inputs[0], inputs[1]
     assert activation is not None
     assert weight is not None
+    if activation.dtype == "int16":
+        return {"CONV_2D": 4, "DEPTHWISE_CONV_2D": 5}.get(name, 7)
     whole = activation.dtype == "int8"
     hybrid = activation.dtype == "float32" and weight.dtype == "int8"
     per_channel = _is_per_channel(weight)

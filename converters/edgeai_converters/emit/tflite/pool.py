@@ -89,7 +89,9 @@ def _padded_with_lowest(context: WriteContext, source: int, amounts: list[tuple[
     result = context.scratch(source, shape, f"{value.name}/padded")
     table = context.integers(np.array(amounts, np.int32), f"{value.name}/paddings")
     if value.quantization is not None:
-        lowest = context.file.add_constant(np.array([-128], np.int8), f"{value.name}/lowest", value.quantization)
+        dtype = value.quantization.dtype
+        number = np.array([np.iinfo(dtype).min], dtype)
+        lowest = context.file.add_constant(number, f"{value.name}/lowest", value.quantization)
     else:
         lowest = context.file.add_constant(np.array([np.finfo(np.float32).min], np.float32), f"{value.name}/lowest")
     context.add("PADV2", [source, table, lowest], [result], "PadV2Options")
@@ -106,17 +108,21 @@ def write_average_pool(context: WriteContext, node: ir.Node) -> None:
     window = _window(context, node, value)
     order = channels_last(value.rank)
     correction = _correction(value, window, bool(node.attributes.get_int("count_include_pad", 0)))
-    in_float = correction is not None or window.padding.mode == "SAME"
-    output = None if in_float else context.integer_output(node, value)
+    output = None if correction is not None else context.integer_output(node, value)
+    if output is not None and (
+        (output.dtype == "int8" and window.padding.mode == "SAME")
+        or (output.dtype == "int16" and not output.same_as(value.quantization))  # the kernel keeps the scale
+    ):
+        output = None
     source = context.tensor(value, order, integer=output is not None)
     if window.kernel == value.shape[2:] and not any(p for pair in window.pads for p in pair):
         _write_whole_mean(context, node, source, order, output)
         return
     source = context.padded(source, window.amounts(), value.name)
-    if output is not None:
+    if output is not None and output.dtype == "int8":
         _write_int8_average(context, node, source, order, output, window)
         return
-    pooled = result = context.result(node, order, non_negative=value.non_negative)
+    pooled = result = context.result(node, order, output, non_negative=value.non_negative)
     if correction is not None:
         pooled = context.scratch(result, context.shape_of(result), f"{value.name}/pooled")
     context.add("AVERAGE_POOL_2D", [source], [pooled], "Pool2DOptions", **window.fields, fusedActivationFunction=0)

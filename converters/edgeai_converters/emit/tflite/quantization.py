@@ -15,37 +15,42 @@ _BIAS_SCALE_RTOL = 1e-4
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Quantization:
-    """Affine storage `real = (stored - zero_point) * scale`; int8 for activations and weights, int32 for biases.
+    """Affine storage `real = (stored - zero_point) * scale`.
 
     Attributes:
         scale: float32, one value or one per channel along `axis`.
         zero_point: int64, as many as `scale`.
         axis: the channel axis in the graph's layout; `None` for per-tensor.
+        dtype: what activations are stored as: int8, int16, at the boundary uint8; constants have a type of their own.
     """
 
     scale: NDArray[np.float32]
     zero_point: NDArray[np.int64]
     axis: int | None = None
+    dtype: str = "int8"
 
     def same_as(self, other: Quantization | None) -> bool:
         """Tell whether both store the same real numbers as the same integers."""
         return (
             other is not None
             and self.axis == other.axis
+            and self.dtype == other.dtype
             and np.array_equal(self.scale, other.scale)
             and np.array_equal(self.zero_point, other.zero_point)
         )
 
 
-def per_tensor(scale: float, zero_point: int) -> Quantization:
+def per_tensor(scale: float, zero_point: int, dtype: str = "int8") -> Quantization:
     """Return the quantization of a whole tensor by one scale."""
-    return Quantization(scale=np.array([scale], np.float32), zero_point=np.array([zero_point], np.int64))
+    return Quantization(scale=np.array([scale], np.float32), zero_point=np.array([zero_point], np.int64), dtype=dtype)
 
 
 SOFTMAX_OUTPUT = per_tensor(1 / 256, -128)
 """Output of the int8 kernels SOFTMAX and LOGISTIC, whatever the file says."""
 TANH_OUTPUT = per_tensor(1 / 128, 0)
 """Output of the int8 kernel TANH, whatever the file says."""
+WIDE_OUTPUT = per_tensor(1 / 32768, 0, "int16")
+"""Output of the int16 kernels SOFTMAX, LOGISTIC and TANH."""
 
 
 def _along_axis(vector: Array, rank: int, axis: int | None) -> Array:
@@ -63,18 +68,19 @@ def dequantize(stored: Array, quantization: Quantization) -> NDArray[np.float32]
     return ((stored.astype(np.int64) - zero_point) * scale.astype(np.float64)).astype(np.float32)
 
 
-def quantize(real: Array, quantization: Quantization) -> NDArray[np.int8]:
-    """Return `real` stored as int8, rounded half to even and saturated."""
+def quantize(real: Array, quantization: Quantization) -> Array:
+    """Return `real` in the stored type, rounded half to even and saturated."""
     scale = _along_axis(quantization.scale, real.ndim, quantization.axis)
     zero_point = _along_axis(quantization.zero_point, real.ndim, quantization.axis)
     stored = np.rint(real.astype(np.float64) / scale) + zero_point
-    return np.asarray(np.clip(stored, -128, 127), np.int8)
+    limits = np.iinfo(quantization.dtype)
+    return np.asarray(np.clip(stored, limits.min, limits.max), quantization.dtype)
 
 
-def choose_for_constant(real: Array) -> Quantization:
+def choose_for_constant(real: Array, dtype: str = "int8") -> Quantization:
     """Return the per-tensor symmetric quantization that covers a constant which the graph left in float."""
     largest = float(np.max(np.abs(real), initial=0.0))
-    return per_tensor(largest / 127 if largest else 1.0, 0)
+    return per_tensor(largest / np.iinfo(dtype).max if largest else 1.0, 0, dtype)
 
 
 def bias_scale(activation: Quantization, weight: Quantization) -> NDArray[np.float32]:
@@ -84,10 +90,16 @@ def bias_scale(activation: Quantization, weight: Quantization) -> NDArray[np.flo
 
 def is_bias_scale(scale: Array, wanted: Array) -> bool:
     """Tell whether a bias's scale keeps the rule; kernels take any scale without complaint and answer wrongly."""
-    return bool(np.allclose(np.broadcast_to(scale, wanted.shape), wanted, rtol=_BIAS_SCALE_RTOL, atol=0))
+    return bool(np.allclose(scale, wanted, rtol=_BIAS_SCALE_RTOL, atol=0))
 
 
-def quantize_bias(real: Array, scale: NDArray[np.float32]) -> NDArray[np.int32]:
-    """Return a float bias as int32 with the given scales, saturated."""
+WIDE_BIAS_LIMIT = 2**39
+"""Largest bias of int16 kernels, which add in 48 bits or more."""
+
+
+def quantize_bias(real: Array, scale: NDArray[np.float32], activation: str = "int8") -> Array:
+    """Return a float bias as int32 with the given scales, saturated; as int64 beside int16 activations."""
     stored = np.rint(real.astype(np.float64) / scale.astype(np.float64))
-    return np.asarray(np.clip(stored, -(2**31), 2**31 - 1), np.int32)
+    if activation == "int16":
+        return np.clip(stored, -WIDE_BIAS_LIMIT, WIDE_BIAS_LIMIT).astype(np.int64)
+    return np.clip(stored, -(2**31), 2**31 - 1).astype(np.int32)

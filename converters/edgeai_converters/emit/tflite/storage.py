@@ -20,7 +20,9 @@ def write_quantize(context: WriteContext, node: ir.Node) -> None:
     """Give a value its int8 form; nothing is written when the node before has computed it so."""
     value, wanted = context.value(node), context.folding.parameters(node)
     if wanted is None:
-        raise UnwritableError("activations are quantized per tensor to int8 or uint8, with constant parameters only")
+        raise UnwritableError(
+            "activations are quantized per tensor to int8, uint8 or symmetric int16, with constant parameters only"
+        )
     if wanted.same_as(value.quantization):
         context.define(node, value)
         return

@@ -116,11 +116,14 @@ class WriteContext:
     def integer_output(self, node: ir.Node, *operands: Value | Constant | None) -> Quantization | None:
         """Return how a node stores its result when it is to run in integers, `None` when it is to run in float.
 
-        A node runs in integers when everything it computes with is quantized and its result is quantized next.
+        A node runs in integers when everything it computes with is quantized and its result is quantized next, all to
+        integers of one width.
         """
-        if any(isinstance(operand, Value) and operand.quantization is None for operand in operands):
+        found = self.folding.quantization_after(self.result_name(node))
+        stored = [operand.quantization for operand in operands if isinstance(operand, Value)]
+        if found is None or any(given is None or given.dtype != found.dtype for given in stored):
             return None
-        return self.folding.quantization_after(self.result_name(node))
+        return found
 
     # ---- tensors in the wanted form ----------------------------------------------------------------------------
 
@@ -142,20 +145,26 @@ class WriteContext:
         return made
 
     def stored_as(self, value: Value, order: Permutation, quantization: Quantization) -> int:
-        """Return an int8 tensor of `value` with the given quantization, requantized if it has another one."""
+        """Return an integer tensor of `value` with the given quantization, requantized if it has another one."""
         if quantization.same_as(value.quantization):
             return self.tensor(value, order, integer=True)
         source = self.tensor(value, order, integer=value.quantization is not None)
-        return self._converted("QUANTIZE", source, f"{value.name}/requantized", "int8", quantization)
+        return self._converted("QUANTIZE", source, f"{value.name}/requantized", quantization.dtype, quantization)
 
-    def broadcast(self, operand: Value | Constant, rank: int, order: Permutation, *, integer: bool = False) -> int:
-        """Return a tensor that broadcasts against values of `rank` axes which lie in `order`."""
+    def broadcast(
+        self, operand: Value | Constant, rank: int, order: Permutation, *, integer: bool = False, dtype: str = "int8"
+    ) -> int:
+        """Return a tensor that broadcasts against values of `rank` axes which lie in `order`.
+
+        A constant is stored as `dtype` when it is to be an integer.
+        """
         if isinstance(operand, Value):
             return self.tensor(operand, lowered(order, rank - operand.rank), integer=integer)
         array, quantization = operand.real, None
         if integer:
-            per_tensor = operand.quantization is not None and operand.quantization.axis is None
-            quantization = operand.quantization if per_tensor else choose_for_constant(array)
+            given = operand.quantization
+            per_tensor = given is not None and given.axis is None and operand.stored.dtype.name == dtype
+            quantization = given if per_tensor else choose_for_constant(array, dtype)
             assert quantization is not None
             array = operand.stored if per_tensor else quantize(array, quantization)
         array = arranged(array.reshape((1,) * (rank - array.ndim) + array.shape), order)
@@ -175,7 +184,7 @@ class WriteContext:
         return self.file.add_constant(array, constant.name, quantization)
 
     def dequantized(self, tensor: int, name: str) -> int:
-        """Return a float tensor made at run time from an int8 one."""
+        """Return a float tensor made at run time from an integer one."""
         return self._converted("DEQUANTIZE", tensor, name, "float32", None)
 
     # ---- what a node computes ----------------------------------------------------------------------------------
@@ -219,7 +228,7 @@ class WriteContext:
         value.non_negative = non_negative or (
             position == 0 and self.folding.fused_activation(node) in ("RELU", "RELU6")
         )
-        dtype = "int8" if quantization is not None else value.dtype
+        dtype = quantization.dtype if quantization is not None else value.dtype
         index = self.file.add_tensor(name, physical_shape(value.shape, order), dtype, quantization)
         value.tensors[order, quantization is not None] = index
         self.values[name] = value

@@ -105,7 +105,7 @@ def _write_graph(graph: ir.Graph) -> tuple[WriteContext, list[UnsupportedNode]]:
         if any(value is not None and value.name in unknown for value in node.inputs):
             unknown.update(value.name or "" for value in node.outputs)
             continue
-        write = WRITERS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+        write = WRITERS.get(node.op_type) if node.domain in ("", "ai.onnx") or _stores(node) else None
         try:
             if write is None:
                 raise UnwritableError("there is no such operator in the table")
@@ -116,6 +116,11 @@ def _write_graph(graph: ir.Graph) -> tuple[WriteContext, list[UnsupportedNode]]:
             )
             _stand_in(context, node, unknown)
     return context, problems
+
+
+def _stores(node: ir.Node) -> bool:
+    """Tell whether it is ONNX Runtime's own form of a Q or DQ node, which has 16 bits before opset 21."""
+    return node.domain == "com.microsoft" and node.op_type in ("QuantizeLinear", "DequantizeLinear")
 
 
 def _stand_in(context: WriteContext, node: ir.Node, unknown: set[str]) -> None:
