@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from edgeai_converters.emit.tflite import (
     activation,
+    control_flow,
     conv,
     dense,
     elementwise,
@@ -151,6 +152,10 @@ WRITERS: dict[str, Write] = {
     "GRU": recurrent.write_recurrent,
     "LSTM": recurrent.write_recurrent,
     "RNN": recurrent.write_recurrent,
+    # loops and branches that are left; most are written out or resolved before
+    "If": control_flow.refuse_branch,
+    "Loop": control_flow.refuse_loop,
+    "Scan": control_flow.refuse_loop,
     # sizes of maps
     "DepthToSpace": resize.write_depth_to_space,
     "Resize": resize.write_resize,
@@ -259,6 +264,7 @@ READERS: dict[str, Read] = {
     "PACK": joining.read_pack,
     "PAD": joining.read_pad,
     "PADV2": joining.read_pad,
+    "REVERSE_V2": slicing.read_reverse,
     "SCATTER_ND": indexing.read_scatter_nd,
     "SLICE": slicing.read_slice,
     "SPLIT": slicing.read_split,
@@ -268,6 +274,9 @@ READERS: dict[str, Read] = {
     "UNPACK": filling.read_unpack,
     # recurrent layers
     "UNIDIRECTIONAL_SEQUENCE_LSTM": recurrent.read_sequence_lstm,
+    # loops and branches
+    "IF": control_flow.read_if,
+    "WHILE": control_flow.read_while,
     # sizes of maps
     "DEPTH_TO_SPACE": resize.read_depth_to_space,
     "RESIZE_BILINEAR": resize.read_resize,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -19,6 +19,9 @@ from edgeai_converters.emit.tflite.flatbuffer import code_name
 from edgeai_converters.emit.tflite.layout import Shape
 from edgeai_converters.emit.tflite.quantization import Array, Quantization, dequantize
 from edgeai_converters.emit.tflite.schema import numpy_type
+
+if TYPE_CHECKING:
+    from edgeai_converters.emit.tflite.subgraphs import Subgraphs
 
 TO_NCHW = (0, 3, 1, 2)
 TO_NHWC = (0, 2, 3, 1)
@@ -53,13 +56,13 @@ class Operator:
         return getattr(self.options, field, default) if self.options is not None else default
 
 
-def read_tensors(model: Any) -> list[FileTensor]:
-    """Return the tensors of the main subgraph.
+def read_tensors(model: Any, graph: int = 0) -> list[FileTensor]:
+    """Return the tensors of a subgraph, by default of the main one.
 
     Raises:
         UnreadableError: a tensor of a type that the graph does not have.
     """
-    return [_read_tensor(model, tensor, number) for number, tensor in enumerate(model.subgraphs[0].tensors)]
+    return [_read_tensor(model, tensor, number) for number, tensor in enumerate(model.subgraphs[graph].tensors)]
 
 
 def _read_tensor(model: Any, tensor: Any, number: int) -> FileTensor:
@@ -112,8 +115,8 @@ def wrong_axes(model: Any) -> list[str]:
     return wrong
 
 
-def read_operators(model: Any) -> list[Operator]:
-    """Return the operators of the main subgraph, in the order they run."""
+def read_operators(model: Any, graph: int = 0) -> list[Operator]:
+    """Return the operators of a subgraph, by default of the main one, in the order they run."""
     return [
         Operator(
             name=code_name(model.operatorCodes[operator.opcodeIndex]),
@@ -121,21 +124,30 @@ def read_operators(model: Any) -> list[Operator]:
             outputs=tuple(int(index) for index in operator.outputs) if operator.outputs is not None else (),
             options=operator.builtinOptions,
         )
-        for operator in model.subgraphs[0].operators or []
+        for operator in model.subgraphs[graph].operators or []
     ]
 
 
 class ReadContext:
-    """The ONNX nodes made so far.
+    """The ONNX nodes made so far; of a subgraph, its own.
 
     Args:
         tensors: the tensors of the file.
         names: boundary names by tensor number, where they are not the tensors' own.
         keep_rounding: round quantized activations as the file does, with Q and DQ nodes.
+        subgraphs: the other subgraphs of the file: bodies of loops, branches.
     """
 
-    def __init__(self, tensors: Sequence[FileTensor], names: dict[int, str], *, keep_rounding: bool = False) -> None:
+    def __init__(
+        self,
+        tensors: Sequence[FileTensor],
+        names: dict[int, str],
+        *,
+        keep_rounding: bool = False,
+        subgraphs: Subgraphs | None = None,
+    ) -> None:
         self.tensors = tensors
+        self.subgraphs = subgraphs
         self._keep_rounding = keep_rounding
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
@@ -145,6 +157,16 @@ class ReadContext:
         for number, tensor in enumerate(tensors):
             if number not in self._names:
                 self._names[number] = self.unique(tensor.name)
+
+    def inner(self, tensors: Sequence[FileTensor], names: dict[int, str]) -> ReadContext:
+        """Return a context for a subgraph: nodes of its own; constants and names are shared with this one."""
+        context = ReadContext([], {}, keep_rounding=self._keep_rounding, subgraphs=self.subgraphs)
+        context.tensors, context.initializers, context._taken = tensors, self.initializers, self._taken
+        context._names = dict(names)
+        for number, tensor in enumerate(tensors):
+            if number not in names:
+                context._names[number] = self.unique(tensor.name)
+        return context
 
     def unique(self, stem: str) -> str:
         """Return a name that no value has yet."""

@@ -18,6 +18,7 @@ from edgeai_converters.emit.tflite.read_context import (
     read_operators,
     read_tensors,
 )
+from edgeai_converters.emit.tflite.subgraphs import Subgraphs, read_all
 from edgeai_runtime.errors import ModelError, UnsupportedOperationError
 
 OPSET = 18
@@ -81,17 +82,8 @@ def read_graph(model: Any, *, where: str, keep_rounding: bool = False) -> ReadGr
     inputs = [int(index) for index in graph.inputs] if graph.inputs is not None else []
     outputs = [int(index) for index in graph.outputs] if graph.outputs is not None else []
     names = _boundary_names(model, tensors, inputs, outputs)
-    context = ReadContext(tensors, names, keep_rounding=keep_rounding)
-    problems = []
-    for position, operator in enumerate(read_operators(model)):
-        read = READERS.get(operator.name)
-        try:
-            if read is None:
-                raise UnreadableError("there is no such operator in the table")
-            read(context, operator)
-        except UnreadableError as error:
-            results = ", ".join(repr(context.name(index)) for index in operator.outputs)
-            problems.append(f"{operator.name} (operator {position}, result {results}): {error}")
+    context = ReadContext(tensors, names, keep_rounding=keep_rounding, subgraphs=Subgraphs(model, READERS))
+    problems = read_all(context, read_operators(model), READERS)
     if problems:
         listed = "\n".join(f"  {problem}" for problem in problems)
         raise UnsupportedOperationError(

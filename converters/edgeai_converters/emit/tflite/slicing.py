@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
 from edgeai_converters.emit.tflite.folding import Constant, first_output
@@ -140,13 +141,14 @@ def _write_strided(
     if channels is None:
         raise UnwritableError("the number of channels is free")
     integer = value.quantization is not None
+    wide = value.quantization is not None and value.quantization.dtype == "int16"
     name = f"{node.outputs[0].name}/ones"
     one = per_tensor(1.0, 0) if integer else None
     kernel = context.file.add_constant(np.ones((1, 1, 1, channels), np.int8 if integer else np.float32), name, one)
     bias_quantization = None
     if value.quantization is not None:
         bias_quantization = Quantization(scale=value.quantization.scale, zero_point=np.zeros(1, np.int64))
-    zeros = np.zeros(channels, np.int32 if integer else np.float32)
+    zeros = np.zeros(channels, np.int64 if wide else np.int32 if integer else np.float32)
     bias = context.file.add_constant(zeros, f"{name}/bias", bias_quantization)
     result = context.result(node, order, value.quantization, non_negative=value.non_negative)
     steps = [1 if axis == UNIT else ranges[axis][2] for axis in order]
@@ -239,10 +241,35 @@ def write_gather(context: WriteContext, node: ir.Node) -> None:
 
 def read_slice(context: ReadContext, operator: Operator) -> None:
     """Read SLICE; a size of -1 goes to the end."""
+    if any(context.constant(operator.inputs[position]) is None for position in (1, 2)):
+        _read_computed_slice(context, operator)
+        return
     begins = [int(begin) for begin in context.known(operator, 1, "the begin").reshape(-1)]
     sizes = [int(size) for size in context.known(operator, 2, "the size").reshape(-1)]
     ends = [2**31 - 1 if size < 0 else begin + size for begin, size in zip(begins, sizes, strict=True)]
     _read_range(context, operator, begins, ends, [1] * len(begins))
+
+
+def _read_computed_slice(context: ReadContext, operator: Operator) -> None:
+    """Read SLICE whose places are computed: to `begin + size`, to the end where the size is negative."""
+    name = context.name(operator.outputs[0])
+    begin, size = (
+        context.add("Cast", [context.source(operator.inputs[position])], to=onnx.TensorProto.INT64)
+        for position in (1, 2)
+    )
+    to_end = context.add("Less", [size, context.integers(np.array(0), f"{name}/zero")])
+    stop = context.add("Add", [begin, size])
+    stop = context.add("Where", [to_end, context.integers(np.array(2**31 - 1), f"{name}/end"), stop])
+    axes = context.integers(list(range(len(context.shape(operator.inputs[0])))), f"{name}/axes")
+    context.finish(operator, context.add("Slice", [context.source(operator.inputs[0]), begin, stop, axes]))
+
+
+def read_reverse(context: ReadContext, operator: Operator) -> None:
+    """Read REVERSE_V2 as Slice by steps of -1."""
+    rank = len(context.shape(operator.inputs[0]))
+    axes = [int(axis) % rank for axis in context.known(operator, 1, "the axes").reshape(-1)]
+    count = len(axes)
+    _read_range(context, operator, [-1] * count, [-(2**31)] * count, [-1] * count, axes=axes)
 
 
 def read_strided_slice(context: ReadContext, operator: Operator) -> None:
@@ -279,11 +306,13 @@ def _read_range(
     ends: list[int],
     steps: list[int],
     gone: tuple[int, ...] = (),
+    *,
+    axes: list[int] | None = None,
 ) -> None:
-    name = context.name(operator.outputs[0])
+    name, axes = context.name(operator.outputs[0]), list(range(len(begins))) if axes is None else axes
     tables = [
         context.integers(numbers, f"{name}/{label}")
-        for label, numbers in (("starts", begins), ("ends", ends), ("axes", list(range(len(begins)))), ("steps", steps))
+        for label, numbers in (("starts", begins), ("ends", ends), ("axes", axes), ("steps", steps))
     ]
     made = context.add("Slice", [context.source(operator.inputs[0]), *tables])
     if gone:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,14 +21,21 @@ class ReadContext:
 
     Args:
         taken: names that inputs and outputs of the model have.
+        read: reads one operation into the context; returns what stands in the way.
     """
 
-    def __init__(self, taken: Sequence[str]) -> None:
+    def __init__(self, taken: Sequence[str], read: Callable[[ReadContext, Any], str] | None = None) -> None:
+        self._read = read
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
         self._names: dict[Key, str] = {}
         self._constants: dict[Key, NDArray[Any]] = {}
         self._taken = set(taken)
+
+    def read(self, node: Any) -> str:
+        """Read an operation of the body of another; return what stands in the way, if anything does."""
+        assert self._read is not None
+        return self._read(self, node)
 
     def unique(self, stem: str) -> str:
         """Return a name that no value has yet, and take it."""

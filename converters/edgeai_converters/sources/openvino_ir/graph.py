@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +76,7 @@ def read_graph(model: Any, *, where: str) -> ReadGraph:
         ModelError: inputs or outputs that the graph can not hold.
     """
     inputs, outputs = _boundaries(model, where)
-    context = ReadContext([each.name for each in (*inputs, *outputs)])
+    context = ReadContext([each.name for each in (*inputs, *outputs)], lambda inside, node: _read(inside, node, {}))
     wanted: dict[Key, str] = {}
     for port, boundary in zip(model.outputs, outputs, strict=True):
         wanted.setdefault(key_of(port.get_node().input_value(0)), boundary.name)
@@ -189,7 +190,7 @@ def _name_outputs(context: ReadContext, model: Any, outputs: tuple[Boundary, ...
 def _proto(
     context: ReadContext, model: Any, inputs: tuple[Boundary, ...], outputs: tuple[Boundary, ...]
 ) -> onnx.ModelProto:
-    used = {name for node in context.nodes for name in node.input}
+    used = _read_names(context.nodes)
     graph = onnx.helper.make_graph(
         context.nodes,
         str(model.get_friendly_name()) or "model",
@@ -199,6 +200,17 @@ def _proto(
     )
     opset = onnx.helper.make_opsetid("", OPSET)
     return onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10, producer_name="edgeai")
+
+
+def _read_names(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """Return the names that nodes read, those in their bodies too."""
+    names: set[str] = set()
+    for node in nodes:
+        names.update(node.input)
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                names |= _read_names(attribute.g.node)
+    return names
 
 
 def _value_info(boundary: Boundary) -> onnx.ValueInfoProto:

@@ -66,11 +66,6 @@ def read_cell(context: ReadContext, operation: Operation) -> list[str]:
     return [context.add("Squeeze", [state, time]) for state in outputs[1:]]
 
 
-def refuse_body(context: ReadContext, operation: Operation) -> str:
-    """`TensorIterator`, `Loop`, `If`: a graph within the graph."""
-    raise UnreadableError("a loop or branch with a body of its own; convert the model it was made from, or unroll it")
-
-
 def refuse_memory(context: ReadContext, operation: Operation) -> str:
     """`ReadValue`, `Assign`: state that the model keeps between calls."""
     raise UnreadableError("state that the model keeps between calls; it must be an input and an output instead")
@@ -98,18 +93,19 @@ def _lengths(context: ReadContext, operation: Operation, position: int) -> str:
     """Return the lengths of the sequences, as int32; empty when all are full."""
     steps = operation.shape(0)[1]
     output = operation.feeder(position)
-    if _all_equal(context, output, steps) or _is_length_of(output, operation.feeder(0)):
+    if all_equal(context, output, steps) or _is_length_of(output, operation.feeder(0)):
         return ""
     name = context.source(operation, position)
     return name if operation.dtype(position) == np.int32 else context.cast(name, np.int32)
 
 
-def _all_equal(context: ReadContext, output: Any, steps: int | None) -> bool:
+def all_equal(context: ReadContext, output: Any, steps: int | None) -> bool:
+    """Tell whether every number of an output is known to be `steps`."""
     value = context.constant_at(output)
     if value is not None:
         return steps is not None and bool((value == steps).all())
     node = output.get_node()
-    return node.get_type_name() in _MOVING[:-2] and _all_equal(context, node.input_value(0), steps)
+    return node.get_type_name() in _MOVING[:-2] and all_equal(context, node.input_value(0), steps)
 
 
 def _is_length_of(output: Any, data: Any) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgeai_converters.sources.openvino_ir.context import ReadContext
 from edgeai_converters.sources.openvino_ir.operation import Operation, UnreadableError
+from edgeai_converters.sources.openvino_ir.recurrent import all_equal
 
 _END = np.iinfo(np.int64).max
 _START = np.iinfo(np.int64).min + 1
@@ -169,9 +170,13 @@ def read_roll(context: ReadContext, operation: Operation) -> str:
 
 
 def read_reverse_sequence(context: ReadContext, operation: Operation) -> str:
-    """`ReverseSequence`: batch and time on the first two axes."""
-    axes = int(operation.attribute("batch_axis", 0)), int(operation.attribute("seq_axis", 1))
-    if sorted(axes) != [0, 1]:
-        raise UnreadableError(f"batch and time on the axes {axes}")
-    inputs = [context.source(operation, 0), context.int64(operation, 1)]
-    return context.add("ReverseSequence", inputs, batch_axis=axes[0], time_axis=axes[1])
+    """`ReverseSequence` → ReverseSequence with batch and time in front; of whole sequences, Slice by a step of -1."""
+    rank = operation.rank(0)
+    batch, time = int(operation.attribute("batch_axis", 0)) % rank, int(operation.attribute("seq_axis", 1)) % rank
+    if all_equal(context, operation.feeder(1), operation.shape(0)[time]):
+        places = [context.integers([each], "places") for each in (_END, _START, time, -1)]
+        return context.add("Slice", [context.source(operation, 0), *places])
+    order = [batch, time, *(axis for axis in range(rank) if axis not in (batch, time))]
+    value = context.transpose(context.source(operation, 0), order)
+    value = context.add("ReverseSequence", [value, context.int64(operation, 1)], batch_axis=0, time_axis=1)
+    return context.transpose(value, [order.index(axis) for axis in range(rank)])
