@@ -16,7 +16,17 @@ from edgeai.inspection import inspect
 from edgeai.result import CompressResult
 from edgeai_converters.convert.report import Conversion, Explanation
 from edgeai_converters.progress import OnStep
-from edgeai_converters.spec import RANGE_METHODS, Budget, CompressSpec, ConvertSpec, DataSpec, Layout
+from edgeai_converters.recipe import Recipe
+from edgeai_converters.spec import (
+    DEFAULT_RANGE_METHODS,
+    Budget,
+    CompressSpec,
+    ConvertSpec,
+    DataSpec,
+    Layout,
+    RangeMethod,
+    Repair,
+)
 from edgeai_converters.workfolder import WorkFolder
 from edgeai_runtime import load
 from edgeai_runtime.atomic import write_atomically
@@ -42,6 +52,10 @@ def compress(
     certification_data: Data = None,
     formats: Sequence[Format] = FORMATS,
     precisions: Sequence[Precision] = PRECISIONS,
+    range_methods: Sequence[RangeMethod] = DEFAULT_RANGE_METHODS,
+    repairs: Sequence[Repair] | None = None,
+    exclude: Mapping[str, str] | None = None,
+    recipes: Sequence[Recipe] = (),
     metric: str | None = None,
     max_drop: float | None = 0.01,
     max_size: int | None = None,
@@ -69,6 +83,10 @@ def compress(
         certification_data: samples for certificates, in place of a part of `data`.
         formats: formats to write.
         precisions: precisions to try; float32 is always made, as the reference.
+        range_methods: activation range estimators that static int8 may choose from.
+        repairs: repairs that static int8 is made with (`equalize`, `bias_correction`, …); by default chosen.
+        exclude: nodes that static int8 keeps in float, with the reason.
+        recipes: recipes of an earlier search to replay, in place of a search (`read_recipes`).
         metric: `top1`, `top5`, `auc`, `mae`, `rmse`, `agreement`, `cosine` or `module:function`.
         max_drop: largest loss of quality, a fraction (0.01 is one point); `None` for no limit.
         max_size: largest artifact in bytes.
@@ -111,7 +129,10 @@ def compress(
         ),
         formats=tuple(formats),
         precisions=tuple(precisions),
-        range_methods=RANGE_METHODS,
+        range_methods=tuple(range_methods),
+        repairs=None if repairs is None else tuple(repairs),
+        exclude=dict(exclude or {}),
+        recipes=tuple(recipes),
         metric=metric,
         budget=Budget(
             max_drop=max_drop,

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from edgeai_converters.evaluate.evidence import Evidence
 from edgeai_converters.float_graph import FloatGraph, make_float_graph
 from edgeai_converters.progress import OnStep, Progress
-from edgeai_converters.search.calibration import calibrate
 from edgeai_converters.search.candidate import Candidate
 from edgeai_converters.search.choose import (
     best_candidate,
@@ -77,7 +76,7 @@ def compress(
         ModelError, DataError: bad input, before anything is searched.
     """
     started = time.monotonic()
-    progress = Progress(on_step, total=3)
+    progress = Progress(on_step, total=2)
     progress.start("reading the source")
     source = spec.source if live_source is None else live_source
     graph = make_float_graph(source, work, input_shapes=spec.input_shapes, seed=spec.seed)
@@ -90,11 +89,7 @@ def compress(
     evidence = Evidence(spec, graph, work) if spec.data.is_given else None
     if evidence:
         spec = replace(spec, preprocessing=evidence.preprocessing, labels=spec.labels or evidence.class_names)
-    ranges = None
-    if evidence and "int8" in spec.precisions:
-        progress.start("finding value ranges")
-        ranges = calibrate(graph, evidence, spec.range_methods, work)
-    trials = Trials(spec, graph, evidence, ranges, work, progress)
+    trials = Trials(spec, graph, evidence, work, progress)
     candidates = trials.run()
     accepted = best_candidate(candidates)
     best = accepted or nearest_candidate(candidates, trials.excess)

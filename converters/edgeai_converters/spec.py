@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from edgeai_converters.recipe import Recipe
 from edgeai_runtime.errors import UsageError
 from edgeai_runtime.manifest import FORMATS, PRECISIONS, Format, Precision, Step
 
@@ -16,6 +17,9 @@ RangeMethod = Literal["minmax", "percentile", "mse", "moving_average", "entropy"
 RANGE_METHODS: tuple[RangeMethod, ...] = get_args(RangeMethod)
 DEFAULT_RANGE_METHODS: tuple[RangeMethod, ...] = ("minmax", "percentile", "mse")
 """The range methods that a search tries unless told otherwise."""
+Repair = Literal["clamp_masks", "split_outputs", "equalize", "smooth", "unlike_concats", "bias_correction", "adaround"]
+REPAIRS: tuple[Repair, ...] = get_args(Repair)
+"""Repairs that static int8 may be tried with."""
 Layout = Literal["NHWC", "NCHW"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
@@ -75,6 +79,9 @@ class CompressSpec:
         formats: formats to write.
         precisions: precisions to try; `float32` is always made, as the reference.
         range_methods: activation range estimators to choose from.
+        repairs: repairs that static int8 is made with; `None` lets the search choose.
+        exclude: nodes that static int8 keeps in float in any case, with the reason.
+        recipes: recipes to try, and no other, beside the float reference; empty searches.
         metric: `top1`, `top5`, `auc`, `mae`, `rmse`, `agreement`, `cosine` or `module:function`; `None` chooses
             `top1` with labels and `agreement` without.
         preprocessing: steps that turn one sample (or a batch of them) into the model's input, per input name.
@@ -91,6 +98,9 @@ class CompressSpec:
     formats: tuple[Format, ...] = FORMATS
     precisions: tuple[Precision, ...] = PRECISIONS
     range_methods: tuple[RangeMethod, ...] = DEFAULT_RANGE_METHODS
+    repairs: tuple[Repair, ...] | None = None
+    exclude: dict[str, str] = field(default_factory=dict)
+    recipes: tuple[Recipe, ...] = ()
     metric: str | None = None
     budget: Budget = field(default_factory=Budget)
     preprocessing: dict[str, tuple[Step, ...]] = field(default_factory=dict)
@@ -105,6 +115,8 @@ class CompressSpec:
         _check_choices("format", self.formats, FORMATS)
         _check_choices("precision", self.precisions, PRECISIONS)
         _check_choices("range method", self.range_methods, RANGE_METHODS)
+        if self.repairs:
+            _check_choices("repair", self.repairs, REPAIRS)
         if self.threads < 1:
             raise UsageError(f"threads must be 1 or more. Received: {self.threads}")
 

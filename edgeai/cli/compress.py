@@ -29,6 +29,18 @@ def command(
         str | None,
         typer.Option("--precision", help="Precisions to try: float32,float16,dynamic_int8,int8. Default: all."),
     ] = None,
+    repair: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Repair that int8 is made with: equalize, bias_correction, … or none. Repeatable. Default: chosen."
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="NODE", help="Operation that int8 keeps in float. Repeatable.")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="Replay the recipes of a JSON file (a candidate, or a whole search).")
+    ] = None,
     metric: Annotated[
         str | None, typer.Option(help="top1, top5, auc, mae, rmse, agreement, cosine or module:function.")
     ] = None,
@@ -63,6 +75,7 @@ def command(
     from edgeai.cli import output as out
     from edgeai.cli import quantities
     from edgeai.cli.progress import progress
+    from edgeai_converters.recipe import read_recipes
     from edgeai_runtime.manifest import FORMATS, PRECISIONS
 
     latency = quantities.parse_latency(max_latency, option="--max-latency") if max_latency else None
@@ -83,6 +96,12 @@ def command(
         if path is not None:
             out.require_free(path, force=force)
     out.require_file(model)
+    if repair is not None:
+        chosen["repairs"] = () if repair == ["none"] else tuple(repair)
+    if exclude is not None:
+        chosen["exclude"] = dict.fromkeys(exclude, "named with --exclude")
+    if recipe is not None:
+        chosen["recipes"] = read_recipes(out.read_json(recipe), where=str(recipe))
     if labels is not None:
         chosen["labels"] = out.read_lines(labels)
 

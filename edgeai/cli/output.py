@@ -80,6 +80,19 @@ def read_lines(path: Path) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.rstrip().splitlines())
 
 
+def read_json(path: Path) -> Any:
+    """Return the document of a JSON file.
+
+    Raises:
+        UsageError: it is not there, or no JSON.
+    """
+    text = "\n".join(read_lines(path))
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{path} is not a JSON file: {error}") from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Write beside, then rename: `path` is either as before or complete."""
     beside = path.with_name(f".{path.name}.part")

@@ -1,74 +1,95 @@
-"""Value ranges for a search, found once per graph and data, and what they say about static int8."""
+"""Calibration for a search: the float graph, repaired or not, with its value ranges; each found once per content."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+from numpy.typing import NDArray
 
 from edgeai_converters.calibrate.collect import collect_ranges
 from edgeai_converters.calibrate.ranges import Ranges
 from edgeai_converters.evaluate.evidence import Evidence
 from edgeai_converters.float_graph import FloatGraph
-from edgeai_converters.quantize.range_choice import rank_range_methods
-from edgeai_converters.quantize.schemes import Scheme
-from edgeai_converters.quantize.sensitive_inputs import find_sensitive_inputs
+from edgeai_converters.search.repairs import GRAPH_REPAIRS
 from edgeai_converters.spec import RangeMethod
 from edgeai_converters.versions import tool_versions
 from edgeai_converters.workfolder import WorkFolder, digest_of
 
 _FILE = "ranges.json"
-_GUIDE_FILE = "guide.json"
-_GUIDE_SAMPLES = 32
-"""Calibration samples that the range methods are compared on: a guide, the search split decides."""
 
 
-def calibrate(graph: FloatGraph, evidence: Evidence, methods: Sequence[RangeMethod], work: WorkFolder) -> Ranges:
-    """Return the ranges of every value by every method, from the calibration split."""
+class Calibration:
+    """What calibration samples tell of a graph, after any repairs of it.
 
-    def make(folder: Path) -> None:
-        found = collect_ranges(graph.model, evidence.calibration_batches(), methods=tuple(methods))
-        (folder / _FILE).write_text(json.dumps({"tensors": found.tensors, "samples": found.samples}))
+    Attributes:
+        methods: range methods that ranges are found by.
+        work: where ranges are kept.
+    """
 
-    key = {"graph": graph.digest, "data": evidence.digest, "methods": methods, "tools": tool_versions()}
-    document = json.loads((work.step("ranges", key, make) / _FILE).read_text())
+    def __init__(
+        self, graph: FloatGraph, evidence: Evidence, methods: tuple[RangeMethod, ...], work: WorkFolder
+    ) -> None:
+        self.methods, self.work = methods, work
+        self._graph, self._evidence = graph, evidence
+        self._models: dict[tuple[str, ...], ir.Model] = {(): graph.model}
+        self._ranges: dict[tuple[str, ...], Ranges] = {}
+
+    def digest(self, repairs: tuple[str, ...] = ()) -> str:
+        """Return the digest of all that the ranges of the repaired graph depend on."""
+        return digest_of([self._graph.digest, self._evidence.digest, self.methods, repairs, tool_versions()])
+
+    def batches(self, limit: int | None = None) -> Iterator[dict[str, NDArray[Any]]]:
+        """Yield prepared calibration samples by input name, about `limit` of them."""
+        return self._evidence.calibration_batches(limit)
+
+    def model(self, repairs: tuple[str, ...] = ()) -> ir.Model:
+        """Return the float graph after repairs of `GRAPH_REPAIRS`, in the order given."""
+        if repairs not in self._models:
+            before = repairs[:-1]
+            self._models[repairs], _ = GRAPH_REPAIRS[repairs[-1]](self.model(before), self.ranges(before))
+        return self._models[repairs]
+
+    def changes(self, repairs: tuple[str, ...]) -> bool:
+        """Say whether the last of the repairs changes anything in this graph."""
+        before = repairs[:-1]
+        self._models[repairs], changed = GRAPH_REPAIRS[repairs[-1]](self.model(before), self.ranges(before))
+        return changed
+
+    def ranges(self, repairs: tuple[str, ...] = ()) -> Ranges:
+        """Return the ranges of every value of the repaired graph by every method, from the calibration split."""
+        if repairs not in self._ranges:
+            model = self.model(repairs)
+
+            def make(folder: Path) -> None:
+                found = collect_ranges(model, self.batches(), methods=self.methods, channels=True)
+                (folder / _FILE).write_text(json.dumps(ranges_to_json(found)))
+
+            step = self.work.step("ranges", {"calibration": self.digest(repairs)}, make)
+            self._ranges[repairs] = ranges_from_json(json.loads((step / _FILE).read_text()))
+        return self._ranges[repairs]
+
+
+def ranges_to_json(ranges: Ranges) -> dict[str, Any]:
+    """Return ranges as a JSON object."""
+    return {
+        "tensors": ranges.tensors,
+        "samples": ranges.samples,
+        "channel_means": ranges.channel_means,
+        "channel_maxima": ranges.channel_maxima,
+    }
+
+
+def ranges_from_json(document: dict[str, Any]) -> Ranges:
+    """Return the ranges that `ranges_to_json` wrote."""
     tensors = {
         method: {name: (float(low), float(high)) for name, (low, high) in found.items()}
         for method, found in document["tensors"].items()
     }
-    return Ranges(tensors=tensors, samples=document["samples"])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Guide:
-    """What calibration samples say about static int8 in one scheme; the search split decides.
-
-    Attributes:
-        methods: range methods, the one with the least output error first.
-        excluded: nodes to keep in float because 8 bits are too few for what they read, with the reason.
-    """
-
-    methods: tuple[RangeMethod, ...]
-    excluded: dict[str, str]
-
-
-def guide(graph: FloatGraph, ranges: Ranges, scheme: Scheme, evidence: Evidence, work: WorkFolder) -> Guide:
-    """Return which range methods to try in which order, and what to keep in float from the start."""
-
-    def make(folder: Path) -> None:
-        batches = list(evidence.calibration_batches(limit=_GUIDE_SAMPLES))
-        first = next(iter(ranges.tensors.values()))
-        excluded = find_sensitive_inputs(graph.model, first, scheme, batches)
-        order = rank_range_methods(graph.model, ranges, scheme, batches, excluded=excluded)
-        (folder / _GUIDE_FILE).write_text(json.dumps({"methods": order, "excluded": excluded}))
-
-    key = {
-        "graph": graph.digest,
-        "data": evidence.digest,
-        "ranges": digest_of(ranges),
-        "scheme": scheme.name,
-        "tools": tool_versions(),
-    }
-    document = json.loads((work.step("guide", key, make) / _GUIDE_FILE).read_text())
-    return Guide(methods=tuple(document["methods"]), excluded=document["excluded"])
+    means, maxima = (
+        {name: tuple(found) for name, found in document[key].items()} for key in ("channel_means", "channel_maxima")
+    )
+    return Ranges(tensors=tensors, samples=document["samples"], channel_means=means, channel_maxima=maxima)

@@ -1,4 +1,4 @@
-"""A recipe, and the candidate that came of it: what was made, what was measured, what was decided."""
+"""A candidate: a recipe that was tried, what was made, what was measured, what was decided."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from edgeai_converters.emit.artifact import Artifact
-from edgeai_runtime.manifest import Certificate, Format, Measurement, Precision, Step
+from edgeai_converters.recipe import Recipe
+from edgeai_runtime.manifest import Certificate, Measurement
 
 Limit = Literal[
     "max_drop",
@@ -15,27 +16,12 @@ Limit = Literal[
     "max_memory",
     "slower_than_float",
     "strict",
-    "other_range_method",
+    "lost_more",
     "no_effect",
     "failed",
 ]
-"""What a candidate was rejected for: budgets and promises; a range method that lost to another on the search split; a
+"""What a candidate was rejected for: budgets and promises; int8 that lost more on the search split than another; a
 recipe that changes nothing in this graph; `failed` is an error on the way."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """The ordered steps that make a variant out of the float graph; data, never code."""
-
-    format: Format
-    precision: Precision
-    steps: tuple[Step, ...]
-
-    @property
-    def id(self) -> str:
-        """A short name, unique within one search: format, precision, and the range method where there is one."""
-        methods = [str(step.params["method"]) for step in self.steps if "method" in step.params]
-        return "-".join([self.format, self.precision, *methods])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +68,7 @@ class Candidate:
             "id": self.id,
             "format": self.recipe.format,
             "precision": self.recipe.precision,
-            "recipe": [{"op": step.op, **step.params} for step in self.recipe.steps],
+            "recipe": self.recipe.to_json()["recipe"],
             "size_bytes": self.size_bytes,
             "latency_ms": {
                 "median": measured.latency_median_ms if measured else None,

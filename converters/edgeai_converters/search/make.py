@@ -14,13 +14,16 @@ from edgeai_converters.calibrate.ranges import Ranges
 from edgeai_converters.emit.artifact import Artifact
 from edgeai_converters.emit.table import emit
 from edgeai_converters.quantize.insert_qdq import insert_qdq
+from edgeai_converters.quantize.plan import QuantizationPlan
 from edgeai_converters.quantize.planner import plan_quantization
 from edgeai_converters.quantize.schemes import SCHEMES
 from edgeai_converters.quantize.store_float16 import store_float16
 from edgeai_converters.quantize.store_int8_weights import store_int8_weights
-from edgeai_converters.search.candidate import Recipe
+from edgeai_converters.recipe import Recipe
+from edgeai_converters.search.calibration import Calibration
+from edgeai_converters.search.repairs import GRAPH_REPAIRS, WEIGHT_REPAIRS
 from edgeai_runtime.errors import EdgeAIError, UsageError
-from edgeai_runtime.manifest import Quantization, Step, TensorSpec
+from edgeai_runtime.manifest import Quantization, TensorSpec
 
 _ARTIFACT_FILE = "artifact.json"
 
@@ -29,25 +32,76 @@ class NoEffectError(EdgeAIError):
     """A recipe that leaves the graph as it is."""
 
 
-def apply_step(model: ir.Model, step: Step, recipe: Recipe, ranges: Ranges | None) -> ir.Model:
-    """Return the graph after one step; the graph given is not changed.
+def run_steps(recipe: Recipe, model: ir.Model, calibration: Calibration | None) -> ir.Model:
+    """Return the graph after the steps of a recipe; the graph given is not changed.
 
     Raises:
-        NoEffectError: the step changes nothing in this graph.
-        UsageError: an unknown step, or one that needs ranges when there are none.
+        NoEffectError: a step that stores values changes nothing in this graph.
+        UsageError: an unknown step, or one that needs calibration data when there are none.
     """
-    if step.op == "store_float16":
-        return _changed(store_float16(model), "no weight of this graph would be stored as float16")
-    if step.op == "store_int8_weights":
-        return _changed(store_int8_weights(model, format=recipe.format), "no weight is large enough to store as int8")
-    if step.op == "quantize":
-        if ranges is None:
-            raise UsageError("Static int8 needs calibration data.", hint="Give some with --data.")
-        found = ranges.tensors[step.params["method"]]
-        excluded = step.params.get("excluded")
-        plan = plan_quantization(model, found, SCHEMES[step.params["scheme"]], excluded=excluded)
-        return _changed(insert_qdq(model, plan), "no operation of this graph is computed in int8 in this format")
-    raise UsageError(f"Unknown step in a recipe. Received: {step.op!r}")
+    repairs: tuple[str, ...] = ()
+    for step in recipe.steps:
+        if step.op in GRAPH_REPAIRS:
+            repairs = (*repairs, step.op)
+            model = _given(calibration).model(repairs)
+        elif step.op == "store_float16":
+            model = _changed(store_float16(model), "no weight of this graph would be stored as float16")
+        elif step.op == "store_int8_weights":
+            stored = store_int8_weights(model, format=recipe.format)
+            model = _changed(stored, "no weight is large enough to store as int8")
+        elif step.op == "quantize":
+            model = quantize(model, _given(calibration), repairs, step.params)
+        elif step.op != "emit":
+            known = ("store_float16", "store_int8_weights", "quantize", "emit", *GRAPH_REPAIRS)
+            raise UsageError(f"Unknown step in a recipe: {step.op!r}.", hint=f"There are {', '.join(known)}.")
+    return model
+
+
+def quantize(
+    model: ir.Model, calibration: Calibration, repairs: tuple[str, ...], params: Mapping[str, Any]
+) -> ir.Model:
+    """Return the repaired graph with Quantize/Dequantize nodes.
+
+    Args:
+        model: the float graph after `repairs`.
+        calibration: samples and ranges.
+        repairs: repairs of the graph that were made.
+        params: `scheme`, `method`; perhaps `methods` (range methods of single values), `excluded` (nodes kept in float,
+            with the reason) and `weights` (repairs of the weights).
+    """
+    ranges = calibration.ranges(repairs)
+    plan = plan_of(model, ranges, params)
+    weight_repairs = [name for name in WEIGHT_REPAIRS if name in params.get("weights", ())]
+    for name in params.get("weights", ()):
+        if name not in WEIGHT_REPAIRS:
+            raise UsageError(f"Unknown repair of weights: {name!r}.", hint=f"There are {', '.join(WEIGHT_REPAIRS)}.")
+    for name in weight_repairs:
+        model, _ = WEIGHT_REPAIRS[name](model, plan, ranges, calibration.batches())
+    return _changed(insert_qdq(model, plan), "no operation of this graph is computed in int8 in this format")
+
+
+def plan_of(model: ir.Model, ranges: Ranges, params: Mapping[str, Any]) -> QuantizationPlan:
+    """Return the plan that the parameters of a `quantize` step make.
+
+    Raises:
+        UsageError: a scheme or range method that does not exist.
+    """
+    scheme, method = params.get("scheme"), params.get("method")
+    if scheme not in SCHEMES or method not in ranges.tensors:
+        raise UsageError(
+            f"A quantize step needs a scheme and a range method. Received: {scheme!r}, {method!r}.",
+            hint=f"There are {', '.join(SCHEMES)}, and {', '.join(ranges.tensors)}.",
+        )
+    found = dict(ranges.tensors[method])
+    for name, other in params.get("methods", {}).items():
+        found[name] = ranges.tensors[other][name]
+    return plan_quantization(model, found, SCHEMES[scheme], excluded=params.get("excluded"))
+
+
+def _given(calibration: Calibration | None) -> Calibration:
+    if calibration is None:
+        raise UsageError("Static int8 needs calibration data.", hint="Give some with --data.")
+    return calibration
 
 
 def _changed(result: tuple[ir.Model, bool], otherwise: str) -> ir.Model:
@@ -57,12 +111,9 @@ def _changed(result: tuple[ir.Model, bool], otherwise: str) -> ir.Model:
     return model
 
 
-def make_artifact(recipe: Recipe, model: ir.Model, ranges: Ranges | None, folder: Path) -> None:
+def make_artifact(recipe: Recipe, model: ir.Model, calibration: Calibration | None, folder: Path) -> None:
     """Write the recipe's artifact and a note of it into `folder`; `read_artifact` reads it back."""
-    for step in recipe.steps:
-        if step.op != "emit":
-            model = apply_step(model, step, recipe, ranges)
-    artifact = emit(model, recipe.format, folder)
+    artifact = emit(run_steps(recipe, model, calibration), recipe.format, folder)
     note = asdict(artifact) | {"files": [file.name for file in artifact.files]}
     (folder / _ARTIFACT_FILE).write_text(json.dumps(note, indent=1))
 

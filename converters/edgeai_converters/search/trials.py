@@ -6,14 +6,12 @@ that one candidate never takes a search down.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from edgeai_converters.calibrate.ranges import Ranges
 from edgeai_converters.emit.artifact import Artifact
 from edgeai_converters.evaluate.evidence import Evidence, SplitName
 from edgeai_converters.evaluate.job import Job
@@ -22,15 +20,20 @@ from edgeai_converters.float_graph import FloatGraph
 from edgeai_converters.graph.parity import require_parity
 from edgeai_converters.progress import Progress
 from edgeai_converters.quantize.schemes import scheme_for
+from edgeai_converters.recipe import Recipe
 from edgeai_converters.routes import TOLERANCES
-from edgeai_converters.search.calibration import Guide, guide
-from edgeai_converters.search.candidate import Candidate, Recipe
+from edgeai_converters.search.calibration import Calibration
+from edgeai_converters.search.candidate import Candidate
+from edgeai_converters.search.guide import guide
+from edgeai_converters.search.int8 import Int8Search
 from edgeai_converters.search.judge import Rejection, reject_for_cost, reject_on_certificate, reject_on_search_split
+from edgeai_converters.search.ladders import by_islands, by_sensitivity
 from edgeai_converters.search.make import NoEffectError, make_artifact, read_artifact
-from edgeai_converters.search.recipes import compressed_recipes, float_recipe
+from edgeai_converters.search.recipes import float_recipe, stored_recipes
+from edgeai_converters.search.repairs import COSTLY, WEIGHT_REPAIRS
 from edgeai_converters.spec import CompressSpec
 from edgeai_converters.versions import tool_versions
-from edgeai_converters.workfolder import WorkFolder, digest_of, digest_of_path
+from edgeai_converters.workfolder import WorkFolder, digest_of_path
 from edgeai_runtime.bench.machine import describe_machine, isa_flags
 from edgeai_runtime.errors import EdgeAIError, MissingEngineError
 from edgeai_runtime.manifest import Format
@@ -54,76 +57,89 @@ class Trials:
         spec: CompressSpec,
         graph: FloatGraph,
         evidence: Evidence | None,
-        ranges: Ranges | None,
         work: WorkFolder,
         progress: Progress,
     ) -> None:
         self._spec, self._graph, self._evidence = spec, graph, evidence
-        self._ranges, self._work, self._progress = ranges, work, progress
+        self._work, self._progress = work, progress
+        self._calibration = Calibration(graph, evidence, spec.range_methods, work) if evidence else None
         self.excess: dict[str, float] = {}
 
     def run(self) -> list[Candidate]:
-        """Try every recipe and return the candidates, in the order tried."""
-        plan = [(format, self._recipes(format)) for format in self._spec.formats]
-        self._progress.add(sum(1 + len(recipes) for _, recipes in plan))
+        """Try what the spec allows and return the candidates, in the order tried."""
+        formats = self._spec.formats
+        if self._spec.recipes:
+            formats = tuple(one for one in formats if any(one == recipe.format for recipe in self._spec.recipes))
+        self._progress.add(sum(1 + len(self._fixed_recipes(format)) for format in formats))
         candidates: list[Candidate] = []
         base: Candidate | None = None
-        for format, recipes in plan:
+        for format in formats:
             reference = self._try(float_recipe(format), base)
             candidates.append(reference)
+            recipes = self._fixed_recipes(format)
             if reference.relative_latency is None:
                 self._progress.add(-len(recipes))
                 continue
             base = base or reference
-            candidates += [self._try(recipe, reference) for recipe in recipes if recipe.precision != "int8"]
-            candidates += self._try_range_methods([one for one in recipes if one.precision == "int8"], reference)
+            candidates += [self._try(recipe, reference) for recipe in recipes]
+            if self._calibration and "int8" in self._spec.precisions and not self._spec.recipes:
+                candidates += self._search_int8(self._calibration, format, reference)
         return candidates
 
-    def _try_range_methods(self, recipes: Sequence[Recipe], reference: Candidate) -> list[Candidate]:
-        """Try one range method after the other until one loses little; certify the one that loses least.
+    def _fixed_recipes(self, format: Format) -> list[Recipe]:
+        """Return the recipes whose turn depends on nothing found out on the way."""
+        if self._spec.recipes:
+            return [recipe for recipe in self._spec.recipes if recipe.format == format]
+        return stored_recipes(self._spec, format)
+
+    def _search_int8(self, calibration: Calibration, format: Format, reference: Candidate) -> list[Candidate]:
+        """Let the search for static int8 lead; certify the candidate that is good, or the one that lost least.
 
         All of this is decided on the search split: the certification split is opened for the chosen one alone.
         """
+        search = self._int8_search(calibration, format)
         tried: list[Candidate] = []
-        for i, recipe in enumerate(recipes):
-            tried.append(self._try(recipe, reference, certify=False))
-            if self._is_good_enough(tried[-1]):
-                self._progress.add(-(len(recipes) - i - 1))
-                break
+        steps = search.run()
+        recipe = next(steps, None)
+        while recipe is not None:
+            if any(one.id == recipe.id for one in tried):  # as good as tried: the same nodes by another way
+                candidate = next(one for one in tried if one.id == recipe.id)
+            else:
+                self._progress.add(1)
+                candidate = self._try(recipe, reference, certify=False)
+                tried.append(candidate)
+            try:
+                recipe = steps.send(candidate)
+            except StopIteration:
+                recipe = None
         fit = [candidate for candidate in tried if candidate.status == "accepted"]
         if not fit:
             return tried
-        chosen = min(fit, key=lambda candidate: candidate.search_drop or 0.0)
+        good = [candidate for candidate in fit if search.is_good(candidate)]
+        chosen = good[0] if good else min(fit, key=lambda candidate: candidate.search_drop or 0.0)
         lost = f"{chosen.id} lost less on the search split"
         return [
             self._certify(candidate)
             if candidate is chosen
-            else replace(candidate, status="rejected", reason=lost, limit="other_range_method")
+            else replace(candidate, status="rejected", reason=lost, limit="lost_more")
             if candidate in fit
             else candidate
             for candidate in tried
         ]
 
-    def _recipes(self, format: Format) -> list[Recipe]:
-        scheme = scheme_for(format, isa=isa_flags())
-        found = Guide(methods=(), excluded={})
-        if self._ranges and self._evidence:
-            found = guide(self._graph, self._ranges, scheme, self._evidence, self._work)
-        return compressed_recipes(
-            self._spec, format, scheme=scheme.name, methods=found.methods, excluded=found.excluded
+    def _int8_search(self, calibration: Calibration, format: Format) -> Int8Search:
+        scheme = scheme_for(format, isa=isa_flags()).name
+        spec = self._spec
+        variants = guide(calibration, scheme, forced=spec.repairs, excluded=spec.exclude)
+        return Int8Search(
+            format=format,
+            scheme=scheme,
+            variants=variants,
+            max_drop=spec.budget.max_drop,
+            by_sensitivity=lambda variant: by_sensitivity(calibration, scheme, variant),
+            by_islands=lambda variant: by_islands(calibration, scheme, variant),
+            costly_repairs=tuple(name for name in WEIGHT_REPAIRS if name in COSTLY and spec.repairs is None),
         )
-
-    def _is_good_enough(self, candidate: Candidate) -> bool:
-        """Whether another range method need not be tried: it would change nothing, or there is little to gain.
-
-        Little is half the budget, or what a single sample of the search split makes.
-        """
-        if candidate.limit in ("slower_than_float", "max_size", "max_latency", "max_memory", "no_effect"):
-            return True
-        most, drop = self._spec.budget.max_drop, candidate.search_drop
-        if candidate.status != "accepted" or candidate.certificate is None or drop is None or most is None:
-            return candidate.status == "accepted"
-        return drop <= max(most / 2, 1 / candidate.certificate.n)
 
     def _try(self, recipe: Recipe, reference: Candidate | None, *, certify: bool = True) -> Candidate:
         """Make, measure, judge and certify one recipe. An error on the way becomes the reason of a rejection.
@@ -148,11 +164,15 @@ class Trials:
             return replace(failed, reason=error.message)
 
     def _make(self, recipe: Recipe) -> Artifact:
-        ranges = digest_of(self._ranges) if recipe.precision == "int8" else None
-        key = {"graph": self._graph.digest, "recipe": recipe, "ranges": ranges, "tools": tool_versions()}
-        ranges_used = self._ranges if recipe.precision == "int8" else None
+        calibration = self._calibration if recipe.precision == "int8" else None
+        key = {
+            "graph": self._graph.digest,
+            "recipe": recipe,
+            "calibration": calibration.digest() if calibration else None,
+            "tools": tool_versions(),
+        }
         folder = self._work.step(
-            "artifact", key, lambda folder: make_artifact(recipe, self._graph.model, ranges_used, folder)
+            "artifact", key, lambda folder: make_artifact(recipe, self._graph.model, calibration, folder)
         )
         return read_artifact(folder)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from edgeai_converters.emit.artifact import Artifact
-from edgeai_converters.search.candidate import Candidate, Limit, Recipe
+from edgeai_converters.recipe import Recipe
+from edgeai_converters.search.candidate import Candidate, Limit
 from edgeai_converters.search.choose import (
     best_candidate,
     best_per_format,

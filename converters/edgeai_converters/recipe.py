@@ -1,0 +1,85 @@
+"""A recipe: the ordered steps that make a variant out of the float graph. Data, never code; it can be replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from edgeai_runtime.errors import UsageError
+from edgeai_runtime.manifest import FORMATS, Format, Precision, Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The steps of one variant.
+
+    Attributes:
+        format: what is written.
+        precision: what it is called by.
+        steps: repairs of the graph, then how values are stored, then `emit`.
+    """
+
+    format: Format
+    precision: Precision
+    steps: tuple[Step, ...]
+
+    @property
+    def id(self) -> str:
+        """A short name, unique within one search: `tflite-int8-mse-equalize-float3`."""
+        parts: list[str] = [self.format, self.precision]
+        repairs: list[str] = []
+        for step in self.steps:
+            if step.op == "quantize":
+                parts.append(str(step.params["method"]) + ("+" if step.params.get("methods") else ""))
+                repairs += step.params.get("weights", ())
+                kept = len(step.params.get("excluded") or ())
+                repairs += [f"float{kept}"] if kept else []
+            elif step.op != "emit" and not step.op.startswith("store_"):  # a precision says how values are stored
+                repairs.append(step.op)
+        return "-".join([*parts, *repairs])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object that `read_recipes` reads."""
+        steps = [{"op": step.op, **step.params} for step in self.steps]
+        return {"format": self.format, "precision": self.precision, "recipe": steps}
+
+
+def read_recipes(document: Any, *, where: str) -> tuple[Recipe, ...]:
+    """Return the recipes of a JSON document: one recipe, a list of them, or what `compress --json` printed.
+
+    Of a whole search the recipes of the accepted candidates are taken.
+
+    Args:
+        document: the parsed document.
+        where: what to call it in errors.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if isinstance(document, Mapping) and "candidates" in document:
+        found = document["candidates"]
+        document = [one for one in found if isinstance(one, Mapping) and one.get("status") == "accepted"]
+    objects = document if isinstance(document, list) else [document]
+    recipes = tuple(_read_recipe(one, where=where) for one in objects)
+    if not recipes:
+        raise UsageError(f"There is no accepted candidate in {where}.")
+    return recipes
+
+
+def _read_recipe(document: Any, *, where: str) -> Recipe:
+    hint = "A recipe is what `edgeai compress --json` prints for a candidate: format, precision, recipe: [{op, …}]."
+    if not isinstance(document, Mapping) or not isinstance(document.get("recipe"), list):
+        raise UsageError(f"There is no recipe in {where}.", hint=hint)
+    if document.get("format") not in FORMATS or document.get("precision") not in get_args(Precision):
+        raise UsageError(
+            f"The recipe in {where} has an unknown format or precision: "
+            f"{document.get('format')!r}, {document.get('precision')!r}.",
+            hint=hint,
+        )
+    steps = []
+    for step in document["recipe"]:
+        if not isinstance(step, Mapping) or not isinstance(step.get("op"), str):
+            raise UsageError(f"A step of the recipe in {where} has no `op`. Received: {step!r}", hint=hint)
+        steps.append(Step(op=step["op"], params={key: value for key, value in step.items() if key != "op"}))
+    return Recipe(format=document["format"], precision=document["precision"], steps=tuple(steps))
