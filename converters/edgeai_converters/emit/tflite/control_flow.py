@@ -53,8 +53,8 @@ def read_while(context: ReadContext, operator: Operator) -> None:
     nodes = [*inner.nodes, *after.nodes]
     results = [again, *(ends[place] for place in changed)]
     infos = [
-        _info(context.unique(f"{name}/trip"), np.int64, ()),
-        _info(context.unique(f"{name}/goes_on"), np.bool_, ()),
+        _info(context.unique(f"{name}/trip"), _INT64, ()),
+        _info(context.unique(f"{name}/goes_on"), _BOOL, ()),
     ]
     infos.extend(_info(starts[place], _dtype(context, operator.inputs[place]), None) for place in changed)
     types = [_BOOL, *(_dtype(context, operator.inputs[place]) for place in changed)]
