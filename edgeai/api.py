@@ -18,6 +18,7 @@ from edgeai_converters.convert.report import Conversion, Explanation
 from edgeai_converters.progress import OnStep
 from edgeai_converters.recipe import Recipe
 from edgeai_converters.spec import (
+    DEFAULT_PRECISIONS,
     DEFAULT_RANGE_METHODS,
     Budget,
     CompressSpec,
@@ -33,7 +34,7 @@ from edgeai_runtime.atomic import write_atomically
 from edgeai_runtime.bundle_arrays import npz_bytes
 from edgeai_runtime.bundle_verify import verify_bundle as verify
 from edgeai_runtime.cache import cache_folder
-from edgeai_runtime.manifest import FORMATS, PRECISIONS, Format, Precision, Step
+from edgeai_runtime.manifest import FORMATS, Format, Precision, Step
 from edgeai_runtime.transforms.parse import parse_steps
 
 __all__ = ["CompressResult", "bench", "compress", "convert", "doctor", "inspect", "load", "verify"]
@@ -51,7 +52,7 @@ def compress(
     calibration_data: Data = None,
     certification_data: Data = None,
     formats: Sequence[Format] = FORMATS,
-    precisions: Sequence[Precision] = PRECISIONS,
+    precisions: Sequence[Precision] = DEFAULT_PRECISIONS,
     range_methods: Sequence[RangeMethod] = DEFAULT_RANGE_METHODS,
     repairs: Sequence[Repair] | None = None,
     exclude: Mapping[str, str] | None = None,

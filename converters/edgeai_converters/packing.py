@@ -22,7 +22,14 @@ from edgeai_runtime.manifest import FileEntry, Format, Manifest, Precision, Prov
 
 GOLDEN_SAMPLES = 16
 
-_FLOOR: dict[Precision, float] = {"float32": 1e-4, "float16": 2e-3, "dynamic_int8": 2e-2, "int8": 2e-2}
+_FLOOR: dict[Precision, float] = {
+    "float32": 1e-4,
+    "float16": 2e-3,
+    "dynamic_int8": 2e-2,
+    "int8": 2e-2,
+    "int4": 2e-2,
+    "int16x8": 2e-3,
+}
 """Least tolerance as a share of the output's largest value: what other correct kernels may differ by.
 
 Float kernels differ by rounding. Integer kernels of two instruction sets were seen up to 6 steps of 1/255 apart on the

@@ -39,6 +39,11 @@ class Recipe:
                 repairs.append(step.op)
         return "-".join([*parts, *repairs])
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether it stores activations in integers, for which samples are needed."""
+        return any(step.op == "quantize" for step in self.steps)
+
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that `read_recipes` reads."""
         steps = [{"op": step.op, **step.params} for step in self.steps]

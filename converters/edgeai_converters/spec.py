@@ -22,6 +22,8 @@ REPAIRS: tuple[Repair, ...] = get_args(Repair)
 """Repairs that static int8 may be tried with."""
 Layout = Literal["NHWC", "NCHW"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+DEFAULT_PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "dynamic_int8", "int8")
+"""The precisions that a search tries unless told otherwise: those that every engine runs well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +98,7 @@ class CompressSpec:
     source: Path
     data: DataSpec = field(default_factory=DataSpec)
     formats: tuple[Format, ...] = FORMATS
-    precisions: tuple[Precision, ...] = PRECISIONS
+    precisions: tuple[Precision, ...] = DEFAULT_PRECISIONS
     range_methods: tuple[RangeMethod, ...] = DEFAULT_RANGE_METHODS
     repairs: tuple[Repair, ...] | None = None
     exclude: dict[str, str] = field(default_factory=dict)

@@ -27,7 +27,10 @@ def command(
     ] = None,
     precisions: Annotated[
         str | None,
-        typer.Option("--precision", help="Precisions to try: float32,float16,dynamic_int8,int8. Default: all."),
+        typer.Option(
+            "--precision",
+            help="Precisions to try: float32,float16,dynamic_int8,int8,int4,int16x8. Default: the first four.",
+        ),
     ] = None,
     repair: Annotated[
         list[str] | None,
@@ -76,12 +79,13 @@ def command(
     from edgeai.cli import quantities
     from edgeai.cli.progress import progress
     from edgeai_converters.recipe import read_recipes
+    from edgeai_converters.spec import DEFAULT_PRECISIONS
     from edgeai_runtime.manifest import FORMATS, PRECISIONS
 
     latency = quantities.parse_latency(max_latency, option="--max-latency") if max_latency else None
     chosen: dict[str, Any] = {
         "formats": options.choices(formats, FORMATS, option="--format"),
-        "precisions": options.choices(precisions, PRECISIONS, option="--precision"),
+        "precisions": options.choices(precisions, PRECISIONS, option="--precision", default=DEFAULT_PRECISIONS),
         "max_drop": quantities.parse_fraction(max_drop, option="--max-drop"),
         "max_size": quantities.parse_size(max_size, option="--max-size") if max_size else None,
         "max_latency": latency.milliseconds if latency else None,

@@ -33,14 +33,16 @@ def parse_input_shapes(texts: Sequence[str] | None) -> dict[str, tuple[int, ...]
     return shapes or None
 
 
-def choices(text: str | None, allowed: Sequence[_Word], *, option: str) -> tuple[_Word, ...]:
-    """Return a comma-separated list of allowed words; all of them when nothing was given.
+def choices(
+    text: str | None, allowed: Sequence[_Word], *, option: str, default: Sequence[_Word] | None = None
+) -> tuple[_Word, ...]:
+    """Return a comma-separated list of allowed words; when nothing was given the default, or all of them.
 
     Raises:
         UsageError: a word that is not allowed; the nearest one is offered.
     """
     if text is None:
-        return tuple(allowed)
+        return tuple(allowed if default is None else default)
     words = [word.strip() for word in text.split(",") if word.strip()]
     if not words:
         raise UsageError(f"{option} needs at least one of {', '.join(allowed)}. Received: {text!r}")

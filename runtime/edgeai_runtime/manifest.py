@@ -16,11 +16,11 @@ from typing import Any, Literal
 SCHEMA = "edgeai.bundle/1"
 
 Format = Literal["tflite", "onnx", "openvino"]
-Precision = Literal["float32", "float16", "dynamic_int8", "int8"]
+Precision = Literal["float32", "float16", "dynamic_int8", "int8", "int4", "int16x8"]
 Verdict = Literal["certified", "unproven", "violated"]
 
 FORMATS: tuple[Format, ...] = ("tflite", "onnx", "openvino")
-PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "dynamic_int8", "int8")
+PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "dynamic_int8", "int8", "int4", "int16x8")
 
 
 @dataclass(frozen=True, kw_only=True)

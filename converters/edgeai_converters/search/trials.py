@@ -89,7 +89,8 @@ class Trials:
     def _fixed_recipes(self, format: Format) -> list[Recipe]:
         """Return the recipes whose turn depends on nothing found out on the way."""
         if self._spec.recipes:
-            return [recipe for recipe in self._spec.recipes if recipe.format == format]
+            wanted = [recipe for recipe in self._spec.recipes if recipe.format == format]
+            return [recipe for recipe in wanted if recipe.precision != "float32"]  # the reference is always made
         return stored_recipes(self._spec, format)
 
     def _search_int8(self, calibration: Calibration, format: Format, reference: Candidate) -> list[Candidate]:
@@ -164,7 +165,7 @@ class Trials:
             return replace(failed, reason=error.message)
 
     def _make(self, recipe: Recipe) -> Artifact:
-        calibration = self._calibration if recipe.precision == "int8" else None
+        calibration = self._calibration if recipe.is_calibrated else None
         key = {
             "graph": self._graph.digest,
             "recipe": recipe,
@@ -223,7 +224,7 @@ class Trials:
         Of calibrated int8 the scored output is the certificate's business; the others must at least point the same way.
         """
         reference = self._evidence.source_outputs("search") if self._evidence else self._graph.probe_outputs
-        if recipe.precision == "int8":
+        if recipe.is_calibrated or recipe.precision == "int4":
             others = {spec.name: reference[spec.name] for spec in self._graph.outputs[1:]}
             require_parity(others, outputs, what=recipe.id, max_rel=float("inf"), min_cosine=_OTHER_OUTPUTS_COSINE)
             return
