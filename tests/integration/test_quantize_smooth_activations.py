@@ -26,7 +26,8 @@ FLOAT_TOLERANCE = 1e-5
 NORMS = {
     "one operator": "n = LayerNormalization <axis = -1> (x, scale, shift)",
     "written out": """m = ReduceMean <keepdims = 1> (x, axes) d = Sub(x, m) q = Mul(d, d)
-        v = ReduceMean <keepdims = 1> (q, axes) e = Add(v, tiny) r = Sqrt(e) u = Div(d, r) t = Mul(u, scale) n = Add(t, shift)""",
+        v = ReduceMean <keepdims = 1> (q, axes) e = Add(v, tiny) r = Sqrt(e)
+        u = Div(d, r) t = Mul(u, scale) n = Add(t, shift)""",
     "a layer": "h = MatMul(x, w0) hb = Add(h, shift) n = Relu(hb)",
 }  # fmt: skip
 
