@@ -1,0 +1,1 @@
+"""Training on the graph: the trainable twin, the loop, and quantization-aware training."""
