@@ -8,7 +8,7 @@ the Hessian; doubling keeps the number of artifacts that have to be measured log
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -22,6 +22,8 @@ LEAST_SHARE = 1e-4
 SMALL_WORK = 0.02
 """Share of the multiplications below which a region does not pay for the conversions at its edge."""
 
+_HELPS = "it shares with {!r} the value that 8 bits are too few for"
+
 Excluded = dict[str, str]
 
 
@@ -30,8 +32,10 @@ def fallback_ladder(
 ) -> tuple[Excluded, ...]:
     """Return growing maps of what to keep in float: the most sensitive unit first, then 2, 4, 8 … of them.
 
-    An operation that would be left alone in integers between floats goes to float with its neighbours: it would only
-    cost conversions. The last map still leaves a layer with weights in integers.
+    A unit goes together with those that share the rounded value that its error comes from. An operation that would be
+    left alone in integers between floats goes to float with its neighbours: it would only cost conversions. The last
+    map still leaves a layer with weights in integers, and every map leaves other operations in integers than the one
+    before.
 
     Args:
         sensitivities: as `measure_sensitivity` returns them for this plan, in any order.
@@ -45,18 +49,24 @@ def fallback_ladder(
     whole = sum((one.alone or 0.0) ** 2 for one in harmful)
     harmful = [one for one in harmful if (one.alone or 0.0) ** 2 > LEAST_SHARE * whole]
     before = _lonely(units)
+    helpers = {one.node: _helpers(one, units) for one in harmful}
     ladder: list[Excluded] = []
+    seen = [{unit.key for unit in units}]
     count = 1
     while harmful:
-        excluded = {one.node: _why(one, whole) for one in harmful[:count]}
+        excluded: Excluded = {}
+        for one in harmful[:count]:
+            for key in (one.node, *helpers[one.node]):
+                excluded.setdefault(key, _why(one, whole) if key == one.node else _HELPS.format(one.node))
         left = planned_units(model, without(model, plan, excluded))
         while more := _lonely(left) - before:
             excluded |= dict.fromkeys(sorted(more), "it would be left alone in integers between floats")
             left = planned_units(model, without(model, plan, excluded))
         if not _has_layers(left):
             break
-        if not ladder or excluded != ladder[-1]:
+        if (keys := {unit.key for unit in left}) not in seen:
             ladder.append(excluded)
+            seen.append(keys)
         if count >= len(harmful):
             break
         count *= 2
@@ -124,6 +134,40 @@ def boundaries(units: Sequence[PlannedUnit], excluded: Collection[str] = ()) -> 
 def _why(one: Sensitivity, whole: float) -> str:
     share = (one.alone or 0.0) ** 2 / whole
     return f"8 bits cost most here: alone it makes {share:.0%} of the error, and the outputs differ by {one.alone:.1%}"
+
+
+def _helpers(one: Sensitivity, units: Sequence[PlannedUnit]) -> list[str]:
+    """Return the units that must be in float too for a unit's error to go away.
+
+    A value is rounded as long as its producer and one reader are in integers: an error that comes with the values read
+    ends with their producers, one that is made by rounding the result ends with its readers.
+    """
+    makers = {name: unit for unit in units for name in unit.outputs}
+    readers: dict[str, list[PlannedUnit]] = {}
+    for unit in units:
+        for name in unit.reads:
+            readers.setdefault(name, []).append(unit)
+    unit = next(unit for unit in units if unit.key == one.node)
+    if one.output_rounding > max(one.input_rounding, one.weight_rounding):
+        return _through_moves([reader for name in unit.outputs for reader in readers.get(name, ())], readers)
+    if one.input_rounding > one.weight_rounding:
+        found = []
+        for name in unit.reads:
+            while (maker := makers.get(name)) is not None and maker.moves:
+                found.append(maker.key)
+                name = maker.reads[0]
+            found += [] if maker is None else [maker.key]
+        return found
+    return []
+
+
+def _through_moves(found: Sequence[PlannedUnit], readers: Mapping[str, Sequence[PlannedUnit]]) -> list[str]:
+    keys = []
+    for unit in found:
+        keys.append(unit.key)
+        if unit.moves:
+            keys += _through_moves([other for name in unit.outputs for other in readers.get(name, ())], readers)
+    return keys
 
 
 def _lonely(units: Sequence[PlannedUnit]) -> set[str]:
