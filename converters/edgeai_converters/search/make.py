@@ -67,7 +67,7 @@ def quantize(
         calibration: samples and ranges.
         repairs: repairs of the graph that were made.
         params: `scheme`, `method`; perhaps `methods` (range methods of single values), `excluded` (nodes kept in float,
-            with the reason) and `weights` (repairs of the weights).
+            with the reason), `wide` (nodes with 16-bit activations) and `weights` (repairs of the weights).
     """
     ranges = calibration.ranges(repairs)
     plan = plan_of(model, ranges, params)
@@ -95,7 +95,9 @@ def plan_of(model: ir.Model, ranges: Ranges, params: Mapping[str, Any]) -> Quant
     found = dict(ranges.tensors[method])
     for name, other in params.get("methods", {}).items():
         found[name] = ranges.tensors[other][name]
-    return plan_quantization(model, found, SCHEMES[scheme], excluded=params.get("excluded"))
+    return plan_quantization(
+        model, found, SCHEMES[scheme], excluded=params.get("excluded"), wide=params.get("wide", ())
+    )
 
 
 def _given(calibration: Calibration | None) -> Calibration:

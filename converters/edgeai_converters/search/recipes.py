@@ -9,6 +9,9 @@ from edgeai_runtime.manifest import Format, Precision, Step
 STORED: dict[Precision, str] = {"float16": "store_float16", "dynamic_int8": "store_int8_weights"}
 """Precision → the step that stores weights so."""
 
+WIDE_SCHEMES: dict[Format, str] = {"tflite": "tflite-int16x8"}
+"""Format → the scheme of precision `int16x8`, where its CPU engine has kernels for 16-bit activations."""
+
 
 def float_recipe(format: Format) -> Recipe:
     """Return the recipe of the reference that every other candidate of the format is held against."""

@@ -29,8 +29,9 @@ from edgeai_converters.search.int8 import Int8Search
 from edgeai_converters.search.judge import Rejection, reject_for_cost, reject_on_certificate, reject_on_search_split
 from edgeai_converters.search.ladders import by_islands, by_sensitivity
 from edgeai_converters.search.make import NoEffectError, make_artifact, read_artifact
-from edgeai_converters.search.recipes import float_recipe, stored_recipes
+from edgeai_converters.search.recipes import WIDE_SCHEMES, float_recipe, stored_recipes
 from edgeai_converters.search.repairs import COSTLY, WEIGHT_REPAIRS
+from edgeai_converters.search.variant import Variant
 from edgeai_converters.spec import CompressSpec
 from edgeai_converters.versions import tool_versions
 from edgeai_converters.workfolder import WorkFolder, digest_of_path
@@ -84,6 +85,11 @@ class Trials:
             candidates += [self._try(recipe, reference) for recipe in recipes]
             if self._calibration and "int8" in self._spec.precisions and not self._spec.recipes:
                 candidates += self._search_int8(self._calibration, format, reference)
+            if self._calibration and "int16x8" in self._spec.precisions and format in WIDE_SCHEMES:
+                wide = Variant(method=self._spec.range_methods[0], excluded=self._spec.exclude)
+                self._progress.add(1)
+                recipe = wide.recipe(format, WIDE_SCHEMES[format], precision="int16x8")
+                candidates.append(self._try(recipe, reference))
         return candidates
 
     def _fixed_recipes(self, format: Format) -> list[Recipe]:

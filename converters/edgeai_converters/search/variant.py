@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from edgeai_converters.recipe import Recipe
 from edgeai_converters.search.repairs import GRAPH_REPAIRS
 from edgeai_converters.spec import RangeMethod
-from edgeai_runtime.manifest import Format, Step
+from edgeai_runtime.manifest import Format, Precision, Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +46,11 @@ class Variant:
             params["weights"] = list(self.weight_repairs)
         return params
 
-    def recipe(self, format: Format, scheme: str) -> Recipe:
+    def recipe(self, format: Format, scheme: str, *, precision: Precision = "int8") -> Recipe:
         """Return the recipe that makes an artifact this way."""
         return Recipe(
             format=format,
-            precision="int8",
+            precision=precision,
             steps=(
                 *(Step(op=name) for name in self.graph_repairs),
                 Step(op="quantize", params=self.quantize_params(scheme)),
