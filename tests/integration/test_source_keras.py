@@ -121,6 +121,23 @@ def test_settings_of_keras_2_that_change_nothing_are_left_out(tmp_path: Path) ->
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_attention_in_a_file_of_keras_2_answers_as_there(tmp_path: Path) -> None:
+    pytest.importorskip("tf2onnx")
+    old = pytest.importorskip("tf_keras")
+    x, past = old.Input((3, 8), name="x"), old.Input((5, 8), name="past")
+    y = old.layers.MultiHeadAttention(2, 4)(old.layers.LayerNormalization()(x), value=past)
+    model = old.Model([x, past], old.layers.Dense(4, activation="gelu", name="y")(old.layers.Add()([x, y])))
+    random = np.random.default_rng(0)
+    model.set_weights([random.normal(size=w.shape) for w in model.get_weights()])
+    model.save(tmp_path / "old.h5", save_format="h5")
+    samples = {name: random.normal(size=(4, n, 8)).astype(np.float32) for name, n in (("x", 3), ("past", 5))}
+    imported = import_source(tmp_path / "old.h5", samples=samples)
+    answers = np.asarray(model([samples["x"], samples["past"]]))
+    assert np.abs(answers - imported.probe_outputs["y"][:4]).max() < 1e-5 * np.abs(answers).max()
+    assert any("query_shape" in note for note in imported.notes)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_a_custom_layer_is_named(tmp_path: Path) -> None:
     pytest.importorskip("tf2onnx")
     keras = pytest.importorskip("keras")

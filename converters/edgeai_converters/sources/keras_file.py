@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from edgeai_converters.require import require
+from edgeai_converters.sources.keras_nodes import mend_nodes
 from edgeai_converters.sources.tensorflow_frozen import first_line
 from edgeai_runtime.errors import ModelError, UnsupportedOperationError
 
@@ -18,7 +20,7 @@ _CUSTOM = (
     re.compile(r"Could not locate (?:class|function) '?(?P<name>\w+)"),
     re.compile(r"Unknown \w+: '?(?P<name>\w+)"),
 )
-_NEUTRAL: dict[str, tuple[Any, ...]] = {
+_NEUTRAL: dict[str, tuple[Any, ...] | None] = {
     "time_major": (False,),
     "groups": (1,),
     "implementation": (0, 1, 2),
@@ -27,8 +29,16 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "sparse": (False,),
     "input_dtype": ("float32", None),
     "batch_input_shape": (None,),
+    "query_shape": None,
+    "key_shape": None,
+    "value_shape": None,
+    "softmax_robust_masking": (False, True),
 }
-"""Settings of older Keras that Keras 3 has no more, with the values that mean what Keras 3 does anyway."""
+"""Settings of older Keras that Keras 3 has no more, with the values that mean what Keras 3 does anyway; `None` is any.
+
+The shapes of MultiHeadAttention are those it was built for, which its inputs tell again. Its robust masking differs
+only where a whole row is masked.
+"""
 
 
 def load_keras_file(path: Path, *, workdir: Path) -> tuple[Any, list[str]]:
@@ -44,6 +54,8 @@ def load_keras_file(path: Path, *, workdir: Path) -> tuple[Any, list[str]]:
     """
     keras = require("keras", extra=_EXTRA)
     dropped: list[str] = []
+    if path.suffix != ".keras":
+        path = _rewritten(path, workdir, mend_nodes) or path
     while True:
         try:
             return keras.models.load_model(path, compile=False), _notes(dropped)
@@ -71,18 +83,24 @@ def _unrecognized(message: str) -> str | None:
 
 def _without(path: Path, word: str, workdir: Path) -> Path | None:
     """Write a copy of an `.h5` file without a setting; `None` when one of its values would mean something."""
+    return _rewritten(path, workdir, lambda config: _drop(config, word))
+
+
+def _rewritten(path: Path, workdir: Path, change: Callable[[Any], bool]) -> Path | None:
+    """Write a copy of an `.h5` file with its configuration changed; `None` when the change says no, or it has none."""
     h5py = require("h5py", extra=_EXTRA)
+    try:
+        with h5py.File(path, "r") as file:
+            config = json.loads(file.attrs["model_config"])
+    except (OSError, KeyError, ValueError):  # no HDF5 file, or without a configuration: Keras tells what is wrong
+        return None
+    if not change(config):
+        return None
     mended = workdir / "mended.h5"
     if path != mended:
         shutil.copyfile(path, mended)
         mended.chmod(0o644)
     with h5py.File(mended, "r+") as file:
-        text = file.attrs.get("model_config")
-        if text is None:
-            return None
-        config = json.loads(text)
-        if not _drop(config, word):
-            return None
         file.attrs["model_config"] = json.dumps(config)
     return mended
 
@@ -93,13 +111,14 @@ def _drop(item: Any, word: str) -> bool:
         return False not in [_drop(entry, word) for entry in item]
     if not isinstance(item, dict):
         return True
-    config = item.get("config")
-    if "class_name" in item and isinstance(config, dict) and word in config and config[word] in _NEUTRAL[word]:
+    config = item.get("config") if "class_name" in item else None
+    if isinstance(config, dict) and word in config:
+        neutral = _NEUTRAL[word]
+        if neutral is not None and config[word] not in neutral:
+            return False
         keeps = word == "groups" and item["class_name"] in ("Conv1D", "Conv2D", "Conv3D")
         if not keeps:
             del config[word]
-    elif "class_name" in item and isinstance(config, dict) and word in config:
-        return False
     return False not in [_drop(entry, word) for entry in item.values()]
 
 
