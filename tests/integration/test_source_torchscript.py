@@ -13,7 +13,8 @@ from edgeai_converters.graph.execute import GraphRunner
 from edgeai_converters.graph.parity import measure_parity
 from edgeai_converters.sources.imported import Imported
 from edgeai_converters.sources.table import import_source
-from edgeai_runtime.errors import ModelError, UsageError
+from edgeai_converters.sources.torch_values import reads_values
+from edgeai_runtime.errors import ModelError, UnsupportedOperationError, UsageError
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -96,6 +97,65 @@ def test_scripted_branches_and_integers_come_to_the_graph(torch: Any) -> None:
         ("scale", "float32"),
     ]
     assert _difference(imported) < ROUNDING
+
+
+class _Sized:
+    """Modules whose traces and scripts make numbers of tensors."""
+
+    @staticmethod
+    def traced(torch: Any) -> Any:
+        class Net(torch.nn.Module):  # type: ignore[misc, name-defined]
+            def forward(self, x: Any) -> Any:
+                return x.unflatten(-1, (2, x.size(-1) // 2)).unsqueeze(0).transpose(0, -2).squeeze(-2) * 2
+
+        return torch.jit.trace(Net(), torch.zeros(1, 5, 8))
+
+    @staticmethod
+    def scripted(torch: Any) -> Any:
+        class Net(torch.nn.Module):  # type: ignore[misc, name-defined]
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return x * int(x.sum())
+
+        return torch.jit.script(Net())
+
+
+def test_numbers_made_of_sizes_are_kept_in_a_recording(torch: Any) -> None:
+    imported = import_source(_Sized.traced(torch), input_shapes={"x": (1, 5, 8)}, way="record")
+    assert _difference(imported) < ROUNDING
+
+
+def test_numbers_made_of_values_are_never_kept_in_a_recording(torch: Any) -> None:
+    with pytest.raises(UnsupportedOperationError, match="recorded"):
+        import_source(_Sized.scripted(torch), input_shapes={"x": (1, 8)}, way="record")
+
+
+def test_values_that_pass_through_a_view_are_still_values(torch: Any) -> None:
+    def through_a_view(items: Any) -> list[Any]:
+        store = torch.zeros(3)
+        store[1:].copy_(items[0])
+        return [items[0] * int(store.sum())]
+
+    assert reads_values(torch, through_a_view, [torch.ones(2)])
+    assert not reads_values(torch, lambda items: [items[0] * int(torch.tensor(items[0].shape[0]))], [torch.ones(2)])
+
+
+def test_outputs_have_the_keys_of_a_dictionary(torch: Any) -> None:
+    class Net(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"scores": x * 2, "boxes": x + 1}
+
+    imported = import_source(torch.jit.script(Net()), input_shapes={"x": (1, 3)})
+    assert [spec.name for spec in output_specs(imported.model)] == ["scores", "boxes"]
+    assert np.array_equal(imported.probe_outputs["boxes"], imported.probe_inputs["x"] + 1)
+
+
+def test_an_exported_program_tells_the_names_it_knows(torch: Any) -> None:
+    class Net(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+            return x * 2, {"boxes": x + 1}
+
+    program = torch.export.export(Net(), (torch.zeros(1, 3),))
+    assert [spec.name for spec in output_specs(import_source(program).model)] == ["output_0", "boxes"]
 
 
 def test_shapes_must_be_given_and_fit(recurrent: Any, encoder: Any) -> None:

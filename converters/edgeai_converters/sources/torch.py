@@ -20,6 +20,7 @@ from edgeai_converters.sources.child import run_in_child
 from edgeai_converters.sources.imported import Imported, SourceKind
 from edgeai_converters.sources.probe import load_arrays, save_arrays
 from edgeai_converters.sources.torch_export import export_module, module_net
+from edgeai_converters.sources.torch_names import output_names
 from edgeai_converters.sources.torch_write import (
     ONNX_FILE,
     answer_for,
@@ -146,7 +147,15 @@ def convert_program(program: Any, request: dict[str, Any]) -> dict[str, Any]:
     net = program_net(program)
     if request["way"] == "trace":
         return answer_for(net, request, lambda examples, n: _trace(torch, net, examples, n, request))
-    return answer_for(net, request, lambda examples, n: write_exported(program, Path(request["folder"])))
+    known = _known_outputs(torch, program)
+    return answer_for(net, request, lambda examples, n: write_exported(program, Path(request["folder"]), names=known))
+
+
+def _known_outputs(torch: Any, program: Any) -> list[str] | None:
+    """Return the names that the program's own structure of outputs tells."""
+    spec = program.call_spec.out_spec
+    structure = torch.utils._pytree.tree_unflatten(list(range(spec.num_leaves)), spec)
+    return output_names(structure, taken=program.graph_signature.user_inputs)
 
 
 def _trace(torch: Any, net: Any, examples: Sequence[Any], n: int, request: Mapping[str, Any]) -> list[str]:

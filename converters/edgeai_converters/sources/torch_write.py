@@ -15,6 +15,7 @@ import onnx
 from edgeai_converters.graph.prepare import OPSET
 from edgeai_converters.require import require
 from edgeai_converters.sources.probe import load_arrays, probe_linked_inputs, run_in_pieces, save_arrays
+from edgeai_converters.sources.rename import rename_boundary
 from edgeai_converters.sources.symbolic_sizes import Dim, spread_sizes
 from edgeai_converters.sources.torch_fused import decompositions
 from edgeai_runtime.errors import ModelError, UnsupportedOperationError
@@ -101,8 +102,13 @@ def answer_for(
     }
 
 
-def write_exported(program: Any, folder: Path) -> list[str]:
+def write_exported(program: Any, folder: Path, *, names: Sequence[str] | None = None) -> list[str]:
     """Write an exported program as ONNX (torch.onnx, dynamo), and return the outputs' names.
+
+    Args:
+        program: the program.
+        folder: where `source.onnx` is written.
+        names: names of the outputs, where they are known; by default those that torch.onnx gives.
 
     Raises:
         UnsupportedOperationError: torch.onnx can not convert it.
@@ -128,6 +134,11 @@ def write_exported(program: Any, folder: Path) -> list[str]:
     graph = exported.model_proto.graph
     if [value.name for value in graph.input] != list(program.graph_signature.user_inputs):
         raise UnsupportedOperationError("torch.onnx gave the program other inputs than it has.")
+    if names is not None and len(names) == len(graph.output):
+        proto = onnx.load(str(folder / ONNX_FILE))
+        rename_boundary(proto, {}, names)
+        onnx.save(proto, str(folder / ONNX_FILE))
+        return list(names)
     return [value.name for value in graph.output]
 
 

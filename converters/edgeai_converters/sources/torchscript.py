@@ -19,6 +19,8 @@ from edgeai_converters.sources.imported import Imported
 from edgeai_converters.sources.rename import rename_boundary
 from edgeai_converters.sources.torch import imported_from, request_of
 from edgeai_converters.sources.torch_export import examples_for, net_of
+from edgeai_converters.sources.torch_names import output_names
+from edgeai_converters.sources.torch_values import reads_values
 from edgeai_converters.sources.torch_write import ONNX_FILE, answer_for, first_line, write_exported, write_traced
 from edgeai_runtime.errors import ModelError, UnsupportedOperationError
 
@@ -50,7 +52,8 @@ def import_torchscript(
         way: `script` or `record`.
 
     Returns:
-        A graph with the names of the arguments; outputs, which have no names, are `output_0`, `output_1`, ….
+        A graph with the names of the arguments. Outputs have the keys of a dictionary or the fields of a named tuple;
+        those of a plain tuple have no names in the file, and are `output_0`, `output_1`, ….
 
     Raises:
         ModelError: PyTorch can not read or run the file, or an argument is no tensor.
@@ -95,17 +98,19 @@ def convert_script(script: Any, request: dict[str, Any]) -> dict[str, Any]:
             tensors, free = examples_for(torch, script, request, names)
             leaves = torch.utils._pytree.tree_leaves
             folder = Path(request["folder"])
+            with torch.no_grad():
+                known = output_names(script(*tensors.values()), taken=names)
 
             def call(items: Sequence[Any]) -> list[Any]:
                 return list(leaves(script(*items)))
 
             if request["way"] == "record":
-                return _by_recording(torch, call, tensors, free, request)
+                return _by_recording(torch, call, tensors, free, request, known)
             net = net_of(tensors, free, call)
             return answer_for(
                 net,
                 request,
-                lambda examples, n: write_traced(script, examples, net.inputs, _outputs(n), folder),
+                lambda examples, n: write_traced(script, examples, net.inputs, known or _outputs(n), folder),
             )
         finally:
             script.train(training)
@@ -137,6 +142,7 @@ def _by_recording(
     tensors: Mapping[str, Any],
     free: Mapping[str, Sequence[int]],
     request: dict[str, Any],
+    known: list[str] | None,
 ) -> dict[str, Any]:
     """Record one run as an exported program, with free dimensions where that works, and write that."""
     folder = Path(request["folder"])
@@ -158,9 +164,10 @@ def _by_recording(
         write_exported(program, folder)
         proto = onnx.load(str(folder / ONNX_FILE))
         old = [value.name for value in proto.graph.input]
-        rename_boundary(proto, dict(zip(old, tensors, strict=True)), _outputs(n))
+        names = known or _outputs(n)
+        rename_boundary(proto, dict(zip(old, tensors, strict=True)), names)
         onnx.save(proto, str(folder / ONNX_FILE))
-        return _outputs(n)
+        return names
 
     answer = answer_for(net_of(tensors, free, call), request, write)
     return {**answer, "notes": [*notes, *answer["notes"]]}
@@ -174,8 +181,14 @@ def _program(
 ) -> Any:
     record = require("torch.fx.experimental.proxy_tensor", extra=_EXTRA).make_fx
     examples = tuple(tensors.values())
+    strict = reads_values(torch, call, examples)  # else numbers that are read come of sizes and stay what they are
     with torch.no_grad():
-        module = record(lambda *items: tuple(call(items)), tracing_mode="real", pre_dispatch=True)(*examples)
+        module = record(
+            lambda *items: tuple(call(items)),
+            tracing_mode="real",
+            pre_dispatch=True,
+            _error_on_data_dependent_ops=strict,
+        )(*examples)
     dynamic = None
     if any(free.values()):
         dim = torch.export.Dim
