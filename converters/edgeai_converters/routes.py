@@ -6,7 +6,6 @@ operation is not supported or the outputs differ. A new tool is a line in `STEPS
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +13,8 @@ from edgeai_converters.convert.gates import TOLERANCES, Tolerance
 from edgeai_converters.sources.imported import SourceKind
 from edgeai_converters.sources.table import SOURCES
 from edgeai_converters.sources.ways import ways_of
+from edgeai_converters.tools.environments import ENVIRONMENTS, find_interpreter
+from edgeai_converters.tools.own_packages import missing_here
 from edgeai_runtime.errors import UsageError
 from edgeai_runtime.manifest import FORMATS, Format, Precision
 
@@ -43,8 +44,8 @@ class Step:
         start: a kind of source, `graph`, `simple graph`, or a format that an earlier step wrote.
         end: `graph`, `simple graph` or a format.
         tool: what does the work; `edgeai` for our own code.
-        packages: modules that must be installed.
-        install: the pip line that installs them; empty when nothing more is needed.
+        packages: modules that must be installed, here or in the tool's managed environment.
+        install: the line that installs them; empty when nothing more is needed.
         extra: the extra of edgeai that holds them; empty when there is none.
         cost_s: rough seconds for a small network on two cores, start of a child process included.
         fidelity: how near to the source the tool stays.
@@ -78,6 +79,13 @@ class Step:
             return ("simplify",)
         return (f"emit {self.end}",) if self.tool == "edgeai" else (self.tool,)
 
+    @property
+    def runs_in(self) -> str:
+        """Where it runs: `here`, `managed` for the tool's own environment, or `nowhere` while it is not installed."""
+        if not missing_here(self.packages):
+            return "here"
+        return "nowhere" if missing_packages(self) else "managed"
+
     def to_json(self) -> dict[str, Any]:
         """Return the object of `edgeai convert --explain --json`."""
         return {
@@ -88,6 +96,7 @@ class Step:
             "cost_s": self.cost_s,
             "fidelity": self.fidelity,
             "note": self.note,
+            "runs_in": self.runs_in,
             "missing": list(missing_packages(self)),
             "install": self.install,
         }
@@ -171,8 +180,8 @@ STEPS: tuple[Step, ...] = (
         start="torch",
         end="tflite",
         tool="litert-torch",
-        packages=("litert_torch",),
-        install="pip install litert-torch",
+        packages=ENVIRONMENTS["litert-torch"].modules,
+        install="edgeai tools install litert-torch",
         cost_s=40.0,
         fidelity="rewritten",
         note="Google's PyTorch converter; the batch is fixed to 1",
@@ -183,8 +192,8 @@ STEPS: tuple[Step, ...] = (
         start=SIMPLE,
         end="tflite",
         tool="onnx2tf",
-        packages=("onnx2tf", "tensorflow", "onnx_graphsurgeon", "sng4onnx", "tf_keras"),
-        install='pip install "edgeai[keras]" onnx2tf==1.28.8 onnx-graphsurgeon sng4onnx tf-keras ai-edge-litert psutil',
+        packages=ENVIRONMENTS["onnx2tf"].modules,
+        install="edgeai tools install onnx2tf",
         cost_s=30.0,
         fidelity="guessed",
         note="reads the graph as ONNX and guesses which axes are channels",
@@ -224,13 +233,21 @@ class Route:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Packages that are not installed here."""
+        """Packages that are installed neither here nor in a managed environment."""
         return tuple(dict.fromkeys(name for step in self.steps for name in missing_packages(step)))
 
     @property
     def install(self) -> str:
-        """The pip lines that install what is missing."""
+        """The lines that install what is missing."""
         return " && ".join(dict.fromkeys(step.install for step in self.steps if missing_packages(step)))
+
+    @property
+    def state(self) -> str:
+        """Whether it can be walked, and where, in words."""
+        if self.missing:
+            return f"needs {', '.join(self.missing)}: {self.install}"
+        managed = [step.tool for step in self.steps if step.runs_in == "managed"]
+        return f"ready, {', '.join(managed)} in an environment of its own" if managed else "ready"
 
     def to_json(self) -> dict[str, Any]:
         """Return the object of `edgeai convert --explain --json`."""
@@ -263,8 +280,9 @@ def routes_for(kind: SourceKind, format: Format, *, precision: Precision = "floa
 
 
 def missing_packages(step: Step) -> tuple[str, ...]:
-    """Return the packages of a step that are not installed; nothing is imported."""
-    return tuple(name for name in step.packages if importlib.util.find_spec(name) is None)
+    """Return the packages that a step lacks; none when its tool has a managed environment. Nothing is imported."""
+    missing = missing_here(step.packages)
+    return () if missing and step.tool in ENVIRONMENTS and find_interpreter(step.tool) is not None else missing
 
 
 def _paths(start: str, goal: str, taken: tuple[Step, ...], precision: Precision) -> list[tuple[Step, ...]]:

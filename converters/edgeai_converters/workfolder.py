@@ -55,6 +55,11 @@ def digest_of_path(path: Path) -> str:
     return digest.hexdigest()
 
 
+def folder_of(root: Path, name: str, key: Mapping[str, Any]) -> Path:
+    """Return where `WorkFolder(root).step(name, key, …)` keeps its result; nothing is made or looked at."""
+    return root / f"{name}-{digest_of(key)[:20]}"
+
+
 class WorkFolder:
     """Finished steps under `root`, one folder each.
 
@@ -96,7 +101,7 @@ class WorkFolder:
         Raises:
             OutputError: the result can not be written (disk full, no permission).
         """
-        final = self.root / f"{name}-{digest_of(key)[:20]}"
+        final = folder_of(self.root, name, key)
         if (final / _KEY_FILE).is_file():
             if final not in self._made:
                 self._found.add(final)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from edgeai.cli import bench, compress, convert, devices, doctor, inspect, run_model, verify
+from edgeai.cli import bench, compress, convert, devices, doctor, inspect, run_model, tools, verify
 from edgeai.cli.failures import run_guarded
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.command("inspect", short_help="Show what is in a model or bundle.")(inspect.
 app.command("verify", short_help="Check that a bundle is unchanged.")(verify.command)
 app.command("devices", short_help="List or show device profiles.")(devices.command)
 app.command("doctor", short_help="Check this machine, or a model.")(doctor.command)
+app.command("tools", short_help="Install converters of others.")(tools.command)
 
 
 def _show_version(wanted: bool) -> None:

@@ -29,6 +29,7 @@ def command(
     batch: Annotated[int | None, typer.Option(min=1, help="Fix the free batch dimension of all inputs.")] = None,
     samples: Annotated[str | None, typer.Option(help="Samples for the parity check. Default: drawn inputs.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Print the routes that would be tried; run none.")] = False,
+    work: Annotated[Path | None, typer.Option(help="Keep what was read here. Default: the cache.")] = None,
     force: options.Force = False,
     json: options.Json = False,
 ) -> None:
@@ -68,6 +69,7 @@ def command(
             batch=batch,
             layout={"source": None, "nhwc": "NHWC", "nchw": "NCHW"}[boundary],
             samples=samples,
+            work=work,
             force=force,
             on_step=on_step,
         )
@@ -94,8 +96,9 @@ def _print_conversion(conversion: Conversion, precision: str) -> None:
 def _print_explanation(explanation: Explanation) -> None:
     typer.echo(f"{explanation.source} ({explanation.kind}) to {explanation.format}, {explanation.precision}:")
     for number, route in enumerate(explanation.routes, 1):
-        state = f"needs {', '.join(route.missing)}: {route.install}" if route.missing else "ready"
-        typer.echo(f"{number}. {' → '.join(route.names)}   [{route.fidelity}, about {route.cost_s:.0f} s, {state}]")
+        typer.echo(
+            f"{number}. {' → '.join(route.names)}   [{route.fidelity}, about {route.cost_s:.0f} s, {route.state}]"
+        )
         for step in route.steps:
             note = f"  ({step.note})" if step.note else ""
             typer.echo(f"     {step.start} → {step.end} by {step.tool}, about {step.cost_s:g} s{note}")

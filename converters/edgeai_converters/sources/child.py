@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,25 @@ def run_in_child(
         ModelError: the task raised another error.
         ChildError: it crashed or ran too long; the message has the end of its log.
     """
+    command = [sys.executable, "-m", "edgeai_converters.sources.child", task, str(workdir)]
+    return run_command(command, request, workdir=workdir, what=what, timeout_s=timeout_s)
+
+
+def run_command(
+    command: Sequence[str], request: dict[str, Any], *, workdir: Path, what: str, timeout_s: float
+) -> dict[str, Any]:
+    """Run a program that reads `request.json` in the folder and writes `answer.json`; return the answer.
+
+    Args:
+        command: the program with its arguments.
+        request: as for `run_in_child`, and so are the others and the errors.
+        workdir: see there.
+        what: see there.
+        timeout_s: see there.
+    """
     (workdir / _REQUEST).write_text(json.dumps(request), encoding="utf-8")
     (workdir / _ANSWER).unlink(missing_ok=True)
     log = workdir / _LOG
-    command = [sys.executable, "-m", "edgeai_converters.sources.child", task, str(workdir)]
     environment = {**os.environ, "PYTHONWARNINGS": "ignore", "TF_CPP_MIN_LOG_LEVEL": "3", "ORT_DISABLE_TELEMETRY": "1"}
     with log.open("wb") as output:
         process = subprocess.Popen(

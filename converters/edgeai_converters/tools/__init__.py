@@ -8,5 +8,6 @@ Each task takes a JSON-able request and writes `target`:
     inputs     [{name, shape (null: free), dtype, layout}] as the artifact must have them, in order
     outputs    likewise
 
-Names at the boundary are the source's, whatever the tool calls them. Nothing is fetched from anywhere.
+A tool whose pins quarrel with ours may live in a managed environment (`environments.py`); its part that runs there is
+a file of `guests/`. Names at the boundary are the source's, whatever the tool calls them. Nothing is fetched.
 """

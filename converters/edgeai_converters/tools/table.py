@@ -1,12 +1,14 @@
-"""The table of other tools, and the one function that runs them in a child process."""
+"""The table of other tools, and the one function that runs them, each in a child process."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from edgeai_converters.sources.child import run_in_child
+from edgeai_converters.tools.environments import ENVIRONMENTS
 from edgeai_runtime.manifest import Precision, TensorSpec
 
 TOOLS: dict[str, str] = {
@@ -15,7 +17,7 @@ TOOLS: dict[str, str] = {
     "onnx2tf": "edgeai_converters.tools.onnx2tf:convert_file",
     "openvino reader": "edgeai_converters.tools.openvino_reader:convert_file",
 }
-"""Tool → `module:function`, run in a child process."""
+"""Tool → `module:function`. Those with a managed environment start a child of their own, in whichever has the tool."""
 
 
 def run_tool(
@@ -51,5 +53,8 @@ def run_tool(
         "inputs": [asdict(spec) for spec in inputs],
         "outputs": [asdict(spec) for spec in outputs],
     }
+    if tool in ENVIRONMENTS:
+        module, _, function = TOOLS[tool].partition(":")
+        return tuple(getattr(importlib.import_module(module), function)(request).get("notes", ()))
     answer = run_in_child(TOOLS[tool], request, workdir=workdir, what=f"{tool} on {source.name}")
     return tuple(answer.get("notes", ()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from pathlib import Path
 
 import pytest
 
@@ -61,13 +62,28 @@ def test_a_new_step_makes_new_routes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ("onnx", "mine", "openvino reader") in onward
 
 
-def test_what_is_not_installed_is_listed_with_its_pip_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_installed_is_listed_with_the_line_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EDGEAI_CACHE", str(tmp_path))
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnx2tf" else find_spec(name))
     (route,) = [route for route in routes_for("onnx", "tflite") if route.steps[-1].tool == "onnx2tf"]
     assert "onnx2tf" in route.missing
-    assert "onnx2tf==1.28.8" in route.install
+    assert route.install == "edgeai tools install onnx2tf"
+    assert "needs onnx2tf" in route.state
+    assert route.to_json()["steps"][-1]["runs_in"] == "nowhere"
     assert route.to_json()["steps"][-1]["missing"] == list(routes.missing_packages(route.steps[-1]))
+
+
+def test_a_tool_in_its_managed_environment_is_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnx2tf" else find_spec(name))
+    monkeypatch.setattr(routes, "find_interpreter", lambda name: Path("/managed") / name)
+    (route,) = [route for route in routes_for("onnx", "tflite") if route.steps[-1].tool == "onnx2tf"]
+    assert route.missing == ()
+    assert route.state == "ready, onnx2tf in an environment of its own"
+    assert route.to_json()["steps"][-1]["runs_in"] == "managed"
 
 
 @pytest.mark.parametrize(("kind", "format"), [("caffe", "onnx"), ("onnx", "coreml")])
@@ -79,7 +95,7 @@ def test_an_unknown_end_is_wrong_usage(kind: str, format: Format) -> None:
 @pytest.mark.parametrize("step", [step for step in STEPS if step.tool in TOOLS], ids=lambda step: step.tool)
 def test_every_other_tool_says_what_it_needs_and_has_a_task(step: Step) -> None:
     assert step.packages
-    assert step.install.startswith("pip install")
+    assert step.install == f"edgeai tools install {step.tool}" or step.install.startswith("pip install")
     assert step.fidelity != "exact"
     module, _, function = TOOLS[step.tool].partition(":")
     assert callable(getattr(importlib.import_module(module), function))
