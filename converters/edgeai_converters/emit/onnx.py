@@ -20,6 +20,7 @@ import onnx.checker
 import onnx_ir as ir
 
 from edgeai_converters.emit.artifact import Artifact
+from edgeai_converters.emit.dynamic_lstm import write_dynamic_lstm
 from edgeai_converters.graph.boundary import input_specs, output_specs
 from edgeai_converters.graph.edit import (
     add_constant,
@@ -53,13 +54,15 @@ def emit_onnx(model: ir.Model, folder: Path, *, stem: str = "model", cast_weight
         model: the graph; not changed.
         folder: an existing folder.
         stem: name of the file without suffix.
-        cast_weights: write weight-only constants as Cast → Mul (for ONNX Runtime) instead of DequantizeLinear.
+        cast_weights: write weight-only constants as ONNX Runtime runs them best (Cast → Mul, DynamicQuantizeLSTM)
+            instead of with DequantizeLinear.
 
     Raises:
         ModelError: the graph is no valid ONNX; nothing is written then.
     """
     model = model.clone()
     if cast_weights:
+        write_dynamic_lstm(model)
         write_weight_only(model)
     remove_dead_nodes(model)
     _drop_notes(model)

@@ -46,7 +46,7 @@ def insert_qdq(model: ir.Model, plan: QuantizationPlan) -> tuple[ir.Model, bool]
     integer_nodes = {node for node, key in keys.items() if key not in plan.float_nodes}
     writer = QdqWriter(model.graph)
     for node in nodes:
-        if node in integer_nodes:
+        if node in integer_nodes or keys[node] in plan.dynamic_nodes:
             _read_stored_constants(writer, node, keys[node], plan)
     wide = {node for node, key in keys.items() if key in plan.wide_nodes}
     for name, quantization in plan.activations.items():

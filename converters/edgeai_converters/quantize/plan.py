@@ -34,6 +34,8 @@ class QuantizationPlan:
         activations: non-constant values that get Quantize/Dequantize nodes.
         weights: constant values stored as integers (biases as int32 with scale input × weight).
         float_nodes: nodes kept in float, with the reason.
+        dynamic_nodes: float nodes whose weights are stored in integers (recurrent layers); the engine quantizes their
+            activations as it runs, or computes them in float.
         wide_nodes: integer nodes that compute with 16-bit activations in a plan of 8 bits.
         conversions: values that readers of both widths read: the form other than the one in `activations`.
         narrow_nodes: nodes that were to compute in 16 bits and do not, with the reason.
@@ -43,6 +45,7 @@ class QuantizationPlan:
     activations: dict[str, TensorQuantization] = field(default_factory=dict)
     weights: dict[str, TensorQuantization] = field(default_factory=dict)
     float_nodes: dict[str, str] = field(default_factory=dict)
+    dynamic_nodes: tuple[str, ...] = ()
     wide_nodes: tuple[str, ...] = ()
     conversions: dict[str, TensorQuantization] = field(default_factory=dict)
     narrow_nodes: dict[str, str] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgeai_converters.quantize.affine import activation_quantization, bias_quantization, weight_quantization
 from edgeai_converters.quantize.plan import QuantizationPlan, QuantizedDtype, TensorQuantization
+from edgeai_converters.quantize.recurrent_plan import RECURRENT, plan_recurrent_weights
 from edgeai_converters.quantize.scale_groups import find_conflict, scale_groups
 from edgeai_converters.quantize.schemes import SCHEMES, Scheme
 from edgeai_converters.quantize.units import Unit, choose_units, node_keys
@@ -55,10 +56,14 @@ def plan_quantization(
         left_out[conflict[0]] = conflict[1]
     wide_nodes, narrow = choose_wide(units, keys, wide, scheme)
     forms = choose_forms(units, wide_nodes, groups, scheme)
+    dynamic = [node for node in reasons if node.op_type in RECURRENT and keys[node] not in (excluded or {})]
+    weights = _plan_weights(units, _Readings(forms, wide_nodes, scheme), scheme, keys)
+    recurrent = plan_recurrent_weights(dynamic, scheme.name, taken=weights)
     return QuantizationPlan(
         scheme=scheme.name,
         activations={name: form.first for name, form in forms.items()},
-        weights=_plan_weights(units, _Readings(forms, wide_nodes, scheme), scheme, keys),
+        weights=weights | recurrent,
+        dynamic_nodes=tuple(keys[node] for node in dynamic if any(v and v.name in recurrent for v in node.inputs)),
         float_nodes={keys[node]: reason for node, reason in reasons.items()},
         wide_nodes=tuple(keys[node] for unit in units if unit.node in wide_nodes for node in unit.nodes),
         conversions={name: form.second for name, form in forms.items() if form.second is not None},

@@ -68,17 +68,24 @@ def scale_groups(
 
 
 def find_conflict(
-    units: Iterable[Unit], groups: Mapping[str, ScaleGroup], scheme: Scheme
+    units: Sequence[Unit], groups: Mapping[str, ScaleGroup], scheme: Scheme
 ) -> tuple[ir.Node, str] | None:
     """Return a concatenation that would force a fixed scale on values made by other operators, and the reason."""
     if not scheme.fixed:
         return None
-    fixed = _fixed_ranges(units, scheme)
+    # What the engine fixes for a value: ranges, and None for a value that moves only what it does not fix.
+    found: dict[str, set[tuple[float, float] | None]] = {
+        name: {bound} for name, bound in _fixed_ranges(units, scheme).items()
+    }
     for unit in units:
-        if unit.node.op_type == "Concat" and groups[str(unit.outputs[0].name)].fixed:
-            sources = {fixed.get(str(value.name)) for value in unit.inputs}
-            if len(sources) > 1 or sources == {None}:
-                return unit.node, "it joins a value whose scale the engine fixes with others"
+        if unit.role != "same_scale":
+            continue
+        values = unit.inputs if unit.node.op_type == "Concat" else unit.inputs[:1]
+        sources = set().union(*(found.get(str(value.name), {None}) for value in values))
+        found.update({str(value.name): sources for value in unit.outputs})
+        mixed = len(sources) > 1 or sources == {None}
+        if mixed and unit.node.op_type == "Concat" and groups[str(unit.outputs[0].name)].fixed:
+            return unit.node, "it joins a value whose scale the engine fixes with others"
     return None
 
 

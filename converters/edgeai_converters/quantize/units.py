@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from edgeai_converters.quantize.recurrent_plan import RECURRENT, float_reason
 from edgeai_converters.quantize.schemes import Role, Scheme
 
 CONSTANTS_ARE_PARAMETERS = frozenset({"Clip", "Pad", "Resize"})
@@ -123,6 +124,8 @@ def _read_by_anchor(value: ir.Value, candidates: Mapping[ir.Node, Unit]) -> bool
 def _describe(node: ir.Node, ranges: Collection[str], scheme: Scheme) -> Unit | str:
     """Return the unit that the node would be the operator of, or why it can not be quantized."""
     role = scheme.roles.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+    if node.op_type in RECURRENT and node.domain == "":
+        return float_reason(node, scheme.name)
     if role is None:
         return scheme.float_reasons.get(node.op_type, f"{scheme.name} has no integer {node.op_type}")
     product = node.op_type == "MatMul" and scheme.computed_products and not _is_constant(node.inputs[1])
