@@ -49,14 +49,14 @@ def fallback_ladder(
     whole = sum((one.alone or 0.0) ** 2 for one in harmful)
     harmful = [one for one in harmful if (one.alone or 0.0) ** 2 > LEAST_SHARE * whole]
     before = _lonely(units)
-    helpers = {one.node: _helpers(one, units) for one in harmful}
+    shared = {one.node: shares_error(one, units) for one in harmful}
     ladder: list[Excluded] = []
     seen = [{unit.key for unit in units}]
     count = 1
     while harmful:
         excluded: Excluded = {}
         for one in harmful[:count]:
-            for key in (one.node, *helpers[one.node]):
+            for key in (one.node, *shared[one.node]):
                 excluded.setdefault(key, _why(one, whole) if key == one.node else _HELPS.format(one.node))
         left = planned_units(model, without(model, plan, excluded))
         while more := _lonely(left) - before:
@@ -136,7 +136,7 @@ def _why(one: Sensitivity, whole: float) -> str:
     return f"8 bits cost most here: alone it makes {share:.0%} of the error, and the outputs differ by {one.alone:.1%}"
 
 
-def _helpers(one: Sensitivity, units: Sequence[PlannedUnit]) -> list[str]:
+def shares_error(one: Sensitivity, units: Sequence[PlannedUnit]) -> list[str]:
     """Return the units that must be in float too for a unit's error to go away.
 
     A value is rounded as long as its producer and one reader are in integers: an error that comes with the values read
