@@ -8,6 +8,7 @@ from collections.abc import Callable
 import onnx_ir as ir
 
 from edgeai_converters.graph.boundary import infer_layouts
+from edgeai_converters.graph.passes.collect_rows import collect_rows
 from edgeai_converters.graph.passes.fold_affine import fold_affine
 from edgeai_converters.graph.passes.fold_batch_norm import fold_batch_norm
 from edgeai_converters.graph.passes.fold_constants import fold_constants
@@ -19,6 +20,7 @@ from edgeai_converters.graph.passes.pad_explicitly import pad_explicitly
 from edgeai_converters.graph.passes.remove_no_ops import remove_no_ops
 from edgeai_converters.graph.passes.sink_transposes import sink_transposes
 from edgeai_converters.graph.passes.tidy import merge_equal_constants, remove_dead_nodes, separate_biases
+from edgeai_converters.graph.passes.tidy_loop_bodies import tidy_loop_bodies
 from edgeai_converters.graph.passes.tidy_recurrent import tidy_recurrent
 from edgeai_converters.graph.passes.unroll_loop import unroll_loop
 from edgeai_converters.graph.passes.write_einsum import write_einsum
@@ -26,6 +28,7 @@ from edgeai_converters.graph.passes.write_gemm import write_gemm
 from edgeai_converters.graph.passes.write_global_pool import write_global_pool
 from edgeai_converters.graph.passes.write_reshape import write_reshape
 from edgeai_converters.graph.passes.write_resize import write_resize
+from edgeai_converters.graph.passes.write_scan import write_scan
 from edgeai_converters.graph.shapes import infer_shapes
 
 Pass = Callable[[ir.Model], tuple[ir.Model, bool]]
@@ -33,6 +36,9 @@ Pass = Callable[[ir.Model], tuple[ir.Model, bool]]
 PASSES: tuple[Pass, ...] = (
     fold_constants,
     fold_shape_arithmetic,
+    tidy_loop_bodies,
+    write_scan,
+    collect_rows,
     fold_recurrent_loop,
     unroll_loop,
     tidy_recurrent,

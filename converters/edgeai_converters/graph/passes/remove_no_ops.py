@@ -1,7 +1,7 @@
 """Remove nodes that change nothing.
 
 Before: x → Identity / Dropout / Cast to the same type / Transpose in order / Reshape or Expand to the same shape /
-Pad by nothing / Concat of one / pooling of 1 × 1 → y.   After: y is x.
+Pad by nothing / Slice of everything / Concat of one / pooling of 1 × 1 → y.   After: y is x.
 """
 
 from __future__ import annotations
@@ -61,6 +61,18 @@ def _is_static_and_keeps_shape(node: ir.Node) -> bool:
     return shape is not None and None not in shape and shape == shape_of(node.outputs[0])
 
 
+def _cuts_nothing(node: ir.Node) -> bool:
+    """Tell whether a Slice takes the whole of every axis, in order."""
+    tables = [constant_of(input_of(node, position)) for position in (1, 2, 3, 4)]
+    before, after = shape_of(node.inputs[0]), shape_of(node.outputs[0])
+    starts, _, axes, steps = tables
+    if starts is None or axes is None or not before or not after or len(before) != len(after):
+        return False
+    if input_of(node, 4) is not None and (steps is None or (steps < 1).any()):
+        return False
+    return all(isinstance(before[int(axis)], int) and before[int(axis)] == after[int(axis)] for axis in axes)
+
+
 def _pads_nothing(node: ir.Node) -> bool:
     pads = constant_of(node.inputs[1])
     return pads is not None and not pads.any()
@@ -87,6 +99,7 @@ _TESTS = {
     "Unsqueeze": _keeps_shape,
     "Expand": _is_static_and_keeps_shape,
     "Pad": _pads_nothing,
+    "Slice": _cuts_nothing,
     "Concat": _joins_one,
     "Sum": _joins_one,
     "Max": _joins_one,

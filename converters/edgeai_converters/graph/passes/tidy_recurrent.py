@@ -80,11 +80,13 @@ def _reversed_axis(node: ir.Node | None) -> int | None:
 def _cancel(model: ir.Model, node: ir.Node) -> bool:
     """Remove two reversals of the same axis, also with a Reshape of the other axes between them."""
     axis = _reversed_axis(node)
-    between, first = _before(node)
-    if axis is None or first is None or _reversed_axis(first) != axis or first.inputs[0] is None:
+    between, first = _before(node, axis or 0)
+    if axis is None or first is None or first.inputs[0] is None:
+        return False
+    if _reversed_axis(first) != (axis if between is None else 0):
         return False
     if between is not None:
-        if axis != 0 or len(between.outputs[0].uses()) != 1:
+        if len(between.outputs[0].uses()) != 1:
             return False
         between.replace_input_with(0, first.inputs[0])
         return bypass(model, node)
@@ -92,13 +94,15 @@ def _cancel(model: ir.Model, node: ir.Node) -> bool:
     return bypass(model, node)
 
 
-def _before(node: ir.Node) -> tuple[ir.Node | None, ir.Node | None]:
-    """Return the Reshape before a node that keeps its first axis, if there is one, and the node before both."""
+def _before(node: ir.Node, axis: int = 0) -> tuple[ir.Node | None, ir.Node | None]:
+    """Return the Reshape before a node that makes the first axis `axis`, if there is one, and the node before both."""
     producer = node.inputs[0].producer() if node.inputs[0] is not None else None
     if producer is None or not is_op(producer, "Reshape", "Squeeze") or producer.inputs[0] is None:
         return None, producer
     before, after = shape_of(producer.inputs[0]), shape_of(producer.outputs[0])
-    if not before or not after or not isinstance(before[0], int) or before[0] != after[0]:
+    if not before or not after or not isinstance(before[0], int) or len(after) <= axis:
+        return None, producer
+    if after[axis] != before[0] or any(size != 1 for size in after[:axis]):
         return None, producer
     return producer, producer.inputs[0].producer()
 

@@ -142,6 +142,9 @@ _COMPUTED: dict[str, Callable[..., Any]] = {
     "Identity": lambda node, a: a,
     "Cast": _cast,
     "Unsqueeze": lambda node, a, axes: np.expand_dims(a, tuple(int(axis) for axis in axes)),
+    "Concat": lambda node, *parts: np.concatenate(parts, attribute(node, "axis", 0)),
+    "Reshape": lambda node, a, shape: a.reshape([a.shape[i] if not n else int(n) for i, n in enumerate(shape)]),
+    "Where": lambda node, condition, a, b: np.where(condition, a, b),
     "Squeeze": lambda node, a, *axes: np.squeeze(a, *(tuple(int(axis) for axis in one) for one in axes)),
 }
 """Operators of counters, as numpy."""

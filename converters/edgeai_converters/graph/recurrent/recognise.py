@@ -1,4 +1,4 @@
-"""Recognising a GRU or a plain recurrent layer in the body of a loop.
+"""Recognising an LSTM, a GRU or a plain recurrent layer in the body of a loop.
 
 The weights are found by what they are multiplied with, in whatever form a converter wrote the body. What was found is
 believed only when it computes the same as the body on drawn numbers.
@@ -6,31 +6,23 @@ believed only when it computes the same as the body on drawn numbers.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import onnx
-import onnx.helper
-import onnx.reference
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from edgeai_converters.graph.edit import constant_of
+from edgeai_converters.graph.edit import constant_of, input_of, is_op
 from edgeai_converters.graph.recurrent.loop import CountedLoop, original
-from edgeai_converters.graph.shapes import static_shape
-
-Array = NDArray[Any]
-
-_FUNCTIONS: dict[str, Callable[[Array], Array]] = {
-    "Sigmoid": lambda a: 1 / (1 + np.exp(-a)),
-    "Tanh": np.tanh,
-    "Relu": lambda a: np.maximum(a, 0),
-}
-_CLOSE = 1e-5
-_DRAWN = 5
+from edgeai_converters.graph.recurrent.products import (
+    Product,
+    all_added,
+    compute,
+    constant_in_body,
+    find_products,
+)
+from edgeai_converters.graph.recurrent.trial import FUNCTIONS, Array, Cell, find_order, kind_of
+from edgeai_converters.graph.shapes import shape_of, static_shape
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,102 +30,90 @@ class FoundLayer:
     """A recurrent layer that a loop computes.
 
     Attributes:
-        kind: `GRU` or `RNN`.
-        weight: `[features, gates · hidden]`, gates in ONNX's order.
-        recurrence: `[hidden, gates · hidden]`.
-        input_bias: `[gates · hidden]`.
-        recurrent_bias: `[gates · hidden]`.
-        activations: names of its functions.
-        late: the reset gate comes after the recurrent product.
+        cell: what a trip computes.
         sequence: outside the loop, `[steps, batch, features]`.
-        state: the value of the body that holds the state at the begin of a trip.
-        new_state: the value of the body that holds it at the end.
+        states: values of the body that hold the states (h, of an LSTM also c) at the begin of a trip.
+        new_states: values of the body that hold them at the end.
     """
 
-    kind: str
-    weight: Array
-    recurrence: Array
-    input_bias: Array
-    recurrent_bias: Array
-    activations: tuple[str, ...]
-    late: bool
+    cell: Cell
     sequence: ir.Value
-    state: ir.Value
-    new_state: ir.Value
+    states: tuple[ir.Value, ...]
+    new_states: tuple[ir.Value, ...]
 
 
 def recognise(loop: CountedLoop) -> FoundLayer | None:
     """Return the recurrent layer that a loop computes, `None` when it is none, or another one."""
     states = [(start, end) for start, end, _ in loop.carried if not all(start in trip for trip in loop.counters)]
-    if len(states) != 1 or not loop.trips:
-        return None
-    state, new_state = states[0]
     rows = _rows(loop)
-    if rows is None:
+    if len(states) not in (1, 2) or rows is None:
         return None
     row, sequence = rows
-    needed = _between({state, row}, new_state, loop)
-    products = [node for node in needed if node.op_type == "MatMul"]
-    by_row = [node for node in products if node.inputs[0] is row]
-    by_state = [node for node in products if node.inputs[0] is state]
-    others = [node for node in products if node not in by_row and node not in by_state]
-    matrices = {node: _constant(node.inputs[1], loop) for node in products}
-    if len(by_row) != 1 or len(by_state) != 1 or len(others) > 1 or any(one is None for one in matrices.values()):
+    needed = _between({row, *(start for start, _ in states)}, [end for _, end in states], loop)
+    _, batch, features = shape_of(sequence) or (None, None, None)
+    sizes = {row: features} if isinstance(features, int) else {}
+    products = find_products(loop, needed, sizes)
+    if not products:
         return None
-    pair = (by_row[0], by_state[0])
-    ordered = (*(matrices[node] for node in pair), *(_bias(node, needed, loop) for node in pair))
-    evaluate = _body(needed, row, state, new_state, loop)
-    if evaluate is None:
+    multiplied = {value for product in products for value in product.terms}
+    states.sort(key=lambda pair: pair[0] not in multiplied)  # h before c: only h is multiplied
+    starts, ends = tuple(start for start, _ in states), tuple(end for _, end in states)
+    if len(starts) == 2 and starts[1] in multiplied:
+        return None
+    cell = _cell(loop, needed, products, row, starts)
+    evaluate = _body(needed, row, starts, ends, loop)
+    if cell is None or evaluate is None:
         return None
     used = {node.op_type for node in needed}
-    functions = [name for name in _FUNCTIONS if name in used]
-    late_product = matrices[others[0]] if others else None
-    for found in _candidates(ordered, late_product, _all_added(needed, loop), functions):
-        kind, arrays, names, late = found
-        if _agrees(evaluate, kind, arrays, names, late=late):
-            return FoundLayer(
-                kind=kind,
-                weight=arrays[0],
-                recurrence=arrays[1],
-                input_bias=arrays[2],
-                recurrent_bias=arrays[3],
-                activations=names,
-                late=late,
-                sequence=sequence,
-                state=state,
-                new_state=new_state,
-            )
-    return None
+    found = find_order(
+        cell, evaluate, [name for name in FUNCTIONS if name in used], batch=batch if isinstance(batch, int) else None
+    )
+    if found is None:
+        return None
+    return FoundLayer(cell=found, sequence=sequence, states=starts, new_states=ends)
 
 
-_Arrays = tuple[Array, Array, Array, Array]
-
-
-def _candidates(
-    ordered: tuple[Array | None, ...], candidate_product: Array | None, added: list[Array], functions: list[str]
-) -> Iterable[tuple[str, _Arrays, tuple[str, ...], bool]]:
-    """Yield what the matrices may be: (kind, arrays, names of functions, late)."""
-    weight, recurrence, input_bias, recurrent_bias = ordered
-    if weight is None or recurrence is None or weight.ndim != 2 or recurrence.ndim != 2:
-        return
-    hidden = recurrence.shape[0]
-    width = weight.shape[1]
-    biases = [np.zeros(width, np.float32) if bias is None else bias for bias in (input_bias, recurrent_bias)]
-    if candidate_product is not None:
-        if recurrence.shape[1] + candidate_product.shape[-1] != width or candidate_product.shape[0] != hidden:
-            return
-        recurrence = np.concatenate([recurrence, candidate_product], axis=1)
-        biases[1] = np.zeros(width, np.float32)
-    if recurrence.shape[1] != width or any(bias.shape != (width,) for bias in biases):
-        return
-    arrays = (weight, recurrence, biases[0], biases[1])
-    if width == hidden:  # whatever is added, is added before the function
-        whole = np.sum([bias for bias in added if bias.shape == (width,)] or [biases[1] * 0], axis=0)
-        for name in functions:
-            yield "RNN", (weight, recurrence, whole, np.zeros(width, np.float32)), (name,), False
-    if width == 3 * hidden:
-        for names in itertools.product(functions, repeat=2):
-            yield "GRU", arrays, names, candidate_product is None
+def _cell(
+    loop: CountedLoop, needed: list[ir.Node], products: list[Product], row: ir.Value, states: tuple[ir.Value, ...]
+) -> Cell | None:
+    """Return the cell that has the matrices of the products, the gates in their order."""
+    by_row, by_state, others = [], [], []
+    input_bias, recurrent_bias, other_bias = [], [], []
+    for product in products:
+        zeros = np.zeros(product.width, np.float32)
+        bias = zeros if product.bias is None else product.bias
+        if bias.shape != zeros.shape:
+            return None
+        for value, matrix in product.terms.items():
+            if value is row:
+                by_row.append(matrix)
+                input_bias.append(bias)
+            elif value is states[0]:
+                by_state.append(matrix)
+                recurrent_bias.append(zeros if row in product.terms else bias)
+            else:
+                others.append(matrix)
+                other_bias.append(zeros if row in product.terms else bias)
+    if not by_row or not by_state or len(others) > 1:
+        return None
+    if len({matrix.shape[0] for matrix in by_row}) > 1 or len({matrix.shape[0] for matrix in by_state + others}) > 1:
+        return None
+    weight, recurrence = np.concatenate(by_row, axis=1), np.concatenate(by_state + others, axis=1)
+    hidden, width = recurrence.shape[0], recurrence.shape[1]
+    kind = kind_of(width, hidden, len(states))
+    if weight.shape[1] != width or kind is None or (others and kind != "GRU"):
+        return None
+    biases = np.concatenate(input_bias), np.concatenate(recurrent_bias + other_bias)
+    if kind != "GRU":  # whatever is added, is added before the functions
+        biases = all_added(needed, loop, width), np.zeros(width, np.float32)
+    return Cell(
+        kind=kind,
+        weight=weight,
+        recurrence=recurrence,
+        input_bias=biases[0],
+        recurrent_bias=biases[1],
+        late=kind == "GRU" and not others,
+    )
 
 
 def _rows(loop: CountedLoop) -> tuple[ir.Value, ir.Value] | None:
@@ -151,15 +131,15 @@ def _rows(loop: CountedLoop) -> tuple[ir.Value, ir.Value] | None:
         if [int(trip[place]) for trip in loop.counters] != list(range(loop.trips)):
             return None
         found.append((node.outputs[0], source))
-    if len(found) != 1 or found[0][1].shape is None or len(found[0][1].shape) != 3:
+    if not loop.trips or len(found) != 1 or found[0][1].shape is None or len(found[0][1].shape) != 3:
         return None
     return found[0] if found[0][1].shape[0] == loop.trips else None
 
 
-def _between(starts: set[ir.Value], end: ir.Value, loop: CountedLoop) -> list[ir.Node]:
-    """Return the nodes of the body that lead from `starts` to `end`, in their order."""
+def _between(starts: set[ir.Value], ends: list[ir.Value], loop: CountedLoop) -> list[ir.Node]:
+    """Return the nodes of the body that lead from `starts` to `ends`, in their order."""
     needed: set[ir.Node] = set()
-    waiting = [end]
+    waiting = list(ends)
     while waiting:
         value = waiting.pop()
         producer = value.producer()
@@ -170,118 +150,43 @@ def _between(starts: set[ir.Value], end: ir.Value, loop: CountedLoop) -> list[ir
     return [node for node in loop.body if node in needed]
 
 
-def _constant(value: ir.Value | None, loop: CountedLoop) -> Array | None:
-    """Return what a value of the body is at every trip, when it is made of constants only."""
-    if value is None:
-        return None
-    array = constant_of(loop.invariants.get(value, value))
-    node = value.producer()
-    if array is not None or node is None or node.graph is not loop.body:
-        return array
-    inputs = [_constant(one, loop) for one in node.inputs if one is not None]
-    if not inputs or any(one is None for one in inputs):
-        return None
-    results = _reference([node], {str(one.name): one_array for one, one_array in _named(node, inputs)}, [value])
-    return None if results is None else results[0]
-
-
-def _named(node: ir.Node, arrays: list[Array | None]) -> Iterable[tuple[ir.Value, Array]]:
-    present = [value for value in node.inputs if value is not None]
-    return ((value, array) for value, array in zip(present, arrays, strict=True) if array is not None)
-
-
-def _bias(node: ir.Node, needed: list[ir.Node], loop: CountedLoop) -> Array | None:
-    """Return the constant vector that is added to a product, `None` without one."""
-    readers = [use.node for use in node.outputs[0].uses() if use.node in needed]
-    if len(readers) != 1 or readers[0].op_type != "Add":
-        return None
-    for value in readers[0].inputs:
-        array = None if value is node.outputs[0] else _constant(value, loop)
-        if array is not None:
-            return array.reshape(-1) if array.size == max(array.shape, default=0) else array
-    return None
-
-
-def _all_added(needed: list[ir.Node], loop: CountedLoop) -> list[Array]:
-    """Return the constant vectors that are added anywhere."""
-    found = (_constant(value, loop) for node in needed if node.op_type == "Add" for value in node.inputs)
-    return [array.reshape(-1) for array in found if array is not None]
-
-
 def _body(
-    needed: list[ir.Node], row: ir.Value, state: ir.Value, end: ir.Value, loop: CountedLoop
-) -> Callable[[Array, Array], Array | None] | None:
-    """Return the new state as a function of a row and a state, computed by ONNX's reference."""
+    needed: list[ir.Node], row: ir.Value, states: tuple[ir.Value, ...], ends: tuple[ir.Value, ...], loop: CountedLoop
+) -> Callable[[Array, list[Array]], list[Array] | None] | None:
+    """Return the new states as a function of a row and the states, computed by ONNX's reference."""
     inside = {output for node in needed for output in node.outputs}
     constants: dict[str, Array] = {}
     for node in needed:
         for value in node.inputs:
-            if value is None or value in inside or value in (row, state):
+            if value is None or value in inside or value is row or value in states:
                 continue
-            array = _constant(value, loop)
+            array = constant_in_body(value, loop)
             if array is None:
                 return None
             constants[str(value.name)] = array
 
-    def evaluate(rows: Array, states: Array) -> Array | None:
-        results = _reference(needed, {**constants, str(row.name): rows, str(state.name): states}, [end])
-        return None if results is None else results[0]
+    def evaluate(rows: Array, arrays: list[Array]) -> list[Array] | None:
+        named = {str(state.name): array for state, array in zip(states, arrays, strict=True)}
+        return compute(needed, {**constants, **named, str(row.name): rows}, list(ends))
 
     return evaluate
 
 
-def _reference(nodes: list[ir.Node], inputs: dict[str, Array], outputs: list[ir.Value]) -> list[Array] | None:
-    """Compute nodes by ONNX's reference implementation; `None` for what it can not compute."""
-    infos = [
-        onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
-        for name, array in inputs.items()
-    ]
-    ends = [onnx.helper.make_empty_tensor_value_info(str(value.name)) for value in outputs]
-    try:
-        graph = onnx.helper.make_graph([ir.to_proto(node) for node in nodes], "part", infos, ends)
-        proto = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)])
-        return [np.asarray(one) for one in onnx.reference.ReferenceEvaluator(proto).run(None, inputs)]
-    except Exception:  # the reference implementation raises whatever a node provokes
-        return None
-
-
-def _agrees(
-    evaluate: Callable[[Array, Array], Array | None], kind: str, arrays: _Arrays, names: tuple[str, ...], *, late: bool
-) -> bool:
-    random = np.random.default_rng(0)
-    rows = random.normal(size=(_DRAWN, arrays[0].shape[0])).astype(np.float32)
-    states = random.normal(size=(_DRAWN, arrays[1].shape[0])).astype(np.float32)
-    wanted = evaluate(rows, states)
-    if wanted is None or wanted.shape != states.shape:
-        return False
-    with np.errstate(all="ignore"):
-        found = _plain(rows, states, arrays, names) if kind == "RNN" else _gru(rows, states, arrays, names, late=late)
-    return bool(np.allclose(found, wanted, rtol=_CLOSE, atol=_CLOSE * max(1.0, float(np.abs(wanted).max()))))
-
-
-def _plain(rows: Array, states: Array, arrays: _Arrays, names: tuple[str, ...]) -> Array:
-    weight, recurrence, input_bias, recurrent_bias = arrays
-    return _FUNCTIONS[names[0]](rows @ weight + states @ recurrence + input_bias + recurrent_bias)
-
-
-def _gru(rows: Array, states: Array, arrays: _Arrays, names: tuple[str, ...], *, late: bool) -> Array:
-    weight, recurrence, input_bias, recurrent_bias = arrays
-    hidden = states.shape[1]
-    by_row = rows @ weight + input_bias
-    by_state = states @ recurrence + recurrent_bias
-    gates = _FUNCTIONS[names[0]](by_row[:, : 2 * hidden] + by_state[:, : 2 * hidden])
-    z, r = gates[:, :hidden], gates[:, hidden:]
-    if late:
-        product = r * by_state[:, 2 * hidden :]
-    else:
-        product = (r * states) @ recurrence[:, 2 * hidden :] + recurrent_bias[2 * hidden :]
-    candidate = _FUNCTIONS[names[1]](by_row[:, 2 * hidden :] + product)
-    return np.asarray((1 - z) * candidate + z * states)
-
-
 def collects_states(loop: CountedLoop, layer: FoundLayer) -> bool:
-    """Tell whether all that a loop collects are the layer's states, and its state comes from `[batch, hidden]`."""
+    """Tell whether all that a loop collects are the layer's states, and its states come from `[batch, hidden]`."""
     collected = loop.body.outputs[len(loop.body.inputs) - 1 :]
-    first = next(first for start, _, first in loop.carried if start is layer.state)
-    shape = static_shape(first) if first is not None else None
-    return all(original(end) is layer.new_state for end in collected) and (shape is None or len(shape) == 2)
+    shapes = [static_shape(first) for start, _, first in loop.carried if start in layer.states]
+    if any(shape is not None and len(shape) != 2 for shape in shapes):
+        return False
+    return all(_is_state(end, layer, shapes[0]) for end in collected)
+
+
+def _is_state(end: ir.Value, layer: FoundLayer, shape: tuple[int, ...] | None) -> bool:
+    """Tell whether a value is the state h, also behind a Reshape to the shape that it has."""
+    value = original(end)
+    node = value.producer()
+    if node is not None and is_op(node, "Reshape") and node.inputs[0] is not None and value is not layer.new_states[0]:
+        wanted = constant_of(input_of(node, 1))
+        if wanted is not None and shape is not None and tuple(int(size) for size in wanted.reshape(-1)) == shape:
+            value = original(node.inputs[0])
+    return value is layer.new_states[0]

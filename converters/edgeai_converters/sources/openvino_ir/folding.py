@@ -60,15 +60,25 @@ def _fold_shape(operation: Operation) -> list[NDArray[Any]] | None:
 
 def _fold_one_dimension(context: ReadContext, operation: Operation) -> list[NDArray[Any]] | None:
     """Fold the choice of known dimensions from a shape of which others are free."""
-    feeder = operation.feeder(0).get_node()
+    indices, sizes = context.constant(operation, 1), _chosen_sizes(context, operation)
+    if indices is None or sizes is None or None in sizes:
+        return None
+    return [np.array(sizes, operation.output_dtype()).reshape(indices.shape)]
+
+
+def _chosen_sizes(context: ReadContext, operation: Operation) -> Sequence[int | None] | None:
+    """Return the numbers that an operation takes from a shape, free ones as `None`; `None` for another operation."""
+    if operation.type == "ShapeOf":
+        return None if operation.node.get_input_partial_shape(0).rank.is_dynamic else operation.shape(0)
+    if operation.type == "Convert":
+        return _chosen_sizes(context, Operation.of(operation.feeder(0).get_node()))
+    if operation.type != "Gather" or operation.attribute("batch_dims", 0):
+        return None
     indices, axis = context.constant(operation, 1), context.constant(operation, 2)
-    if feeder.get_type_name() != "ShapeOf" or indices is None or axis is None or operation.attribute("batch_dims", 0):
+    if indices is None or axis is None or axis.any():
         return None
-    sizes = Operation.of(feeder).shape(0)
-    chosen = [sizes[int(index)] for index in indices.reshape(-1)]
-    if None in chosen:
-        return None
-    return [np.array(chosen, operation.output_dtype()).reshape(indices.shape)]
+    sizes = _chosen_sizes(context, Operation.of(operation.feeder(0).get_node()))
+    return None if sizes is None else [sizes[int(index)] for index in indices.reshape(-1)]
 
 
 def _fold_here(operation: Operation, arrays: Sequence[NDArray[Any]], shape: tuple[int, ...]) -> NDArray[Any] | None:
