@@ -1,14 +1,14 @@
 """Ranges of a graph's inner values, by several estimators at once, in one pass over the calibration batches.
 
 Memory does not grow with the number of samples: one histogram per value (see `estimators_histogram`) and the
-activations of one small batch, computed in pieces that stay under `ACTIVATION_BYTES`.
+activations of one small batch (see `inner_values`).
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,15 +18,12 @@ from numpy.typing import NDArray
 from edgeai_converters.calibrate.channel_statistics import ChannelStatistics, channel_values
 from edgeai_converters.calibrate.estimators import estimate_range
 from edgeai_converters.calibrate.estimators_histogram import Histogram
+from edgeai_converters.calibrate.inner_values import InnerValues, batch_size
 from edgeai_converters.calibrate.ranges import Ranges
-from edgeai_converters.graph.execute import GraphRunner
 from edgeai_converters.spec import DEFAULT_RANGE_METHODS, RangeMethod
 from edgeai_runtime.errors import DataError
 
 _LOG = logging.getLogger(__name__)
-
-ACTIVATION_BYTES = 128 * 2**20
-"""Bytes of inner values held at a time; more are read by running the graph again for the next values."""
 
 VALUES_PER_SAMPLE = 65536
 """Values of one tensor and one sample that are counted in the histogram, evenly spread; the extremes see all."""
@@ -87,22 +84,17 @@ def collect_ranges(
     values = ir.convenience.create_value_mapping(model.graph)
     read = observed + [values[name] for name in statistics if name not in histograms]
     averages = "moving_average" in methods
-    runners: list[GraphRunner] | None = None
+    inner = InnerValues(model, read)
     samples = 0
     for batch in batches:
-        n = _batch_size(batch)
-        if runners is None:
-            runners = [GraphRunner(model, outputs=names) for names in _chunks(read)]
-        for part in _parts(model, batch, n, _bytes_per_sample(read)):
-            for runner in runners:
-                for name, array in runner.run(part).items():
-                    if name in histograms:
-                        _observe(histograms[name], array, samples)
-                        if averages:
-                            histograms[name].follow(*_extremes_of_samples(array, _batch_size(part)))
-                    if name in statistics:
-                        statistics[name].add(array)
-        samples += n
+        for n, name, array in inner.read(batch):
+            if name in histograms:
+                _observe(histograms[name], array, samples)
+                if averages:
+                    histograms[name].follow(*_extremes_of_samples(array, n))
+            if name in statistics:
+                statistics[name].add(array)
+        samples += batch_size(batch)
         if on_step is not None:
             on_step(samples, 0, "calibration")
     if not samples:
@@ -190,45 +182,3 @@ def _extremes_of_samples(array: NDArray[Any], n: int) -> tuple[NDArray[Any], NDA
     lows, highs = rows.min(axis=1), rows.max(axis=1)
     usable = np.isfinite(lows) & np.isfinite(highs)
     return lows[usable], highs[usable]
-
-
-def _bytes_of(value: ir.Value) -> int:
-    """Return the bytes of one sample of a value; free dimensions count as 1."""
-    if value.shape is None:
-        return 2**20
-    return 4 * math.prod(size for size in value.shape.dims if isinstance(size, int))
-
-
-def _bytes_per_sample(values: Sequence[ir.Value]) -> int:
-    return max(1, min(ACTIVATION_BYTES, sum(_bytes_of(value) for value in values)))
-
-
-def _chunks(values: Sequence[ir.Value]) -> Iterator[list[str]]:
-    """Yield names of values in groups that together stay under `ACTIVATION_BYTES` for one sample."""
-    chunk: list[str] = []
-    size = 0
-    for value in values:
-        if chunk and size + _bytes_of(value) > ACTIVATION_BYTES:
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(str(value.name))
-        size += _bytes_of(value)
-    yield chunk
-
-
-def _batch_size(batch: Mapping[str, NDArray[Any]]) -> int:
-    sizes = {array.shape[0] for array in batch.values() if array.ndim}
-    return max(sizes, default=1)
-
-
-def _parts(
-    model: ir.Model, batch: Mapping[str, NDArray[Any]], n: int, bytes_per_sample: int
-) -> Iterator[Mapping[str, NDArray[Any]]]:
-    """Yield the batch in parts whose inner values stay under `ACTIVATION_BYTES`; whole if it can not be cut."""
-    cuttable = all(
-        value.shape is not None and len(value.shape) > 0 and not isinstance(value.shape[0], int)
-        for value in model.graph.inputs
-    ) and all(array.ndim and array.shape[0] == n for array in batch.values())
-    size = max(1, ACTIVATION_BYTES // bytes_per_sample) if cuttable else n
-    for start in range(0, n, size):
-        yield {name: array[start : start + size] for name, array in batch.items()} if size < n else batch
