@@ -24,6 +24,7 @@ LAYERS = {
     "depthwise": ("y = Conv <group = 4> (x, w, b)", "float[N,8,5,5] y", (8, 1, 3, 3), 8),
     "grouped": ("y = Conv <group = 2> (x, w, b)", "float[N,6,5,5] y", (6, 2, 3, 3), 6),
     "dense": ("f = Flatten(x) y = Gemm(f, w, b)", "float[N,6] y", (196, 6), 6),
+    "matrix and sum": ("f = Flatten(x) h = MatMul(f, w) y = Add(h, b)", "float[N,6] y", (196, 6), 6),
     "dense, transposed": ("f = Flatten(x) y = Gemm <transB = 1> (f, w, b)", "float[N,6] y", (6, 196), 6),
 }
 

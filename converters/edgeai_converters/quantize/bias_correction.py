@@ -4,7 +4,7 @@ Bias correction of Nagel et al. 2019 (arXiv:1906.04721), section 4.2, equation 1
 are off by `dW` is off by `dW · E[x]` on average, per channel; subtracting it from the bias costs nothing at run time.
 `E[x]` is measured on calibration samples (their empirical variant), from the float graph, so the order of layers does
 not matter. For convolutions with padding the mean over the inside stands for the border too: an approximation.
-Errors of activations are not corrected.
+Errors of activations are not corrected: see `bias_correction_empirical`.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ def correct_biases(
     keys = node_keys(model)
     changed = False
     for node in model.graph:
-        if node.op_type not in ("Conv", "Gemm") or keys[node] in plan.float_nodes or len(node.inputs) < 3:
+        if node.op_type not in ("Conv", "Gemm", "MatMul") or keys[node] in plan.float_nodes:
             continue
-        value, weight, bias = node.inputs[:3]
+        value, weight = node.inputs[:2]
+        bias, _ = bias_and_result(node)
         if value is None or weight is None or bias is None or value.name not in channel_means:
             continue
         stored = plan.weights.get(str(weight.name))
@@ -46,13 +47,27 @@ def correct_biases(
             continue
         error = _weight_error(weight.const_value.numpy(), stored)
         mean = np.asarray(channel_means[str(value.name)], np.float64)
-        if mean.size != _input_channels(node, error.shape):  # measured for a reader with another layout
+        if error.ndim < 2 or mean.size != _input_channels(node, error.shape):  # measured for another layout
             continue
         shift = _output_shift(node, error, mean)
+        if tuple(bias.const_value.shape)[-1:] != shift.shape:  # one number for all channels
+            continue
         corrected = (bias.const_value.numpy() - shift).astype(np.float32)
         bias.const_value = ir.tensor(corrected, name=bias.name)
         changed = True
     return model, changed
+
+
+def bias_and_result(node: ir.Node) -> tuple[ir.Value | None, ir.Value]:
+    """Return the bias of a layer and the value that it has been added to; a MatMul's stands in the Add that follows."""
+    result = node.outputs[0]
+    if node.op_type != "MatMul":
+        return (node.inputs[2] if len(node.inputs) > 2 else None), result
+    readers = list(result.uses())
+    if len(readers) != 1 or result.is_graph_output() or readers[0].node.op_type != "Add":
+        return None, result
+    add = readers[0].node
+    return add.inputs[1 - readers[0].idx], add.outputs[0]
 
 
 def _weight_error(weight: NDArray[np.generic], stored: TensorQuantization) -> NDArray[np.float64]:
@@ -68,7 +83,7 @@ def _input_channels(node: ir.Node, shape: Sequence[int]) -> int:
 
 def _output_shift(node: ir.Node, error: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the mean of what an error of the weights adds to the output, `[output channels]`."""
-    if node.op_type == "Gemm":
+    if node.op_type in ("Gemm", "MatMul"):
         transposed = node.attributes.get("transB")
         return np.asarray(error @ mean if transposed is not None and transposed.as_int() else mean @ error)
     summed = error.reshape(*error.shape[:2], -1).sum(axis=2)  # [out, in / groups]
