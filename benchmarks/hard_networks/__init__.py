@@ -1,0 +1,1 @@
+"""Networks on which plain int8 quantization is known to fail, built and trained here."""
