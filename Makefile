@@ -56,8 +56,8 @@ bench: $(VENV)/.done  ## every program in benchmarks/; the table of real models 
 		esac; \
 		echo "== $$program $$arguments"; $(RUN) $$program $$arguments || exit 1; done
 
-matrix: $(VENV)/.done  ## every source, family and format, tried; hours when nothing is kept: docs/conversions.md
-	$(RUN) benchmarks/conversion_matrix.py --resume --write docs/conversions.md
+matrix: $(VENV)/.done  ## every source, family and format, tried with this code; about an hour: docs/conversions.md
+	$(RUN) benchmarks/conversion_matrix.py --fresh --jobs 2 --write docs/conversions.md
 
 wheels: $(VENV)/.done  ## dist/: the wheel of edgeai and the small one for devices, edgeai-runtime
 	$(RUN) -m build --wheel --outdir dist .

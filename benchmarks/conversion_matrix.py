@@ -1,22 +1,30 @@
 """Try every source × family × format with `edgeai convert`, check what comes out, and write the table of the docs.
 
-    python benchmarks/conversion_matrix.py [--write docs/conversions.md] [--json FILE] [--resume] [--only PATTERNS]
+    python benchmarks/conversion_matrix.py [--write docs/conversions.md] [--json FILE] [--fresh | --resume] [--jobs 2]
+                                           [--only PATTERNS]
 
 Families are built with fixed seeds and saved by their frameworks first, once, in a work folder; the real models come
 from the folder of assets and are left out when there is none. Each conversion runs in a process of its own with a time
-limit. Cells that are finished are kept in the work folder; `--resume` takes them up: those that worked with these
-versions of the engines and frameworks, and those that did not with this very state of the converters.
+limit. The three formats of a source run one after the other, so that its framework starts once: `edgeai convert` keeps
+what it read, in a cache folder of this program's own.
+
+Cells that are finished are kept in the work folder with the digest of the code that made them. `--fresh` goes on with
+those of this very code: the page then states one code, also after an interruption. `--resume` also takes those that
+worked with other code and the same versions of engines and frameworks; the page says how many. Without either, all are
+run.
 """
 
 from __future__ import annotations
 
 import argparse
 import fnmatch
+import itertools
 import json
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event, Lock
 from typing import Any
 
 from conversion.attempt import attempt
@@ -35,10 +43,11 @@ def main() -> None:
     parser.add_argument("--assets", type=Path, default=ROOT.parent / "shared" / "assets", help="folder of real models")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "conversion-matrix", help="folder to work in")
     parser.add_argument("--only", default="*", help="patterns of family/source/format, separated by commas")
-    parser.add_argument("--resume", action="store_true", help="keep finished cells")
+    parser.add_argument("--fresh", action="store_true", help="keep cells finished by this very code")
+    parser.add_argument("--resume", action="store_true", help="keep also those that worked with other code")
     parser.add_argument("--no-run", action="store_true", help="write the page from what is finished")
     parser.add_argument("--jobs", type=int, default=1, help="conversions at a time")
-    parser.add_argument("--limit", type=float, default=300.0, metavar="SECONDS", help="longest time of a conversion")
+    parser.add_argument("--limit", type=float, default=600.0, metavar="SECONDS", help="longest time of a conversion")
     parser.add_argument("--write", type=Path, help="Markdown file to write")
     parser.add_argument("--json", type=Path, help="JSON file to write, with everything measured")
     arguments = parser.parse_args()
@@ -50,9 +59,13 @@ def main() -> None:
     if not wanted:
         sys.exit(f"no cell is named like {arguments.only}; there are {cells[0].key}, …, {cells[-1].key}")
     if not arguments.no_run:
-        todo = [cell for cell in wanted if not (arguments.resume and kept.is_done(cell))]
+        todo = [
+            cell
+            for cell in wanted
+            if not (arguments.fresh or arguments.resume) or not kept.is_done(cell, any_code=arguments.resume)
+        ]
         print(f"{len(wanted)} cells, {len(todo)} to do", file=sys.stderr, flush=True)
-        _run(todo, kept, jobs=arguments.jobs, limit_s=arguments.limit)
+        _run(todo, kept, jobs=arguments.jobs, limit_s=arguments.limit, cache=arguments.work / "cache")
     text = to_markdown(
         cells, kept.results(cells), machine=describe_machine(), tools=tool_versions(), code=converters_digest()
     )
@@ -73,12 +86,13 @@ class Kept:
         self._all: dict[str, dict[str, Any]] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
         self._versions = {**tool_versions(), "builders": builders_digest()}
 
-    def is_done(self, cell: Cell) -> bool:
-        """Say whether a result still holds: made by these versions and, when it is no success, by this code."""
+    def is_done(self, cell: Cell, *, any_code: bool) -> bool:
+        """Say whether a result still holds: made by these versions and this code, or, when asked so, a success."""
         result = self._all.get(cell.key)
         if result is None or result["versions"] != self._versions:
             return False
-        return result["status"] in ("works", "refused", "missing") or result["code"] == converters_digest()
+        success = result["status"] in ("works", "refused", "missing")
+        return bool(result["code"] == converters_digest()) or (any_code and success)
 
     def add(self, cell: Cell, result: dict[str, Any], *, code: str) -> None:
         """Keep a result, made with converters of this digest."""
@@ -100,22 +114,35 @@ def _real(assets: Path) -> list[Cell]:
     return list(asset_cells(assets))
 
 
-def _run(cells: list[Cell], kept: Kept, *, jobs: int, limit_s: float) -> None:
-    """Attempt the cells and keep each result as it comes."""
+def _run(cells: list[Cell], kept: Kept, *, jobs: int, limit_s: float, cache: Path) -> None:
+    """Attempt the cells, those of one source one after the other, and keep each result as it comes."""
+    sources: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        sources.setdefault((cell.family, cell.form), []).append(cell)
+    lock = Lock()
+    done = itertools.count(1)
 
-    def one(cell: Cell) -> tuple[Cell, str, dict[str, Any]]:
-        code = converters_digest()
-        return cell, code, attempt(cell, limit_s=limit_s)
+    def one(group: list[Cell]) -> None:
+        for cell in group:
+            if stopped.is_set():
+                return
+            code = converters_digest()
+            result = attempt(cell, limit_s=limit_s, cache=cache)
+            with lock:
+                kept.add(cell, result, code=code)
+                error = one_line(result["error"]["message"])[:150] if "error" in result else ""
+                told = f"{result['status']} {result.get('seconds', 0):.1f} s {error}"
+                print(f"[{next(done)}/{len(cells)}] {cell.key}: {told}", file=sys.stderr, flush=True)
 
-    pool = ThreadPoolExecutor(jobs)
-    try:
-        for number, (cell, code, result) in enumerate(pool.map(one, cells), start=1):
-            kept.add(cell, result, code=code)
-            error = one_line(result["error"]["message"])[:150] if "error" in result else ""
-            told = f"{result['status']} {result.get('seconds', 0):.1f} s {error}"
-            print(f"[{number}/{len(cells)}] {cell.key}: {told}", file=sys.stderr, flush=True)
-    finally:  # after an interruption the conversions under way end, and no other begins
-        pool.shutdown(cancel_futures=True)
+    stopped = Event()
+    with ThreadPoolExecutor(jobs) as pool:
+        running = [pool.submit(one, group) for group in sources.values()]
+        try:
+            for future in running:
+                future.result()
+        finally:  # after an interruption the conversions under way end, and no other begins
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One attempt at one cell: `edgeai convert --json` in a child process, measured from outside, then checked by us."""
+"""One attempt at one cell: `edgeai convert --json` in a child process, then checked by us."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _POLL_S = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How a child process ended: what it printed, how long it took, and the peak of its and its children's memory."""
+    """How a child process ended: what it printed, how long it took, and the peak of its and its children's memory.
+
+    The peak is 0 when it was not watched.
+    """
 
     code: int | None
     stdout: str
@@ -35,8 +38,13 @@ class Ended:
     peak_mib: float
 
 
-def attempt(cell: Cell, *, limit_s: float) -> dict[str, Any]:
+def attempt(cell: Cell, *, limit_s: float, cache: Path) -> dict[str, Any]:
     """Convert one cell and return what happened: `status` and what belongs to it.
+
+    Args:
+        cell: the cell.
+        limit_s: the longest time of a conversion, and of its check.
+        cache: edgeai's cache folder, where it keeps what it read from a source for the next format.
 
     The status is `works`; `wrong` when edgeai wrote a file whose outputs are not those that the framework gave when
     the family was saved; `fails` with the error; `refused`, the right answer to a file that can not be converted; or
@@ -46,14 +54,14 @@ def attempt(cell: Cell, *, limit_s: float) -> dict[str, Any]:
         return {"status": "missing", "reason": cell.missing}
     with tempfile.TemporaryDirectory(prefix="edgeai-matrix-") as folder:
         out = Path(folder) / f"model{SUFFIXES[cell.format]}"
-        ended = run(_command(cell, out), limit_s=limit_s)
-        result: dict[str, Any] = {"seconds": ended.seconds, "peak_mib": ended.peak_mib}
+        ended = run(_command(cell, out), limit_s=limit_s, cache=cache, with_memory=False)
+        result: dict[str, Any] = {"seconds": ended.seconds}
         document = _document(ended.stdout)
         if ended.code != 0 or document is None or "error" in document:
             error = (document or {}).get("error") or _unclear(ended, limit_s)
             refused = bool(cell.refusal) and error["type"] not in ("Crash", "Timeout", "Traceback")
             return {**result, "status": "refused" if refused else "fails", "error": error}
-        result |= {key: document[key] for key in ("route", "parity", "size_bytes", "notes", "operators")}
+        result |= {key: document[key] for key in ("route", "parity", "size_bytes", "notes", "operators", "reused")}
         if cell.probe is None:
             if cell.refusal:
                 return {
@@ -62,15 +70,24 @@ def attempt(cell: Cell, *, limit_s: float) -> dict[str, Any]:
                     "error": {"type": "Not refused", "message": cell.refusal, "hint": ""},
                 }
             return {**result, "status": "works"}
-        check = run([sys.executable, "-m", "conversion.check", str(out), str(cell.probe)], limit_s=limit_s)
+        checking = [sys.executable, "-m", "conversion.check", str(out), str(cell.probe)]
+        check = run(checking, limit_s=limit_s, cache=cache, with_memory=False)
         result["check"] = _document(check.stdout) or {"error": _unclear(check, limit_s)["message"]}
         right = result["check"].get("max_rel", float("inf")) <= CHECK_LIMIT
         return {**result, "status": "works" if right else "wrong"}
 
 
-def run(command: list[str], *, limit_s: float) -> Ended:
-    """Run a command in a process group of its own; end the whole group when it takes too long."""
+def run(command: list[str], *, limit_s: float, cache: Path, with_memory: bool = True) -> Ended:
+    """Run a command in a process group of its own; end the whole group when it takes too long.
+
+    Args:
+        command: the program with its arguments.
+        limit_s: the longest time.
+        cache: edgeai's cache folder for it; an empty one, where its time matters.
+        with_memory: whether to watch the memory of it and its children, which takes time itself.
+    """
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "ORT_DISABLE_TELEMETRY": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment["EDGEAI_CACHE"] = str(cache)
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [*_PATHS, os.environ.get("PYTHONPATH")]))
     started = time.monotonic()
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
@@ -87,7 +104,7 @@ def run(command: list[str], *, limit_s: float) -> Ended:
         code: int | None = None
         try:
             while code is None and time.monotonic() - started < limit_s:
-                peak = max(peak, _tree_bytes(child.pid))
+                peak = max(peak, _tree_bytes(child.pid)) if with_memory else 0
                 try:
                     code = child.wait(_POLL_S)
                 except subprocess.TimeoutExpired:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,6 @@ def to_markdown(
     """Return the page for the cells that have a result."""
     done = [cell for cell in cells if cell.key in results]
     untried = len(cells) - len(done)
-    old = sum(1 for cell in done if results[cell.key].get("code") != code)
     lines = [
         "# From every source to every format",
         "",
@@ -37,10 +37,10 @@ def to_markdown(
         "own, as a share of the largest output. And for the families, where the framework's answers were stored when",
         "the source was saved, the artifact gives those answers again: *check* is that difference, measured by a",
         f"program that shares nothing with the gate but the runtime; above {CHECK_LIMIT:g} the cell is **wrong**.",
-        "*s* and *MiB* are the time and the peak memory of the whole conversion, child processes included.",
+        "Time and memory are on another page, [Speed of conversions](conversion-speed.md).",
         "",
         _count(done, results)
-        + (f" {old} cells were measured with an earlier state of the converters." if old else "")
+        + f" {_codes([str(results[cell.key].get('code')) for cell in done], code)}"
         + (f" {untried} more are not tried yet; `--resume` goes on." if untried else ""),
         "",
         "| source | " + " | ".join(FORMATS) + " |",
@@ -92,6 +92,22 @@ def _count(cells: Iterable[Cell], results: Results) -> str:
     )
 
 
+def _codes(ran: Sequence[str], now: str) -> str:
+    """Say with how many states of the code the cells were run, and whether it is the state of today.
+
+    >>> _codes(["aa", "aa"], "aa")
+    'All were run with one state of the code (digest `aa`).'
+    >>> _codes(["aa", "aa", "bb"], "bb")
+    'They were run with 2 states of the code (2 cells `aa`, 1 cell `bb`); `--fresh` runs all with one.'
+    """
+    counts = Counter(ran)
+    if len(counts) <= 1:
+        since = "" if set(counts) <= {now} else ", which has changed since"
+        return f"All were run with one state of the code (digest `{next(iter(counts), now)}`){since}."
+    told = ", ".join(f"{n} cell{'s' * (n > 1)} `{digest}`" for digest, n in counts.most_common())
+    return f"They were run with {len(counts)} states of the code ({told}); `--fresh` runs all with one."
+
+
 def _summary(title: str, form: str, cells: Sequence[Cell], results: Results) -> str:
     counts = []
     for format in FORMATS:
@@ -104,8 +120,8 @@ def _summary(title: str, form: str, cells: Sequence[Cell], results: Results) -> 
 
 def _table(cells: Sequence[Cell], results: Results, title: Any) -> list[str]:
     lines = [
-        "| source | to | result | route, or the reason | gate | check | s | MiB |",
-        "|---|---|---|---|---|---|---|---|",
+        "| source | to | result | route, or the reason | gate | check |",
+        "|---|---|---|---|---|---|",
     ]
     return lines + [_line(title(cell), cell, results[cell.key]) for cell in cells]
 
@@ -117,17 +133,7 @@ def _line(title: str, cell: Cell, result: Mapping[str, Any]) -> str:
     check = ""
     if "check" in result:
         check = f"{result['check']['max_rel']:.1g}" if "max_rel" in result["check"] else "none"
-    words = (
-        title,
-        cell.format,
-        told,
-        _reason(result),
-        gate,
-        check,
-        f"{result['seconds']:.1f}" if "seconds" in result else "",
-        f"{result['peak_mib']:.0f}" if "peak_mib" in result else "",
-    )
-    return "| " + " | ".join(words) + " |"
+    return "| " + " | ".join((title, cell.format, told, _reason(result), gate, check)) + " |"
 
 
 def _reason(result: Mapping[str, Any]) -> str:
