@@ -66,6 +66,17 @@ class QdqWriter:
             self._constants[name] = node.outputs[0]
         return self._constants[name]
 
+    def exact_constant(
+        self, value: ir.Value, integers: NDArray[Any], quantization: TensorQuantization, *, before: ir.Node
+    ) -> ir.Value:
+        """Return the dequantized form of integers that a constant stands for."""
+        name = str(value.name)
+        stored = self.constant(f"{name}_quantized", integers)
+        scale, zero_point = self._parameters(name, quantization)
+        node = self._dequantize(stored, scale, zero_point, name, quantization.axis)
+        self.graph.insert_before(before, node)
+        return node.outputs[0]
+
     def drop_unused(self) -> None:
         """Remove constants that nothing reads any more."""
         initializers = self.graph.initializers

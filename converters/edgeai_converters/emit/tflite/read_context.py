@@ -151,6 +151,9 @@ class ReadContext:
         self._keep_rounding = keep_rounding
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
+        self.origins: dict[str, int] = {}
+        """The tensor whose integers an initializer stands for, moved or not."""
+        self._real: dict[int, tuple[Array, int]] = {}  # by identity; held, so that none is used twice
         self._constants: dict[int, Array] = {}
         self._names: dict[int, str] = dict(names)
         self._taken = set(names.values())
@@ -193,7 +196,9 @@ class ReadContext:
         if stored.data is None:
             return None
         if stored.quantization is not None and stored.data.dtype.kind in "iu":
-            return dequantize(stored.data, stored.quantization)
+            value = dequantize(stored.data, stored.quantization)
+            self._real[id(value)] = (value, tensor)
+            return value
         return stored.data.astype(np.float32) if stored.data.dtype == np.float16 else stored.data
 
     def known(self, operator: Operator, position: int, what: str) -> Array:
@@ -219,6 +224,9 @@ class ReadContext:
         if once and name in self.initializers:
             return name
         name = name if once else self.unique(name)
+        found = self._real.get(id(value)) or self._real.get(id(value.base))
+        if found is not None:
+            self.origins[name] = found[1]
         self.initializers[name] = onnx.numpy_helper.from_array(np.ascontiguousarray(value).reshape(value.shape), name)
         return name
 

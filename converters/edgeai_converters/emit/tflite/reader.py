@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from edgeai_converters.emit.tflite.read_context import (
     read_tensors,
 )
 from edgeai_converters.emit.tflite.subgraphs import Subgraphs, read_all
+from edgeai_converters.graph.space_to_batch import add_functions
 from edgeai_runtime.errors import ModelError, UnsupportedOperationError
 
 OPSET = 18
@@ -50,6 +52,7 @@ class ReadGraph:
         inputs: in the file's order.
         outputs: in the file's order.
         quantized: whether activations are stored in integers.
+        stored: tensors of the file with the integers that initializers stand for, moved or not, by initializer.
         weights: how constants were stored, other than float32: `int8`, `uint8`, `float16`.
     """
 
@@ -58,6 +61,7 @@ class ReadGraph:
     outputs: tuple[Boundary, ...]
     quantized: bool
     weights: tuple[str, ...]
+    stored: Mapping[str, FileTensor] = field(default_factory=dict)
 
 
 def read_graph(model: Any, *, where: str, keep_rounding: bool = False) -> ReadGraph:
@@ -97,6 +101,7 @@ def read_graph(model: Any, *, where: str, keep_rounding: bool = False) -> ReadGr
         outputs=tuple(ends[1]),
         quantized=any(_is_quantized(tensor) and tensor.data is None for tensor in tensors),
         weights=tuple(sorted({tensor.dtype for tensor in tensors if _is_compressed(tensor)})),
+        stored={name: tensors[index] for name, index in context.origins.items()},
     )
 
 
@@ -154,4 +159,6 @@ def _proto(context: ReadContext, inputs: list[Boundary], outputs: list[Boundary]
         initializer=list(context.initializers.values()),
     )
     opset = [onnx.helper.make_opsetid("", OPSET)]
-    return onnx.helper.make_model(graph, opset_imports=opset, ir_version=10, producer_name="edgeai")
+    proto = onnx.helper.make_model(graph, opset_imports=opset, ir_version=10, producer_name="edgeai")
+    add_functions(proto)
+    return proto

@@ -1,7 +1,7 @@
 """Move Transposes towards the outputs until they meet their inverse and both vanish.
 
 Before: Transpose(p) → Transpose(q).               After: Transpose(p∘q), or nothing when it is the identity.
-Before: Transpose(p) → Relu.                        After: Relu → Transpose(p).
+Before: Transpose(p) → Relu, or Q and DQ of one scale.   After: Relu → Transpose(p).
 Before: Transpose(p) → Add ← constant or Transpose(p).   After: Add → Transpose(p).
 Before: Transpose(p) → Pad / Softmax / ReduceMean / Concat.   After: the same along permuted axes → Transpose.
 A move never makes more Transposes than there were: only values that are read once are moved past. The elements and
@@ -40,6 +40,7 @@ _UNARY = frozenset(
     | {"Softsign", "Gelu", "Mish", "Erf", "Exp", "Log", "Sqrt", "Abs", "Neg", "Floor"}
     | {"Ceil", "Round", "Reciprocal", "Sign", "Clip", "Cast", "Identity", "Dropout", "ThresholdedRelu"}
 )
+_ROUNDING = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _BINARY = frozenset({"Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "PRelu"})
 _REDUCE = frozenset({"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"})
 
@@ -92,7 +93,7 @@ def _merge_into_next(node: ir.Node, order: Order) -> bool:
 
 def _move_past(model: ir.Model, node: ir.Node, order: Order, consumer: ir.Node) -> bool:
     kind = consumer.op_type
-    if kind in _UNARY:
+    if kind in _UNARY or (kind in _ROUNDING and _is_one_number(consumer.inputs[1])):
         if consumer.inputs[0] is not node.outputs[0]:
             return False
         _reorder(model, consumer, [node], order)
@@ -111,6 +112,11 @@ def _move_past(model: ir.Model, node: ir.Node, order: Order, consumer: ir.Node) 
     if kind in _REDUCE:
         return _move_past_reduction(model, node, order, consumer)
     return False
+
+
+def _is_one_number(scale: ir.Value | None) -> bool:
+    array = constant_of(scale)
+    return array is not None and array.size == 1
 
 
 def _reorder(model: ir.Model, consumer: ir.Node, transposes: list[ir.Node], order: Order) -> None:

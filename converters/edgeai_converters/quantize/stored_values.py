@@ -1,0 +1,47 @@
+"""Reading the Quantize and Dequantize nodes of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import cast, get_args
+
+import numpy as np
+import onnx_ir as ir
+
+from edgeai_converters.graph.edit import attribute, constant_of, input_of
+from edgeai_converters.quantize.plan import QuantizedDtype, TensorQuantization
+
+QUANTIZE = frozenset({"QuantizeLinear"})
+DEQUANTIZE = frozenset({"DequantizeLinear"})
+_DOMAINS = frozenset({"", "ai.onnx", "com.microsoft"})
+
+
+def stored_nodes(model: ir.Model, op_types: Collection[str]) -> list[ir.Node]:
+    """Return the nodes of these types: ONNX's own, and ONNX Runtime's form of them for 16 bits."""
+    return [node for node in model.graph if node.op_type in op_types and node.domain in _DOMAINS]
+
+
+def read_parameters(node: ir.Node) -> TensorQuantization | None:
+    """Return what a Q or DQ node does; `None` when it is computed in the graph, or in blocks."""
+    scale = constant_of(input_of(node, 1))
+    given = input_of(node, 2)
+    point = constant_of(given)
+    if scale is None or (given is not None and point is None) or attribute(node, "block_size", 0):
+        return None
+    if point is not None:
+        dtype = point.dtype.name
+    else:
+        stored = node.inputs[0] if node.op_type in DEQUANTIZE else node.outputs[0]
+        dtype = "uint8" if stored is None or stored.dtype is None else stored.dtype.name.lower()
+    if dtype not in get_args(QuantizedDtype):
+        return None
+    zeros = np.zeros(scale.size, np.int64) if point is None else point.astype(np.int64)
+    value = node.inputs[0]
+    rank = len(value.shape) if value is not None and value.shape is not None else 0
+    axis = int(attribute(node, "axis", 1)) % max(rank, 1) if scale.size > 1 else None
+    return TensorQuantization(
+        dtype=cast(QuantizedDtype, dtype),
+        scale=tuple(float(number) for number in scale.reshape(-1)),
+        zero_point=tuple(int(number) for number in np.broadcast_to(zeros.reshape(-1), scale.size)),
+        axis=axis,
+    )
