@@ -14,6 +14,7 @@ from edgeai_converters.emit.tflite.flatbuffer import read_model
 from edgeai_converters.emit.tflite.reader import read_graph
 from edgeai_converters.graph.prepare import OPSET
 from edgeai_converters.require import require
+from edgeai_converters.sources.tensor_lists import write_tensor_lists
 from edgeai_converters.sources.tensorflow import ONNX_FILE, TFLITE_FILE
 from edgeai_converters.sources.tf2onnx_handlers import HANDLERS
 from edgeai_runtime.errors import MissingEngineError, ModelError, UnsupportedOperationError
@@ -141,6 +142,7 @@ def _write_onnx(frozen: Frozen, folder: Path) -> list[str]:
             f"tf2onnx can not convert the model: {type(error).__name__}: {first_line(error)}",
             hint="Export the model to ONNX by other means and give that file.",
         ) from error
+    write_tensor_lists(proto)
     if [value.name for value in proto.graph.input] != list(frozen.feeds):
         proto = _reorder(proto, frozen.feeds)
     (folder / ONNX_FILE).write_bytes(proto.SerializeToString())
