@@ -17,7 +17,17 @@ RangeMethod = Literal["minmax", "percentile", "mse", "moving_average", "entropy"
 RANGE_METHODS: tuple[RangeMethod, ...] = get_args(RangeMethod)
 DEFAULT_RANGE_METHODS: tuple[RangeMethod, ...] = ("minmax", "percentile", "mse")
 """The range methods that a search tries unless told otherwise."""
-Repair = Literal["clamp_masks", "split_outputs", "equalize", "smooth", "unlike_concats", "bias_correction", "adaround"]
+Repair = Literal[
+    "clamp_masks",
+    "split_outputs",
+    "equalize",
+    "smooth",
+    "masks",
+    "unlike_concats",
+    "adaround",
+    "bias_correction",
+    "bias_search",
+]
 REPAIRS: tuple[Repair, ...] = get_args(Repair)
 """Repairs that static int8 may be tried with."""
 Layout = Literal["NHWC", "NCHW"]

@@ -36,6 +36,7 @@ class Calibration:
         self.methods, self.work = methods, work
         self._graph, self._evidence = graph, evidence
         self._models: dict[tuple[str, ...], ir.Model] = {(): graph.model}
+        self._changes: dict[tuple[str, ...], bool] = {}
         self._ranges: dict[tuple[str, ...], Ranges] = {}
 
     def digest(self, repairs: tuple[str, ...] = ()) -> str:
@@ -49,15 +50,19 @@ class Calibration:
     def model(self, repairs: tuple[str, ...] = ()) -> ir.Model:
         """Return the float graph after repairs of `GRAPH_REPAIRS`, in the order given."""
         if repairs not in self._models:
-            before = repairs[:-1]
-            self._models[repairs], _ = GRAPH_REPAIRS[repairs[-1]](self.model(before), self.ranges(before))
+            self._repair(repairs)
         return self._models[repairs]
 
     def changes(self, repairs: tuple[str, ...]) -> bool:
         """Say whether the last of the repairs changes anything in this graph."""
+        if repairs not in self._changes:
+            self._repair(repairs)
+        return self._changes[repairs]
+
+    def _repair(self, repairs: tuple[str, ...]) -> None:
         before = repairs[:-1]
-        self._models[repairs], changed = GRAPH_REPAIRS[repairs[-1]](self.model(before), self.ranges(before))
-        return changed
+        repair = GRAPH_REPAIRS[repairs[-1]]
+        self._models[repairs], self._changes[repairs] = repair(self.model(before), lambda: self.ranges(before))
 
     def ranges(self, repairs: tuple[str, ...] = ()) -> Ranges:
         """Return the ranges of every value of the repaired graph by every method, from the calibration split."""

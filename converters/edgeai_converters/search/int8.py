@@ -32,6 +32,7 @@ class Int8Search:
         scheme: name of its quantization scheme.
         variants: ways to quantize, the most promising first.
         max_drop: the budget's largest drop; `None` without one.
+        refined: variant → the same with a range method for each value.
         by_sensitivity: sets of the most sensitive nodes to keep in float, when too much accuracy is lost.
         by_islands: sets of nodes whose conversions cost more than they gain, when int8 is slower than float.
         costly_repairs: repairs for when nothing else was enough.
@@ -41,6 +42,7 @@ class Int8Search:
     scheme: str
     variants: tuple[Variant, ...]
     max_drop: float | None
+    refined: Callable[[Variant], Variant]
     by_sensitivity: Ladder
     by_islands: Ladder
     costly_repairs: tuple[str, ...] = ()
@@ -48,8 +50,9 @@ class Int8Search:
     def run(self) -> Generator[Recipe, Candidate, None]:
         """Yield recipes, most promising first, until one is good or there is no better idea.
 
-        Ways to quantize come first, then the most sensitive nodes go back to float, or, when int8 is slower than
-        float, what lies between conversions; then costly repairs.
+        Ways to quantize come first. When int8 is slower than float, what lies between conversions goes back to float.
+        When it loses too much, each value gets a range method of its own, then the most sensitive nodes go back to
+        float; if nothing is accepted even so, costly repairs follow.
         """
         tried: list[tuple[Variant, Candidate]] = []
         for variant in self.variants[:MOST_METHODS]:
@@ -60,9 +63,15 @@ class Int8Search:
             if candidate.limit in _COSTS:
                 break
         variant, candidate = min(tried, key=lambda one: _drop(one[1]))
-        ladder = self.by_islands if candidate.limit == "slower_than_float" else self.by_sensitivity
         if candidate.limit in _COSTS and candidate.limit != "slower_than_float":
             return
+        ladder = self.by_islands if candidate.limit == "slower_than_float" else self.by_sensitivity
+        if ladder is self.by_sensitivity and (finer := self.refined(variant)) != variant:
+            candidate = yield finer.recipe(self.format, self.scheme)
+            if self.is_good(candidate):
+                return
+            tried.append((finer, candidate))
+            variant = min(tried, key=lambda one: _drop(one[1]))[0]
         for excluded in ladder(variant):
             candidate = yield variant.without(excluded).recipe(self.format, self.scheme)
             if self.is_good(candidate) or candidate.limit in ("no_effect", "failed"):

@@ -21,7 +21,7 @@ from edgeai_converters.quantize.store_float16 import store_float16
 from edgeai_converters.quantize.store_int8_weights import store_int8_weights
 from edgeai_converters.recipe import Recipe
 from edgeai_converters.search.calibration import Calibration
-from edgeai_converters.search.repairs import GRAPH_REPAIRS, WEIGHT_REPAIRS
+from edgeai_converters.search.repairs import GRAPH_REPAIRS, SAMPLES, WEIGHT_REPAIRS
 from edgeai_runtime.errors import EdgeAIError, UsageError
 from edgeai_runtime.manifest import Quantization, TensorSpec
 
@@ -76,7 +76,7 @@ def quantize(
         if name not in WEIGHT_REPAIRS:
             raise UsageError(f"Unknown repair of weights: {name!r}.", hint=f"There are {', '.join(WEIGHT_REPAIRS)}.")
     for name in weight_repairs:
-        model, _ = WEIGHT_REPAIRS[name](model, plan, ranges, calibration.batches())
+        model, _ = WEIGHT_REPAIRS[name](model, plan, ranges, calibration.batches(SAMPLES.get(name)))
     return _changed(insert_qdq(model, plan), "no operation of this graph is computed in int8 in this format")
 
 

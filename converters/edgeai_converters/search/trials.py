@@ -24,13 +24,13 @@ from edgeai_converters.recipe import Recipe
 from edgeai_converters.routes import TOLERANCES
 from edgeai_converters.search.calibration import Calibration
 from edgeai_converters.search.candidate import Candidate
-from edgeai_converters.search.guide import guide
+from edgeai_converters.search.guide import guide, refined
 from edgeai_converters.search.int8 import Int8Search
 from edgeai_converters.search.judge import Rejection, reject_for_cost, reject_on_certificate, reject_on_search_split
 from edgeai_converters.search.ladders import by_islands, by_sensitivity
 from edgeai_converters.search.make import NoEffectError, make_artifact, read_artifact
 from edgeai_converters.search.recipes import WIDE_SCHEMES, float_recipe, stored_recipes
-from edgeai_converters.search.repairs import COSTLY, WEIGHT_REPAIRS
+from edgeai_converters.search.repairs import costly_repairs
 from edgeai_converters.search.variant import Variant
 from edgeai_converters.spec import CompressSpec
 from edgeai_converters.versions import tool_versions
@@ -137,7 +137,7 @@ class Trials:
     def _int8_search(self, calibration: Calibration, format: Format) -> Int8Search:
         scheme = scheme_for(format, isa=isa_flags()).name
         spec = self._spec
-        variants = guide(calibration, scheme, forced=spec.repairs, excluded=spec.exclude)
+        variants = guide(calibration, format, scheme, forced=spec.repairs, excluded=spec.exclude)
         return Int8Search(
             format=format,
             scheme=scheme,
@@ -145,7 +145,8 @@ class Trials:
             max_drop=spec.budget.max_drop,
             by_sensitivity=lambda variant: by_sensitivity(calibration, scheme, variant),
             by_islands=lambda variant: by_islands(calibration, scheme, variant),
-            costly_repairs=tuple(name for name in WEIGHT_REPAIRS if name in COSTLY and spec.repairs is None),
+            refined=lambda variant: refined(calibration, scheme, variant),
+            costly_repairs=costly_repairs() if spec.repairs is None else (),
         )
 
     def _try(self, recipe: Recipe, reference: Candidate | None, *, certify: bool = True) -> Candidate:

@@ -17,12 +17,14 @@ class Variant:
 
     Attributes:
         method: range method.
+        methods: other range methods of single values.
         repairs: names of repairs, of graph and weights, in the order of their tables.
         excluded: nodes kept in float, with the reason.
         error: output error that a simulation on calibration samples gave; a guide.
     """
 
     method: RangeMethod
+    methods: Mapping[str, RangeMethod] = field(default_factory=dict)
     repairs: tuple[str, ...] = ()
     excluded: Mapping[str, str] = field(default_factory=dict)
     error: float = float("inf")
@@ -40,6 +42,8 @@ class Variant:
     def quantize_params(self, scheme: str) -> dict[str, object]:
         """Return the parameters of the `quantize` step."""
         params: dict[str, object] = {"scheme": scheme, "method": self.method}
+        if self.methods:
+            params["methods"] = dict(self.methods)
         if self.excluded:
             params["excluded"] = dict(self.excluded)
         if self.weight_repairs:

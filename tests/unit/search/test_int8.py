@@ -18,6 +18,7 @@ _SEARCH = Int8Search(
     scheme="tflite-int8",
     variants=(_MINMAX, _MSE),
     max_drop=0.01,
+    refined=lambda variant: variant,
     by_sensitivity=lambda _: ({"a": "loses"}, {"a": "loses", "b": "loses"}),
     by_islands=lambda _: ({"c": "an island"},),
     costly_repairs=("adaround",),
