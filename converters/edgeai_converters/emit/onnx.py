@@ -35,6 +35,7 @@ from edgeai_converters.graph.edit import (
 )
 from edgeai_converters.graph.execute import model_size
 from edgeai_converters.graph.passes.tidy import remove_dead_nodes
+from edgeai_converters.quantize.stored_values import boundary_quantization, with_quantization
 from edgeai_runtime.errors import ModelError
 
 if TYPE_CHECKING:
@@ -70,12 +71,13 @@ def emit_onnx(model: ir.Model, folder: Path, *, stem: str = "model", cast_weight
     proto = ir.to_proto(model)
     del proto.graph.value_info[:]
     path = folder / f"{stem}.onnx"
+    meaning = boundary_quantization(model)
     files = _save(proto, path, large=model_size(model) > LARGEST_SINGLE_FILE)
     return Artifact(
         format="onnx",
         files=files,
-        inputs=input_specs(model),
-        outputs=output_specs(model),
+        inputs=with_quantization(input_specs(model), meaning),
+        outputs=with_quantization(output_specs(model), meaning),
         operators=dict(collections.Counter(node.op_type for node in model.graph)),
     )
 

@@ -53,6 +53,12 @@ class QdqWriter:
         quantize = ir.node("QuantizeLinear", [value, scale, zero_point], domain=domain, outputs=[stored], name=name)
         return quantize, self._dequantize(stored, scale, zero_point, str(value.name), None, domain)
 
+    def dequantized(self, stored: ir.Value, quantization: TensorQuantization) -> ir.Node:
+        """Return a Dequantize node for integers that are there already, not yet in the graph."""
+        name = f"{stored.name}_given"
+        scale, zero_point = self._parameters(name, quantization)
+        return self._dequantize(stored, scale, zero_point, name, None, self._domain(quantization))
+
     def stored_constant(
         self, value: ir.Value, name: str, quantization: TensorQuantization, *, before: ir.Node
     ) -> ir.Value:

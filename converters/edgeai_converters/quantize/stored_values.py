@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import cast, get_args
 
 import numpy as np
@@ -10,6 +11,7 @@ import onnx_ir as ir
 
 from edgeai_converters.graph.edit import attribute, constant_of, input_of
 from edgeai_converters.quantize.plan import QuantizedDtype, TensorQuantization
+from edgeai_runtime.manifest import Quantization, TensorSpec
 
 QUANTIZE = frozenset({"QuantizeLinear"})
 DEQUANTIZE = frozenset({"DequantizeLinear"})
@@ -19,6 +21,29 @@ _DOMAINS = frozenset({"", "ai.onnx", "com.microsoft"})
 def stored_nodes(model: ir.Model, op_types: Collection[str]) -> list[ir.Node]:
     """Return the nodes of these types: ONNX's own, and ONNX Runtime's form of them for 16 bits."""
     return [node for node in model.graph if node.op_type in op_types and node.domain in _DOMAINS]
+
+
+def boundary_quantization(model: ir.Model) -> dict[str, Quantization]:
+    """Return what the integers of the graph's inputs and outputs mean, by name, where Q and DQ nodes tell."""
+    found: dict[str, Quantization] = {}
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        producer = value.producer()
+        near = [use.node for use in value.uses()] if producer is None else [producer]
+        wanted = DEQUANTIZE if producer is None else QUANTIZE
+        for node in near:
+            parameters = read_parameters(node) if node.op_type in wanted else None
+            if parameters is not None and parameters.axis is None:
+                found[str(value.name)] = Quantization(scale=parameters.scale[0], zero_point=parameters.zero_point[0])
+                break
+    return found
+
+
+def with_quantization(specs: Sequence[TensorSpec], found: Mapping[str, Quantization]) -> tuple[TensorSpec, ...]:
+    """Return specs of a boundary with what their integers mean."""
+    return tuple(
+        replace(spec, quantization=found[spec.name]) if spec.name in found and "float" not in spec.dtype else spec
+        for spec in specs
+    )
 
 
 def read_parameters(node: ir.Node) -> TensorQuantization | None:

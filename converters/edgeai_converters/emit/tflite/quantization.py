@@ -45,6 +45,11 @@ def per_tensor(scale: float, zero_point: int, dtype: str = "int8") -> Quantizati
     return Quantization(scale=np.array([scale], np.float32), zero_point=np.array([zero_point], np.int64), dtype=dtype)
 
 
+def unsigned(quantization: Quantization) -> Quantization:
+    """Return the uint8 form of an int8 quantization: the same numbers, every integer moved by 128."""
+    return Quantization(scale=quantization.scale, zero_point=quantization.zero_point + 128, dtype="uint8")
+
+
 SOFTMAX_OUTPUT = per_tensor(1 / 256, -128)
 """Output of the int8 kernels SOFTMAX and LOGISTIC, whatever the file says."""
 TANH_OUTPUT = per_tensor(1 / 128, 0)

@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgeai_converters.emit.tflite.layout import identity
+from edgeai_converters.emit.tflite.quantization import unsigned
 from edgeai_converters.emit.tflite.read_context import Operator, ReadContext
 from edgeai_converters.emit.tflite.schema import NUMPY_TYPES, tensor_type
 from edgeai_converters.emit.tflite.write_context import UnwritableError, Value, WriteContext
@@ -46,11 +47,16 @@ def write_dequantize(context: WriteContext, node: ir.Node) -> None:
     if value.quantization is None:
         parameters = context.folding.parameters(node)
         order = identity(value.rank)
-        if parameters is None or value.dtype != "int8" or (order, False) not in value.tensors:
+        integers = value.dtype in ("int8", "uint8", "int16")
+        if parameters is None or not integers or (order, False) not in value.tensors:
             raise UnwritableError("dequantizes a value that no QuantizeLinear made")
-        # An int8 input of the graph: its tensor gets its meaning here.
+        # An integer input of the graph: its tensor gets its meaning here.
         index = value.tensors[order, False]
-        context.file.tensors[index].quantization = parameters
+        if value.dtype == "uint8":
+            context.file.tensors[index].quantization = unsigned(parameters)
+            index = context.requantized(index, f"{value.name}/int8", parameters)
+        else:
+            context.file.tensors[index].quantization = parameters
         value = Value(name=value.name, shape=value.shape, quantization=parameters, tensors={(order, True): index})
     context.define(node, value)
 

@@ -183,6 +183,10 @@ class WriteContext:
             return self._converted("DEQUANTIZE", half, f"{constant.name}/float", "float32", None)
         return self.file.add_constant(array, constant.name, quantization)
 
+    def requantized(self, tensor: int, name: str, quantization: Quantization) -> int:
+        """Return an integer tensor made at run time from another one, or from a float one."""
+        return self._converted("QUANTIZE", tensor, name, quantization.dtype, quantization)
+
     def dequantized(self, tensor: int, name: str) -> int:
         """Return a float tensor made at run time from an integer one."""
         return self._converted("DEQUANTIZE", tensor, name, "float32", None)

@@ -17,6 +17,7 @@ from edgeai_converters.emit.tflite.layout import Shape, identity, physical_shape
 from edgeai_converters.emit.tflite.lowering import lower
 from edgeai_converters.emit.tflite.metadata import add_metadata
 from edgeai_converters.emit.tflite.op_table import WRITERS
+from edgeai_converters.emit.tflite.quantization import unsigned
 from edgeai_converters.emit.tflite.schema import NUMPY_TYPES
 from edgeai_converters.emit.tflite.write_context import UnwritableError, Value, WriteContext
 from edgeai_runtime.errors import ModelError, OutputError, UnsupportedOperationError
@@ -158,8 +159,10 @@ def _outputs(context: WriteContext) -> dict[str, int]:
         if name not in context.values:
             raise ModelError(f"Output {name!r} of the graph is a constant.", hint="Remove that output.")
         value = context.values[name]
-        integer = context.graph_dtype(name) == "int8" and value.quantization is not None
+        integer = context.graph_dtype(name) in ("int8", "uint8", "int16") and value.quantization is not None
         tensor = context.tensor(value, identity(value.rank), integer=integer)
+        if integer and context.graph_dtype(name) == "uint8" and value.quantization is not None:
+            tensor = context.requantized(tensor, f"{name}/uint8", unsigned(value.quantization))
         if tensor in taken:
             copy = context.scratch(tensor, context.shape_of(tensor), name)
             zeros = np.zeros((len(context.shape_of(tensor)), 2), np.int32)
