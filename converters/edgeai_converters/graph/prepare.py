@@ -11,6 +11,7 @@ import onnx.version_converter
 import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 
+from edgeai_converters.graph.dilate import dilate
 from edgeai_converters.graph.shapes import infer_shapes, name_free_dims
 from edgeai_runtime.errors import ModelError
 
@@ -34,6 +35,7 @@ def prepare_graph(proto: onnx.ModelProto, *, what: str = "the model") -> ir.Mode
     model = ir.from_proto(proto)
     model.ir_version = max(IR_VERSION, model.ir_version)
     common_passes.RemoveInitializersFromInputsPass()(model)
+    dilate(model)
     common_passes.InlinePass()(model)
     common_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     common_passes.NameFixPass()(model)

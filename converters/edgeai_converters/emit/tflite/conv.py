@@ -205,12 +205,12 @@ def _read_windowed(context: ReadContext, operator: Operator, weight: Array, grou
 
 
 def read_padding(context: ReadContext, operator: Operator, extents: list[int], strides: list[int]) -> dict[str, Any]:
-    """Return the ONNX attributes of SAME or VALID: `pads` where the sizes are known, else `auto_pad`."""
+    """Return the ONNX attributes of SAME or VALID: `pads` where sizes or a stride of 1 tell them, else `auto_pad`."""
     if operator.option("padding") == PADDING_CODES["VALID"]:
         return {"pads": [0, 0, 0, 0]}
     pairs = []
     for size, extent, stride in zip(context.shape(operator.inputs[0])[1:3], extents, strides, strict=True):
-        if size is None:
+        if size is None and stride > 1:
             return {"auto_pad": "SAME_UPPER"}
-        pairs.append(same_amounts(size, extent, stride))
+        pairs.append(same_amounts(extent if size is None else size, extent, stride))
     return {"pads": [pairs[0][0], pairs[1][0], pairs[0][1], pairs[1][1]]}

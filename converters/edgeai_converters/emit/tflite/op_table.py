@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from edgeai_converters.emit.tflite import (
     activation,
+    blocks,
     control_flow,
     conv,
     dense,
@@ -278,9 +279,11 @@ READERS: dict[str, Read] = {
     "IF": control_flow.read_if,
     "WHILE": control_flow.read_while,
     # sizes of maps
+    "BATCH_TO_SPACE_ND": blocks.read_blocks,
     "DEPTH_TO_SPACE": resize.read_depth_to_space,
     "RESIZE_BILINEAR": resize.read_resize,
     "RESIZE_NEAREST_NEIGHBOR": resize.read_resize,
+    "SPACE_TO_BATCH_ND": blocks.read_blocks,
     "SPACE_TO_DEPTH": resize.read_depth_to_space,
     # storage
     "CAST": storage.read_cast,

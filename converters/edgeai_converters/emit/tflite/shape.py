@@ -164,9 +164,16 @@ def read_reshape(context: ReadContext, operator: Operator) -> None:
         target = context.add("Cast", [context.source(operator.inputs[1])], to=ir.DataType.INT64.value)
         context.finish(operator, context.add("Reshape", [context.source(operator.inputs[0]), target]))
         return
-    if wanted.count(-1) > 1:
-        raise UnreadableError(f"reshape to more than one free dimension: {wanted}")
     old = context.shape(operator.inputs[0])
+    if wanted.count(-1) > 1 or _units_only(operator):
+        axes = _unit_axes(context, operator, old)
+        if axes is None and wanted.count(-1) > 1:
+            raise UnreadableError(f"reshape to more than one free dimension: {wanted}")
+        if axes is not None and context.constant(operator.inputs[0]) is None:
+            kind = "Unsqueeze" if operator.name == "EXPAND_DIMS" else "Squeeze"
+            target = context.integers(axes, f"{context.name(operator.outputs[0])}/axes")
+            context.finish(operator, context.add(kind, [context.source(operator.inputs[0]), target]))
+            return
     if given is not None and given.size == len(wanted):
         wanted = [int(size) for size in given.reshape(-1)]
     if -1 not in wanted and old and old[0] is None:
@@ -177,6 +184,23 @@ def read_reshape(context: ReadContext, operator: Operator) -> None:
         return
     target = context.integers(wanted, f"{context.name(operator.outputs[0])}/shape")
     context.finish(operator, context.add("Reshape", [context.source(operator.inputs[0]), target]))
+
+
+def _units_only(operator: Operator) -> bool:
+    return operator.name in ("EXPAND_DIMS", "SQUEEZE")
+
+
+def _unit_axes(context: ReadContext, operator: Operator, old: Shape) -> list[int] | None:
+    """Return the axes that EXPAND_DIMS adds or SQUEEZE drops, where the file states them."""
+    if operator.name == "EXPAND_DIMS":
+        axis = context.constant(operator.inputs[1])
+        return None if axis is None else [int(axis.reshape(-1)[0])]
+    if operator.name == "SQUEEZE":
+        stated = operator.option("squeezeDims", None)
+        if stated is not None and len(stated):
+            return [int(axis) for axis in stated]
+        return [axis for axis, size in enumerate(old) if size == 1]
+    return None
 
 
 def read_transpose(context: ReadContext, operator: Operator) -> None:

@@ -274,12 +274,36 @@ class WriteContext:
         if into is None and self.shape_of(tensor) == shape:
             return tensor
         if sum(size is None for size in shape) > 1:
-            raise UnwritableError(f"more than one free dimension in {list(shape)}; fix all but one with --shape")
+            return self._with_other_units(tensor, shape, name, into)
         result = self.scratch(tensor, shape, name) if into is None else into
         wanted = [-1 if size is None else size for size in shape]
         target = self.integers(wanted, f"{name}/shape")
         self.add("RESHAPE", [tensor, target], [result], "ReshapeOptions", newShape=np.array(wanted, np.int32))
         return result
+
+    def _with_other_units(self, tensor: int, shape: Shape, name: str, into: int | None) -> int:
+        """Return `tensor`, of which several sizes are free, with other axes of size 1; no RESHAPE can say that."""
+        old = self.shape_of(tensor)
+        essential = [size for size in old if size != 1]
+        if essential != [size for size in shape if size != 1]:
+            raise UnwritableError(f"more than one free dimension in {list(shape)}; fix all but one with --shape")
+        drop = [axis for axis, size in enumerate(old) if size == 1]
+        adds = [axis for axis, size in enumerate(shape) if size == 1]
+        steps = len(adds) + bool(drop)
+        if drop:
+            result = self._result(tensor, tuple(essential), name, into if steps == 1 else None)
+            self.add("SQUEEZE", [tensor], [result], "SqueezeOptions", squeezeDims=np.array(drop, np.int32))
+            tensor = result
+        for count, axis in enumerate(adds, 1):
+            grown = (*self.shape_of(tensor)[:axis], 1, *self.shape_of(tensor)[axis:])
+            result = self._result(tensor, grown, name, into if count == len(adds) else None)
+            place = self.integers(np.array(axis, np.int32), f"{name}/axis")
+            self.add("EXPAND_DIMS", [tensor, place], [result], "ExpandDimsOptions")
+            tensor = result
+        return tensor
+
+    def _result(self, like: int, shape: Shape, name: str, into: int | None) -> int:
+        return self.scratch(like, shape, name) if into is None else into
 
     def transposed(self, tensor: int, permutation: Sequence[int], name: str) -> int:
         """Return `tensor` with its physical axes permuted."""

@@ -1,6 +1,6 @@
 """Say padding once, in numbers, at the layer that uses it.
 
-Before: Conv / pool with auto_pad SAME or VALID and known sizes.   After: pads, auto_pad gone.
+Before: Conv / pool with auto_pad SAME or VALID and known sizes, or stride 1.   After: pads, auto_pad gone.
 Before: Pad by zeros on spatial axes → Conv, or → AveragePool without pads of its own.   After: pads of the layer
 (AveragePool then counts the padding: count_include_pad = 1, which is the same mean).
 Not done: MaxPool (its padding is −∞), padding of batch or channels, negative pads.
@@ -40,6 +40,8 @@ def _resolve_auto_pad(node: ir.Node) -> bool:
     for i, size in enumerate(shape[2:]):
         if mode == "VALID":
             total = 0
+        elif not isinstance(size, int) and strides[i] == 1:
+            total = (kernel[i] - 1) * dilations[i]  # whatever the size is
         elif not isinstance(size, int):
             return False
         else:

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import onnx.helper
 
+from edgeai_converters.graph.space_to_batch import add_functions
 from edgeai_converters.sources.openvino_ir.context import ReadContext
 from edgeai_converters.sources.openvino_ir.folding import fold, read_constant
 from edgeai_converters.sources.openvino_ir.op_table import READERS
@@ -199,7 +200,9 @@ def _proto(
         initializer=[tensor for name, tensor in context.initializers.items() if name in used],
     )
     opset = onnx.helper.make_opsetid("", OPSET)
-    return onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10, producer_name="edgeai")
+    proto = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10, producer_name="edgeai")
+    add_functions(proto)
+    return proto
 
 
 def _read_names(nodes: Iterable[onnx.NodeProto]) -> set[str]:

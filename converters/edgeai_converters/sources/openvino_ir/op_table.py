@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from edgeai_converters.sources.openvino_ir import (
     activation,
+    blocks,
     control_flow,
     convolution,
     dense,
@@ -40,6 +41,7 @@ READERS: dict[str, Reader] = {
     "Atanh": same("Atanh"),
     "AvgPool": pooling.read_avg_pool,
     "BatchNormInference": normalization.read_batch_norm,
+    "BatchToSpace": blocks.read_blocks,
     "BitwiseAnd": same("BitwiseAnd"),
     "BitwiseNot": same("BitwiseNot"),
     "BitwiseOr": same("BitwiseOr"),
@@ -148,6 +150,7 @@ READERS: dict[str, Reader] = {
     "SoftPlus": same("Softplus"),
     "SoftSign": same("Softsign"),
     "Softmax": activation.read_softmax,
+    "SpaceToBatch": blocks.read_blocks,
     "SpaceToDepth": shape.read_space_to_depth,
     "Split": shape.read_split,
     "Sqrt": same("Sqrt"),
