@@ -17,7 +17,7 @@ from edgeai_converters.graph.boundary import input_specs
 from edgeai_converters.graph.boundary_layout import LayoutChange, change_layout, note_layouts
 from edgeai_converters.graph.execute import GraphRunner
 from edgeai_converters.graph.parity import require_parity
-from edgeai_converters.graph.shapes import fix_batch
+from edgeai_converters.graph.shapes import batch_shapes, fix_batch
 from edgeai_converters.graph.simplify import simplify
 from edgeai_converters.spec import ConvertSpec
 from edgeai_converters.workfolder import WorkFolder
@@ -70,9 +70,13 @@ def prepare_source(
     """
     shapes = {name: tuple(shape) for name, shape in spec.input_shapes.items()}
     imported = import_kept(source, work, workdir=workdir, input_shapes=shapes, seed=spec.seed, way=way)
+    inner = {} if spec.batch is None else _inner_batch(imported.model, spec.batch)
+    if inner:  # the first axis counts no samples: the source itself is tried with the batch
+        shapes |= {name: _merged(shapes.get(name), shape) for name, shape in inner.items()}
+        imported = import_kept(source, work, workdir=workdir, input_shapes=shapes, seed=spec.seed, way=way)
     graph = imported.model if spec.batch is None else fix_batch(imported.model, spec.batch)
     inputs, reference = imported.probe_inputs, imported.probe_outputs
-    if spec.batch is not None:
+    if spec.batch is not None and not inner:
         inputs, reference = _in_batches(inputs, spec.batch), _in_batches(reference, spec.batch)
     model, passes = simplify(graph)
     exact = GraphRunner(graph).run(inputs)
@@ -101,6 +105,17 @@ def prepare_source(
         passes=tuple(passes),
         notes=(*imported.notes, *change.notes),
     )
+
+
+def _inner_batch(model: ir.Model, batch: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes that fix the batch where it is not the first axis of all inputs; none where it is."""
+    shapes = batch_shapes(model, batch)
+    return shapes if any(batch in shape[1:] for shape in shapes.values()) else {}
+
+
+def _merged(given: tuple[int, ...] | None, batch: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape a user gave, with the batch where he left it free."""
+    return tuple(old if old > 0 else new for old, new in zip(given or (-1,) * len(batch), batch, strict=True))
 
 
 def _in_batches(arrays: Mapping[str, NDArray[Any]], size: int) -> Arrays:

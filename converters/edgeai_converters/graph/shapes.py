@@ -120,10 +120,25 @@ def fix_shapes(model: ir.Model, shapes: Mapping[str, Sequence[int]]) -> ir.Model
 
 
 def fix_batch(model: ir.Model, batch: int) -> ir.Model:
-    """Return a copy whose free first dimensions of all inputs are `batch`."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for value in model.graph.inputs:
-        shape = shape_of(value)
-        if shape and not isinstance(shape[0], int) and value.name is not None:
-            shapes[value.name] = (batch, *(-1 for _ in shape[1:]))
-    return fix_shapes(model, shapes)
+    """Return a copy whose batch is fixed, wherever `batch_shapes` finds it."""
+    return fix_shapes(model, batch_shapes(model, batch))
+
+
+def batch_shapes(model: ir.Model, batch: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the inputs with the batch fixed, -1 for what stays as it is.
+
+    The batch is what is free first in an input, and everything else of that name (the states of a recurrent layer have
+    it second). Where every first dimension is fixed (time steps, layers), it is the one free name that all inputs
+    with free dimensions share.
+    """
+    dims = {value.name or "": shape_of(value) or () for value in model.graph.inputs}
+    free = {name: {dim for dim in shape if not isinstance(dim, int)} for name, shape in dims.items()}
+    names = {shape[0] for shape in dims.values() if shape and not isinstance(shape[0], int)}
+    if not names:
+        shared = set.intersection(*(each for each in free.values() if each)) if any(free.values()) else set()
+        names = shared if len(shared) == 1 else set()
+    return {
+        name: tuple(batch if not isinstance(dim, int) and dim in names else -1 for dim in shape)
+        for name, shape in dims.items()
+        if free[name] & names
+    }

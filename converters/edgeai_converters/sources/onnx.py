@@ -14,10 +14,11 @@ import onnx.external_data_helper
 
 from edgeai_converters.graph.execute import GraphRunner
 from edgeai_converters.graph.prepare import prepare_graph
-from edgeai_converters.graph.shapes import fix_shapes
+from edgeai_converters.graph.shapes import BATCH, fix_shapes
 from edgeai_converters.sources.child import run_in_child
 from edgeai_converters.sources.imported import Imported
-from edgeai_converters.sources.probe import load_arrays, probe_inputs, save_arrays
+from edgeai_converters.sources.probe import load_arrays, probe_linked_inputs, save_arrays
+from edgeai_converters.sources.symbolic_sizes import Dim, is_expression
 from edgeai_runtime.errors import EdgeAIError, MissingEngineError, ModelError
 from edgeai_runtime.manifest import TensorSpec
 
@@ -51,7 +52,9 @@ def import_onnx(
     shapes = dict(input_shapes or {})
     proto = _load(source)
     _check_boundary(proto, source)
-    inputs = probe_inputs(_specs(proto), samples=samples, input_shapes=shapes, seed=seed)
+    inputs, _ = probe_linked_inputs(
+        _specs(proto), dims=_dims(proto), limits={}, samples=samples, input_shapes=shapes, seed=seed
+    )
     names = save_arrays(workdir / "probe_inputs.npz", inputs)
     request = {"path": str(source.resolve()), "folder": str(workdir.resolve()), "inputs": names}
     try:
@@ -131,6 +134,23 @@ def _check_boundary(proto: onnx.ModelProto, source: Path) -> None:
 def _specs(proto: onnx.ModelProto) -> list[TensorSpec]:
     constants = {tensor.name for tensor in proto.graph.initializer}
     return [_spec(value) for value in proto.graph.input if value.name not in constants]
+
+
+def _dims(proto: onnx.ModelProto) -> dict[str, tuple[Dim, ...]]:
+    """Return the dimensions of each input: those of one name are one size, the first without a name is the batch."""
+    constants = {tensor.name for tensor in proto.graph.initializer}
+    shapes = {v.name: v.type.tensor_type.shape.dim for v in proto.graph.input if v.name not in constants}
+    aliases: dict[str, str] = {}
+
+    def dim(name: str, axis: int, given: Any) -> Dim:
+        if given.HasField("dim_value") and given.dim_value > 0:
+            return int(given.dim_value)
+        if not given.dim_param:
+            return BATCH if axis == 0 else f"free_{list(shapes).index(name)}_{axis}"
+        word = str(given.dim_param)
+        return word if is_expression(word) else aliases.setdefault(word, f"named_{len(aliases)}")
+
+    return {name: tuple(dim(name, axis, given) for axis, given in enumerate(dims)) for name, dims in shapes.items()}
 
 
 def _spec(value: onnx.ValueInfoProto) -> TensorSpec:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeai_converters.graph.boundary import check_inputs, draw_inputs
-from edgeai_converters.sources.symbolic_sizes import Dim, choose_sizes
+from edgeai_converters.sources.symbolic_sizes import FREE_SIZE, Dim, choose_sizes
 from edgeai_runtime.errors import UsageError
 from edgeai_runtime.manifest import TensorSpec
 
@@ -33,6 +33,9 @@ def probe_inputs(
 ) -> Arrays:
     """Return the inputs to try a source on, `[n, …]` by input name: up to 8 samples and some drawn, or 8 drawn.
 
+    Where the first dimensions are fixed to different sizes they do not count samples (time steps, layers of a cache):
+    then the inputs of one call are drawn.
+
     Args:
         specs: the inputs of the source.
         samples: arrays `[n, …]` that are ready for the model, by input name.
@@ -48,6 +51,8 @@ def probe_inputs(
         if name not in {spec.name for spec in specs}:
             names = ", ".join(spec.name for spec in specs)
             raise UsageError(f"The model has no input named {name!r}.", hint=f"Its inputs: {names}.")
+    if not _per_sample(specs):
+        return _one_call(specs, samples=samples, seed=seed)
     if samples is None:
         drawn = draw_inputs(specs, n=SAMPLES, seed=seed)
         return _whole_batches(specs, drawn)
@@ -94,12 +99,24 @@ def probe_linked_inputs(
         check_inputs(specs, samples, where="samples")
         return {spec.name: np.asarray(samples[spec.name]) for spec in specs}, False
     shapes = choose_sizes(dims, given=given, limits=limits, batch=BATCH_OF_ONE_CALL).shapes
+    return _one_call([replace(spec, shape=shapes[spec.name]) for spec in specs], samples=None, seed=seed), False
+
+
+def _per_sample(specs: Sequence[TensorSpec]) -> bool:
+    """Say whether the first dimensions may count samples: those that are fixed are of one size."""
+    return len({spec.shape[0] for spec in specs if spec.shape and spec.shape[0] is not None}) <= 1
+
+
+def _one_call(specs: Sequence[TensorSpec], *, samples: Mapping[str, NDArray[Any]] | None, seed: int) -> Arrays:
+    """Return the inputs of one call, as they are; what is free besides gets one size in all inputs."""
+    if samples is not None:
+        check_inputs(specs, samples, where="samples")
+        return {spec.name: np.asarray(samples[spec.name]) for spec in specs}
     drawn: Arrays = {}
     for number, spec in enumerate(specs):
-        shape = shapes[spec.name]
-        whole = replace(spec, shape=shape)
-        drawn.update(draw_inputs([whole], n=shape[0] if shape else 1, seed=seed + number))
-    return drawn, False
+        first = spec.shape[0] if spec.shape else 1
+        drawn.update(draw_inputs([spec], n=FREE_SIZE if first is None else first, seed=seed + number))
+    return drawn
 
 
 def run_in_pieces(

@@ -115,6 +115,20 @@ def evaluate(dim: Dim, values: Mapping[str, int]) -> int:
     return values[dim] if dim in values else _evaluate(ast.parse(dim, mode="eval").body, values)
 
 
+def is_expression(dim: str) -> bool:
+    """Say whether a name of a dimension is one, or an expression that `evaluate` computes.
+
+    >>> [is_expression(word) for word in ("past", "past + 1", "batch size", "1.5*n", "f(n)")]
+    [True, True, False, False, False]
+    """
+    try:
+        names = _names(dim)
+        _evaluate(ast.parse(dim, mode="eval").body, dict.fromkeys(names, 2))
+    except (SyntaxError, ValueError, ZeroDivisionError):
+        return False
+    return bool(names)
+
+
 def _evaluate(node: ast.expr, values: Mapping[str, int]) -> int:
     if isinstance(node, ast.Constant) and isinstance(node.value, int):
         return node.value

@@ -15,7 +15,7 @@ from edgeai_converters.graph.boundary import check_inputs, draw_inputs, infer_la
 from edgeai_converters.graph.execute import GraphRunner
 from edgeai_converters.graph.parity import measure_parity, require_parity
 from edgeai_converters.graph.prepare import prepare_graph
-from edgeai_converters.graph.shapes import fix_batch, fix_shapes, shape_of
+from edgeai_converters.graph.shapes import batch_shapes, fix_batch, fix_shapes, shape_of
 from edgeai_converters.graph.simplify import simplify
 from edgeai_runtime.errors import DataError, ParityError, UsageError
 from edgeai_runtime.manifest import TensorSpec
@@ -220,3 +220,20 @@ def test_float_weights_between_quantized_activations_stay_as_they_are(
         source = tmp_path / "model.onnx"
         ir.save(model, source)
     np.testing.assert_allclose(GraphRunner(source).run({"x": x})["y"], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        ("float[N,5] x, float[N,T] y", {"x": (1, -1), "y": (1, -1)}),
+        ("float[N,T,4] x, float[2,N,3] h", {"x": (1, -1, -1), "h": (-1, 1, -1)}),
+        ("float[12,N,4] x, float[2,N,3] h, float[3] z", {"x": (-1, 1, -1), "h": (-1, 1, -1)}),
+        ("float[12,N,T] x, float[2,N,T] h", {}),
+        ("float[12,4] x", {}),
+    ],
+    ids=["first everywhere", "second in a state", "second everywhere", "not told which", "none"],
+)
+def test_the_batch_is_fixed_wherever_it_stands(inputs: str, expected: dict[str, tuple[int, ...]]) -> None:
+    text = f"""<ir_version: 8, opset_import: ["" : 18]> g ({inputs}) => (y_out) {{ y_out = Identity(x) }}"""
+    model = prepare_graph(onnx.parser.parse_model(text))
+    assert batch_shapes(model, 1) == expected

@@ -62,3 +62,15 @@ def test_arrays_with_any_name_come_back(tmp_path: Path) -> None:
     back = load_arrays(tmp_path / "a.npz", names)
     assert list(back) == list(arrays)
     assert back["../x"].dtype == np.int8
+
+
+def test_first_dimensions_of_several_sizes_are_one_call() -> None:
+    specs = [
+        TensorSpec(name="x", shape=(12, None, 4), dtype="float32"),
+        TensorSpec(name="h", shape=(2, None, 3), dtype="float32"),
+    ]
+    probe = probe_inputs(specs, samples=None, input_shapes={}, seed=0)
+    assert [array.shape for array in probe.values()] == [(12, 16, 4), (2, 16, 3)]
+    assert probe_inputs(specs, samples=probe, input_shapes={}, seed=0)["h"].shape == (2, 16, 3)
+    fixed = probe_inputs(specs, samples=None, input_shapes={"x": (12, 1, 4), "h": (2, 1, 3)}, seed=0)
+    assert [array.shape for array in fixed.values()] == [(12, 1, 4), (2, 1, 3)]
