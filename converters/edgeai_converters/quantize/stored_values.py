@@ -24,18 +24,34 @@ def stored_nodes(model: ir.Model, op_types: Collection[str]) -> list[ir.Node]:
 
 
 def boundary_quantization(model: ir.Model) -> dict[str, Quantization]:
-    """Return what the integers of the graph's inputs and outputs mean, by name, where Q and DQ nodes tell."""
+    """Return what the integers of the graph's inputs and outputs mean, by name, where a node beside them tells."""
     found: dict[str, Quantization] = {}
     for value in (*model.graph.inputs, *model.graph.outputs):
         producer = value.producer()
         near = [use.node for use in value.uses()] if producer is None else [producer]
         wanted = DEQUANTIZE if producer is None else QUANTIZE
         for node in near:
-            parameters = read_parameters(node) if node.op_type in wanted else None
-            if parameters is not None and parameters.axis is None:
-                found[str(value.name)] = Quantization(scale=parameters.scale[0], zero_point=parameters.zero_point[0])
+            place = 1 if node.op_type in wanted else _place_of_scale(node, value, is_input=producer is None)
+            scale, point = (constant_of(input_of(node, place + i)) if place is not None else None for i in (0, 1))
+            if scale is not None and scale.size == 1:
+                zero = 0 if point is None else int(point.reshape(()))
+                found[str(value.name)] = Quantization(scale=float(scale.reshape(())), zero_point=zero)
                 break
     return found
+
+
+_PLACE_OF_OUTPUT_SCALE = {"QLinearConcat": 0, "QGemm": 7} | dict.fromkeys(
+    ("QLinearConv", "QLinearMatMul", "QLinearAdd", "QLinearMul"), 6
+)
+"""Integer operators → the input with the scale of their output; 3 for those of one value."""
+
+
+def _place_of_scale(node: ir.Node, value: ir.Value, *, is_input: bool) -> int | None:
+    if not (node.op_type.startswith("QLinear") or node.op_type == "QGemm"):
+        return None
+    if is_input:
+        return next(index for index, one in enumerate(node.inputs) if one is value) + 1
+    return _PLACE_OF_OUTPUT_SCALE.get(node.op_type, 3)
 
 
 def with_quantization(specs: Sequence[TensorSpec], found: Mapping[str, Quantization]) -> tuple[TensorSpec, ...]:

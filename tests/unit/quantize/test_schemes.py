@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
+import onnx_ir as ir
 import pytest
 
+from edgeai_converters.quantize.insert_qdq import insert_qdq
+from edgeai_converters.quantize.planner import plan_quantization
 from edgeai_converters.quantize.schemes import SCHEMES, Scheme, scheme_for
 from edgeai_runtime.manifest import Format
+
+Build = Callable[..., ir.Model]
+RangesOf = Callable[..., dict[str, tuple[float, float]]]
 
 
 @pytest.mark.parametrize(
@@ -43,6 +52,18 @@ def test_the_wide_scheme_of_a_scheme_has_16_bit_activations(scheme: Scheme) -> N
 @pytest.mark.parametrize("name", ["onnx-u8s8", "onnx-u8s8-narrow", "onnx-s8s8", "openvino-u8s8"])
 def test_engines_without_16_bit_kernels_have_no_wide_scheme(name: str) -> None:
     assert SCHEMES[name].wide is None
+
+
+def test_narrow_weights_are_what_a_machine_without_vnni_gets(build: Build, ranges_of: RangesOf) -> None:
+    model = build("y = Conv(x, w)", inputs="float[N,4,8,8] x", outputs="float[N,4,8,8] y", w=(4, 4, 1, 1))
+    largest = {}
+    for isa in (("avx2",), ("avx2", "avx512_vnni")):
+        scheme = scheme_for("onnx", isa=isa, machine="x86_64")
+        graph = insert_qdq(model, plan_quantization(model, ranges_of(model), scheme))[0].graph
+        stored = graph.initializers["w_quantized"].const_value
+        assert stored is not None
+        largest[isa[-1]] = int(np.abs(stored.numpy().astype(int)).max())
+    assert largest == {"avx2": 63, "avx512_vnni": 127}
 
 
 def test_openvino_gets_unsigned_activations() -> None:
