@@ -79,7 +79,7 @@ class Int8Search:
             tried.append((variant.without(excluded), candidate))
             if ladder is self.by_sensitivity and candidate.limit in _COSTS:
                 break
-        if any(one.status == "accepted" for _, one in tried):
+        if any(one.status == "accepted" or one.limit in _COSTS for _, one in tried):
             return
         for name in self.costly_repairs:
             candidate = yield replace(variant, repairs=(*variant.repairs, name)).recipe(self.format, self.scheme)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from edgeai_converters.emit.artifact import Artifact
 from edgeai_converters.emit.table import emit
 from edgeai_converters.quantize.insert_qdq import insert_qdq
 from edgeai_converters.quantize.plan import QuantizationPlan
+from edgeai_converters.quantize.plan_summary import summarize_plan
 from edgeai_converters.quantize.planner import plan_quantization
 from edgeai_converters.quantize.schemes import SCHEMES
 from edgeai_converters.quantize.store_float16 import store_float16
@@ -32,14 +33,15 @@ class NoEffectError(EdgeAIError):
     """A recipe that leaves the graph as it is."""
 
 
-def run_steps(recipe: Recipe, model: ir.Model, calibration: Calibration | None) -> ir.Model:
-    """Return the graph after the steps of a recipe; the graph given is not changed.
+def run_steps(recipe: Recipe, model: ir.Model, calibration: Calibration | None) -> tuple[ir.Model, tuple[str, ...]]:
+    """Return the graph after the steps of a recipe, and what to tell of them; the graph given is not changed.
 
     Raises:
         NoEffectError: a step that stores values changes nothing in this graph.
         UsageError: an unknown step, or one that needs calibration data when there are none.
     """
     repairs: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     for step in recipe.steps:
         if step.op in GRAPH_REPAIRS:
             repairs = (*repairs, step.op)
@@ -50,11 +52,13 @@ def run_steps(recipe: Recipe, model: ir.Model, calibration: Calibration | None) 
             stored = store_int8_weights(model, format=recipe.format)
             model = _changed(stored, "no weight is large enough to store as int8")
         elif step.op == "quantize":
+            ranges = _given(calibration).ranges(repairs)
+            notes = (*notes, *summarize_plan(model, plan_of(model, ranges, step.params)))
             model = quantize(model, _given(calibration), repairs, step.params)
         elif step.op != "emit":
             known = ("store_float16", "store_int8_weights", "quantize", "emit", *GRAPH_REPAIRS)
             raise UsageError(f"Unknown step in a recipe: {step.op!r}.", hint=f"There are {', '.join(known)}.")
-    return model
+    return model, notes
 
 
 def quantize(
@@ -115,7 +119,9 @@ def _changed(result: tuple[ir.Model, bool], otherwise: str) -> ir.Model:
 
 def make_artifact(recipe: Recipe, model: ir.Model, calibration: Calibration | None, folder: Path) -> None:
     """Write the recipe's artifact and a note of it into `folder`; `read_artifact` reads it back."""
-    artifact = emit(run_steps(recipe, model, calibration), recipe.format, folder)
+    model, notes = run_steps(recipe, model, calibration)
+    artifact = emit(model, recipe.format, folder)
+    artifact = replace(artifact, notes=(*notes, *artifact.notes))
     note = asdict(artifact) | {"files": [file.name for file in artifact.files]}
     (folder / _ARTIFACT_FILE).write_text(json.dumps(note, indent=1))
 

@@ -240,7 +240,10 @@ class Trials:
 
     def _reject(self, candidate: Candidate, rejection: Rejection) -> Candidate:
         self.excess[candidate.id] = rejection.excess
-        return replace(candidate, status="rejected", reason=rejection.reason, limit=rejection.limit)
+        reason = rejection.reason
+        if rejection.limit == "slower_than_float" and candidate.recipe.is_calibrated and candidate.notes:
+            reason += f"; {candidate.notes[0]}"
+        return replace(candidate, status="rejected", reason=reason, limit=rejection.limit)
 
     def _measure(self, artifact: Artifact, reference: Artifact | None, split: SplitName, *, timing_s: float) -> Path:
         """Run the artifact over a split in its engine, in a child process; return the folder of what was found."""
