@@ -215,7 +215,8 @@ def _diagnose_unit(
 ) -> DiagnosedUnit:
     share = (one.alone or 0.0) ** 2 / whole if whole else 0.0
     culprit = (one.alone or 0.0) >= LARGE_ALONE or (share >= LARGE_SHARE and error >= LARGE_ERROR)
-    pattern = next((each for each in patterns if one.node in _places(each, planned)), None)
+    local = [each for each in patterns if each.name not in _EVERYWHERE or each.node == one.node]
+    pattern = next((each for each in local if one.node in _places(each, planned)), None)
     if pattern is not None:
         return DiagnosedUnit(
             sensitivity=one,

@@ -23,6 +23,9 @@ FEW_STEPS_PER_DEVIATION = 8.0
 MOST_IMAGE_CHANNELS = 16
 """Size up to which an axis is taken for the channels of an image or a signal, each of which must say something."""
 
+NEAR_CHANCE = 0.15
+"""Score above that of guessing, or as much as guessing scores, up to which a model is said to guess."""
+
 BETTER = 0.1
 """Score that other preprocessing must gain to be called the right one: 10 points."""
 
@@ -83,7 +86,7 @@ def check_inputs(planned: Planned, samples: Arrays) -> list[Pattern]:
 
 
 def check_preprocessing(model: ir.Model, samples: Arrays, score: Score | None, *, threads: int = 1) -> list[Pattern]:
-    """Return a pattern when other preprocessing scores far better, or all samples get the same class.
+    """Return a pattern when other preprocessing scores far better, when the model guesses, or knows one class only.
 
     Only models with one floating-point input are tried.
 
@@ -108,8 +111,9 @@ def check_preprocessing(model: ir.Model, samples: Arrays, score: Score | None, *
         reached = score(runner.run({**samples, name: other.apply(array, axis)}))
         if reached > most:
             best, most = other, reached
-    if best is None or most < now + BETTER:
-        return []
+    guessing = _at_chance(name, most, next(iter(outputs.values())))
+    if best is None or guessing or most < now + BETTER:
+        return guessing
     steps = best.steps.format(axis=axis)
     return [
         Pattern(
@@ -142,7 +146,7 @@ def alternatives(array: NDArray[Any], *, colours: bool) -> list[Alternative]:
         return [_alternative(each, reverse=False) for each in found]
     found.append(_Scaling("ImageNet's mean and deviation", to_unit, shift, normalize=True))
     made = [_alternative(each, reverse=reverse) for reverse in (False, True) for each in found]
-    return [*made, _alternative(None, reverse=True)]
+    return [_alternative(None, reverse=True), *made]
 
 
 class _Scaling(NamedTuple):
@@ -238,6 +242,21 @@ def _collapsed(name: str, scores: NDArray[Any]) -> list[Pattern]:
             node=name,
             why=f"the float source gives all {len(scores)} samples the same class",
             fix="look at the preprocessing, and give labels: other usual steps are then tried",
+        )
+    ]
+
+
+def _at_chance(name: str, score: float, scores: NDArray[Any]) -> list[Pattern]:
+    classes = scores.shape[-1]
+    if scores.ndim != 2 or classes < 3 or score > 1 / classes + min(1 / classes, NEAR_CHANCE):
+        return []
+    return [
+        Pattern(
+            name="preprocessing",
+            node=name,
+            why=f"the float source scores {score:.1%} at best, about what guessing among {classes} classes gives, "
+            "and no usual preprocessing helps",
+            fix="look at the preprocessing and at the order of the labels",
         )
     ]
 

@@ -161,7 +161,8 @@ class _Bench:
                     alone, arrived = _round(alone, stored), _round(arrived, stored)
                 self._add("in_place", unit.key, alone, values[name])
                 self._add("reaching", unit.key, arrived, values[name])
-                changes[unit.key][name] = alone - values[name]
+                with np.errstate(invalid="ignore"):  # a mask of -inf stays what it is
+                    changes[unit.key][name] = np.where(np.isinf(values[name]), 0, alone - values[name])
         return changes
 
     def follow(self, piece: Mapping[str, NDArray[Any]], unit: PlannedUnit, changes: Mapping[str, Any]) -> None:
@@ -195,9 +196,13 @@ class _Bench:
 
     def _add(self, kind: str, key: str, found: NDArray[Any], wanted: NDArray[Any]) -> None:
         distance, power = self._sums.get((kind, key), (0.0, 0.0))
-        gap = (found - wanted).ravel()
-        flat = wanted.ravel()
-        self._sums[kind, key] = (distance + float(np.dot(gap, gap)), power + float(np.dot(flat, flat)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            gap, flat = (found - wanted).ravel(), wanted.ravel()
+            more, whole = float(np.dot(gap, gap)), float(np.dot(flat, flat))
+        if not np.isfinite(more + whole):  # masks: the square of the least float32 is no float32, that of -inf nothing
+            gap, flat = (np.where(np.isfinite(one), one, 0).astype(np.float64) for one in (gap, flat))
+            more, whole = float(np.dot(gap, gap)), float(np.dot(flat, flat))
+        self._sums[kind, key] = (distance + more, power + whole)
 
 
 @dataclass(frozen=True, kw_only=True)
