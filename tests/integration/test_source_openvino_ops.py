@@ -470,5 +470,6 @@ def test_operation_answers_as_openvino_does(name: str) -> None:
 
 def test_every_operation_of_the_table_has_a_case() -> None:
     built = {node.get_type_name() for name in CASES for node in model_of(CASES[name]()).get_ops()}
-    elsewhere = {"Assign", "ReadValue", "If", "Loop", "TensorIterator"}  # refused: see the tests of the source
+    elsewhere = {"Assign", "ReadValue"}  # refused: see the tests of the source
+    elsewhere |= {"If", "Loop", "TensorIterator"}  # see the tests of loops
     assert set(READERS) - built == elsewhere

@@ -9,6 +9,7 @@ TensorListStack, …FromTensor    →  the list itself, which is a tensor here
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import onnx
@@ -59,7 +60,7 @@ def _replaced(
         graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(values, dtype), f"{name}/{label}"))
         return f"{name}/{label}"
 
-    def make(op_type: str, inputs: list[str], label: str = "", **attributes: int) -> onnx.NodeProto:
+    def make(op_type: str, inputs: list[str], label: str = "", **attributes: Any) -> onnx.NodeProto:
         output = f"{name}/{label}" if label else name
         return onnx.helper.make_node(op_type, inputs, [output], output, **attributes)
 

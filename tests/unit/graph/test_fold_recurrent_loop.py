@@ -71,6 +71,17 @@ GRU_EARLY = (
     + GRU_TAIL
 )
 
+GRU_JOINED = """
+    joined = Concat <axis = 1> (row, state)
+    gates = Gemm (joined, KG, BG)
+    gate = Sigmoid (gates)
+    r, z = Split <axis = 1, num_outputs = 2> (gate)
+    reset = Mul (r, state)
+    again = Concat <axis = -1> (row, reset)
+    candidate = Gemm <transB = 1> (again, KN, BN)
+"""
+GRU_JOINED += GRU_TAIL
+
 
 def loop(cell: str, *, order: str = "counter") -> str:
     return f"""
@@ -105,11 +116,17 @@ def constants(gates: int) -> dict[str, Any]:
         "R": (HIDDEN, gates * HIDDEN),
         "B": (gates * HIDDEN,),
         "RB": (gates * HIDDEN,),
+        "KG": (3 + HIDDEN, 2 * HIDDEN),
+        "KN": (HIDDEN, 3 + HIDDEN),
+        "BG": (2 * HIDDEN,),
+        "BN": (HIDDEN,),
     }
 
 
 @pytest.mark.parametrize(
-    ("cell", "gates", "operator"), [(PLAIN, 1, "RNN"), (GRU_LATE, 3, "GRU"), (GRU_EARLY, 3, "GRU")]
+    ("cell", "gates", "operator"),
+    [(PLAIN, 1, "RNN"), (GRU_LATE, 3, "GRU"), (GRU_EARLY, 3, "GRU"), (GRU_JOINED, 3, "GRU")],
+    ids=["plain", "late", "early", "joined"],
 )
 def test_loop_of_a_recurrent_cell_becomes_the_layer(
     cell: str, gates: int, operator: str, build: Build, apply: Apply
@@ -119,6 +136,80 @@ def test_loop_of_a_recurrent_cell_becomes_the_layer(
     assert changed
     assert counts[operator] == 1
     assert "Loop" not in counts
+
+
+LSTM = """
+    by_row = MatMul (row, W)
+    by_state = Gemm (state, R, RB)
+    total = Add (by_row, by_state)
+    biased = Add (total, B)
+    a, b, c, d = Split <axis = -1, num_outputs = 4> (biased)
+    i = Sigmoid (a)
+    f = Sigmoid (b)
+    g = Tanh (c)
+    o = Sigmoid (d)
+    kept = Mul (f, cell)
+    taken = Mul (i, g)
+    new_cell = Add (kept, taken)
+    shown = Tanh (new_cell)
+    new = Mul (o, shown)
+"""
+
+
+def lstm_loop(cell: str) -> str:
+    return f"""
+        rows = Transpose <perm = [1, 0, 2]> (x)
+        last_cell, last, n, all = Loop (trips, go, first_cell, first, zero) <body = step (
+            int64 i_trip, bool cond_in, float[N, {HIDDEN}] cell, float[N, {HIDDEN}] state, int64 counter
+        ) => (bool cond_out, float[N, {HIDDEN}] cell_out, float[N, {HIDDEN}] state_out, int64 counter_out,
+              float[N, {HIDDEN}] seen) {{
+            row = Gather <axis = 0> (rows, counter)
+            {cell}
+            cell_out = Identity (new_cell)
+            state_out = Identity (new)
+            seen = Identity (new)
+            counter_out = Add (counter, one)
+            cond_out = Identity (cond_in)
+        }}>
+    """
+
+
+LSTM_INPUTS = f"{INPUTS}, float[N, {HIDDEN}] first_cell"
+LSTM_OUTPUTS = f"{OUTPUTS}, float[N, {HIDDEN}] last_cell"
+
+
+@pytest.mark.parametrize("order", ["a b c d", "b a d c", "d c b a"])
+def test_loop_of_an_lstm_cell_becomes_the_layer_whatever_the_order_of_its_gates(
+    order: str, build: Build, apply: Apply
+) -> None:
+    names = ", ".join(order.split())
+    model = build(
+        lstm_loop(LSTM.replace("a, b, c, d = ", f"{names} = ")),
+        inputs=LSTM_INPUTS,
+        outputs=LSTM_OUTPUTS,
+        **constants(4),
+    )
+    counts, changed = apply(fold_recurrent_loop, model)
+    assert changed
+    assert (counts["LSTM"], "Loop" in counts) == (1, False)
+
+
+def test_lstm_whose_cell_goes_into_its_gates_stays(build: Build) -> None:
+    cell = LSTM.replace("i = Sigmoid (a)", "peep = Add (a, cell)\n    i = Sigmoid (peep)")
+    model = build(lstm_loop(cell), inputs=LSTM_INPUTS, outputs=LSTM_OUTPUTS, **constants(4))
+    assert not fold_recurrent_loop(model)[1]
+
+
+def test_loop_with_a_batch_of_its_own_becomes_the_layer(build: Build) -> None:
+    flat = LSTM.replace(
+        "total = Add (by_row, by_state)", "vector = Reshape (by_state, width) total = Add (by_row, vector)"
+    )
+    arrays = {**constants(4), "width": np.array([4 * HIDDEN], np.int64)}
+    model = build(
+        lstm_loop(flat), inputs=LSTM_INPUTS.replace("N", "1"), outputs=LSTM_OUTPUTS.replace("N", "1"), **arrays
+    )
+    assert fold_recurrent_loop(model)[1]
+    assert [node.op_type for node in model.graph].count("LSTM") == 1
 
 
 OTHERS = {
