@@ -118,6 +118,17 @@ def test_onnx_runtime_runs_an_lstm_with_int8_weights(options: dict[str, Any], tm
     assert error_of(model, artifact.path) < MOST_RELATIVE_ERROR
 
 
+def test_a_small_lstm_is_faster_in_float_and_the_plan_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeai_converters.emit.dynamic_lstm.LEAST_HIDDEN", HIDDEN + 1)
+    monkeypatch.setattr(recurrent_plan, "LEAST_HIDDEN", HIDDEN + 1)
+    model = recurrent("LSTM")
+    graph, plan = quantized(model, "onnx")
+    artifact = emit(graph, "onnx", tmp_path)
+    assert artifact.operators["LSTM"] == 1
+    assert "computed in float" in plan.float_nodes["cell"]
+    assert error_of(model, artifact.path) < MOST_RELATIVE_ERROR
+
+
 @pytest.mark.parametrize(
     ("format", "kind", "why"),
     [

@@ -21,7 +21,9 @@ from edgeai_runtime.manifest import Format
 
 Form = Literal["float", "weights", "static", "operators"]
 
-_INTEGER_OPERATORS = frozenset({"ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "DynamicQuantizeMatMul"})
+_INTEGER_OPERATORS = frozenset(
+    {"ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"}
+)
 _NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax", "HardSigmoid", "Abs", "Sqrt", "Exp"})
 _SIX_WITHIN = 0.03
 """How near to 6 the largest number of a range is that a Clip at 6 has left: within a step of 8 bits."""

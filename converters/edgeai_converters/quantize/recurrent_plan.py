@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping
 
 import onnx_ir as ir
 
+from edgeai_converters.emit.dynamic_lstm import LEAST_HIDDEN
 from edgeai_converters.emit.tflite.recurrent import has_kernel
 from edgeai_converters.graph.passes.unroll_recurrent import refusal, unroll_recurrent
 from edgeai_converters.graph.recurrent.layer import GATES, RecurrentError, RecurrentLayer, read_layer
@@ -70,6 +71,8 @@ def float_reason(node: ir.Node, scheme: str) -> str:
     if scheme.startswith("tflite"):
         return f"{_unrolled_refusal(node)}: its weights are int8, and its activations are quantized as it runs"
     target = "openvino" if scheme.startswith("openvino") else "onnx"
+    if node.op_type == "LSTM" and target == "onnx" and _hidden(node) < LEAST_HIDDEN:
+        return f"below {LEAST_HIDDEN} hidden numbers float is faster: its weights are stored in int8, computed in float"
     return _REASONS.get(f"{node.op_type} {target}", _REASONS[target])
 
 
@@ -91,6 +94,12 @@ def plan_recurrent_weights(
             if value.const_value.dtype == ir.DataType.FLOAT and value.const_value.size >= LEAST_ELEMENTS:
                 found[value.name] = weight_quantization(value.const_value.numpy(), axis=1)
     return found
+
+
+def _hidden(node: ir.Node) -> int:
+    """Return the numbers of the state, 0 when they are not known."""
+    recurrence = node.inputs[2].const_value if len(node.inputs) > 2 and node.inputs[2] is not None else None
+    return 0 if recurrence is None else int(recurrence.shape[-1])  # type: ignore[arg-type]
 
 
 def _unrolled_refusal(node: ir.Node) -> str:
