@@ -90,9 +90,20 @@ def test_the_same_graph_gives_the_same_bytes(model: ir.Model, tmp_path: Path) ->
     assert emit_openvino(stored, tmp_path).path.read_bytes() == first
 
 
-def test_signed_activations_are_refused(model: ir.Model, tmp_path: Path) -> None:
+def test_signed_activations_are_written_as_the_same_unsigned_numbers(model: ir.Model, tmp_path: Path) -> None:
+    signed = _quantized(model, "onnx-s8s8")
+    inputs = draw_inputs(input_specs(model), n=4, seed=0)
+    expected = GraphRunner(signed).run(inputs)["scores"]
+    with load(emit_openvino(signed, tmp_path).path, isolate=False, threads=1) as loaded:
+        (got,) = loaded.run_raw([inputs["pixels"]])
+    assert np.abs(got - expected).max() / np.abs(expected).max() < 0.05
+
+
+def test_signed_integers_that_leave_the_graph_are_refused(tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 18]> g (float[N,4] x) => (int8[N,4] y)
+        <float s = {0.1}, int8 z = {3}> { y = QuantizeLinear(x, s, z) }"""
     with pytest.raises(UnsupportedOperationError, match="misreads signed 8-bit"):
-        emit_openvino(_quantized(model, "onnx-s8s8"), tmp_path)
+        emit_openvino(prepare_graph(onnx.parser.parse_model(text)), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeai_converters.emit.tflite.quantization import Quantization
+from edgeai_converters.emit.tflite.reader import Boundary
 from edgeai_converters.graph.execute import GraphRunner
 from edgeai_converters.graph.parity import measure_parity
 from edgeai_converters.sources.table import import_source
-from edgeai_converters.sources.tflite import import_tflite
-from edgeai_runtime.errors import ModelError, UnsupportedOperationError
+from edgeai_converters.sources.tflite import _require_steps, import_tflite
+from edgeai_runtime.errors import ModelError, ParityError, UnsupportedOperationError
 
 pytest.importorskip("ai_edge_litert")
 pytestmark = [pytest.mark.litert, pytest.mark.onnxruntime, pytest.mark.assets]
@@ -105,3 +107,13 @@ def test_operators_that_can_not_be_read_are_all_named(assets: Path, tmp_path: Pa
     path.write_bytes(write_model(model))
     with pytest.raises(UnsupportedOperationError, match="3 of 3 operators"):
         import_tflite(path, workdir=tmp_path)
+
+
+def test_a_quantized_output_far_from_the_files_is_told_in_its_steps() -> None:
+    quantization = Quantization(scale=np.array([0.5], np.float32), zero_point=np.array([0]), axis=None)
+    entry = Boundary(name="y", shape=(1, 2), dtype="int8", graph_dtype="float32", quantization=quantization)
+    near, far = (np.array([[0, away]], np.float32) for away in (8, 10))
+    nothing = {"y": np.zeros((1, 2), np.float32)}
+    _require_steps([entry], nothing, {"y": near}, what="reader")
+    with pytest.raises(ParityError, match="'y' is 20 of its 256 steps away"):
+        _require_steps([entry], nothing, {"y": far}, what="reader")

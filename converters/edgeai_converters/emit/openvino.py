@@ -21,6 +21,7 @@ from edgeai_converters.emit.artifact import Artifact
 from edgeai_converters.emit.onnx import emit_onnx
 from edgeai_converters.graph.boundary import input_specs, output_specs
 from edgeai_converters.graph.edit import add_constant, constant_of, nodes
+from edgeai_converters.quantize.quantized_source import unsign_activations
 from edgeai_converters.require import require
 from edgeai_runtime.errors import UnsupportedOperationError
 
@@ -31,15 +32,18 @@ def emit_openvino(model: ir.Model, folder: Path, *, stem: str = "model") -> Arti
     """Write `<stem>.xml` and `<stem>.bin`.
 
     Args:
-        model: the graph; not changed. Activations must be quantized unsigned: OpenVINO misreads signed ones.
+        model: the graph; not changed. Signed activations are written unsigned, which is the same numbers: OpenVINO
+            misreads signed ones.
         folder: an existing folder.
         stem: name of the files without suffix.
 
     Raises:
-        UnsupportedOperationError: OpenVINO's reader does not take an operation of the graph.
+        UnsupportedOperationError: OpenVINO's reader does not take an operation of the graph, or signed integers go to
+            other operators than Dequantize.
         MissingEngineError: OpenVINO is not installed.
     """
     openvino = require("openvino", extra="openvino")
+    model, _ = unsign_activations(model)
     _refuse_signed_activations(model)
     model = model.clone()
     _fold_biases(model)
