@@ -50,7 +50,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="JSON file to write, with everything measured")
     arguments = parser.parse_args()
     interpreters = {"aimet": arguments.aimet_python, "quark": arguments.quark_python}
-    code = code_key()
+    peers_code = digest_of(own_files())
+    code = f"{converters_digest()}-{peers_code}"
     wanted = choose(arguments.only)
     results: dict[str, Any] = {}
     for name in CASES:
@@ -60,7 +61,7 @@ def main() -> None:
         elif name in wanted:
             print(f"== {name}", file=sys.stderr, flush=True)
             folder = file.parent.resolve()
-            job = prepare(name, arguments.assets.resolve(), folder)
+            job = prepare(name, arguments.assets.resolve(), folder, resume=arguments.resume)
             rows = make_all(
                 job,
                 folder,
@@ -68,7 +69,7 @@ def main() -> None:
                 limit_s=arguments.limit,
                 interpreters=interpreters,
                 resume=arguments.resume,
-                code=code,
+                code={"ours": code, "peers": peers_code},
                 options=arguments.ours.split(),
             )
             race = time_together(rows, folder, duration_s=arguments.duration, limit_s=arguments.limit)
@@ -104,11 +105,10 @@ def choose(patterns: str) -> dict[str, Sequence[str]]:
     return found
 
 
-def code_key() -> str:
-    """Return a digest of the code that quantizes and measures."""
+def own_files() -> list[Path]:
+    """Return the files that decide what the peers do and what they are given."""
     folder = Path(__file__).resolve().parent
-    mine = [*sorted((folder / "quantization").glob("*.py")), *sorted((folder / "hard_networks").glob("*.py"))]
-    return f"{converters_digest()}-{digest_of(mine)}"
+    return [*sorted((folder / "quantization").glob("*.py")), *sorted((folder / "hard_networks").glob("*.py"))]
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def make_all(
     limit_s: float,
     interpreters: Mapping[str, str],
     resume: bool,
-    code: str,
+    code: Mapping[str, str],
     options: Sequence[str],
 ) -> list[Row]:
     """Make and score the float artifacts, ours, and those of the methods named; the float ones come first.
@@ -41,7 +41,7 @@ def make_all(
         limit_s: longest time for making one artifact, and for scoring one.
         interpreters: Python of tools that have an environment of their own.
         resume: keep rows that this same code made before.
-        code: key of the code; rows of another key are made anew.
+        code: keys of the code that makes `ours` and `peers`; rows of another key are made anew.
         options: more words for `edgeai compress`.
     """
     rows = []
@@ -49,8 +49,8 @@ def make_all(
     for format, file in files.items():
         rows.append({"name": f"float-{format}", "method": "float", "format": format, "artifact": file})
     for name in names:
-        place = folder / name
-        kept = _kept(place, code) if resume else None
+        place, key = folder / name, code["ours" if name == "ours" else "peers"]
+        kept = _kept(place, key) if resume else None
         if kept is None:
             print(f"   {name}", file=sys.stderr, flush=True)
             shutil.rmtree(place, ignore_errors=True)
@@ -61,11 +61,12 @@ def make_all(
                 kept = [
                     _peer(name, job, folder, limit_s=limit_s, interpreter=interpreters.get(METHODS[name].apart, ""))
                 ]
-            (place / "row.json").write_text(json.dumps({"code": code, "rows": kept}, indent=1), encoding="utf-8")
+            (place / "row.json").write_text(json.dumps({"code": key, "rows": kept}, indent=1), encoding="utf-8")
         rows += kept
     for row in rows:
         if "artifact" in row:
-            _score(row, folder, limit_s=limit_s, code=code, resume=resume)
+            mine = row["method"] in ("ours", "float")
+            _score(row, folder, limit_s=limit_s, code=code["ours" if mine else "peers"], resume=resume)
     return rows
 
 
@@ -76,7 +77,7 @@ def time_together(rows: Sequence[Row], folder: Path, *, duration_s: float, limit
     out.unlink(missing_ok=True)
     artifacts = [row["artifact"] for row in runners]
     command = [sys.executable, "-m", "quantization.race", str(folder / "job.json"), str(duration_s), str(out)]
-    ended = run([*command, *artifacts], limit_s=limit_s + 3 * duration_s * len(runners))
+    ended = run([*command, *artifacts], limit_s=limit_s + 3 * duration_s * len(runners), cache=folder / "cache")
     if ended.code != 0:
         return {"error": _words(ended, limit_s)}
     for place, row in enumerate(runners):
@@ -101,7 +102,7 @@ def _peer(name: str, job: Job, folder: Path, *, limit_s: float, interpreter: str
         return {**row, "left_out": reason, **({"limit": "interpreter"} if method.apart else {})}
     python = interpreter or sys.executable
     command = [python, "-m", "quantization.make", method.function, str(folder / "job.json"), str(folder / name)]
-    ended = run(command, limit_s=limit_s)
+    ended = run(command, limit_s=limit_s, cache=folder / "cache")
     row |= {"seconds": ended.seconds, "peak_mib": ended.peak_mib}
     last = (ended.stdout.strip().splitlines() or [""])[-1]
     if ended.code != 0 or not last.startswith("ARTIFACT "):
@@ -121,8 +122,10 @@ def _ours(job: Job, place: Path, *, limit_s: float, options: Sequence[str]) -> l
         "-o": str(place / "model.edge"),
     }
     flat = [word for pair in words.items() for word in pair]
-    ended = run([sys.executable, "-m", "edgeai", "compress", job.source, *flat, *options, "--json"], limit_s=limit_s)
-    shutil.rmtree(place / "work", ignore_errors=True)
+    command = [sys.executable, "-m", "edgeai", "compress", job.source, *flat, *options, "--json"]
+    ended = run(command, limit_s=limit_s, cache=place / "cache")
+    for folder in ("work", "cache"):
+        shutil.rmtree(place / folder, ignore_errors=True)
     start = ended.stdout.find("{")
     document = json.loads(ended.stdout[start:]) if start >= 0 else {}
     base: Row = {"method": "ours", "seconds": ended.seconds, "peak_mib": ended.peak_mib}
@@ -156,7 +159,7 @@ def _score(row: Row, folder: Path, *, limit_s: float, code: str, resume: bool) -
         row["size_bytes"] = sum(file.stat().st_size for file in {path, path.with_suffix(".bin")} if file.is_file())
     if not (resume and out.is_file()):
         command = [sys.executable, "-m", "quantization.score", str(folder / "job.json"), "certification", str(out)]
-        ended = run([*command, row["artifact"]], limit_s=limit_s)
+        ended = run([*command, row["artifact"]], limit_s=limit_s, cache=folder / "cache")
         if ended.code != 0:
             out.unlink(missing_ok=True)
             row["error"] = "scoring: " + _words(ended, limit_s)

@@ -84,12 +84,13 @@ def is_there(name: str, assets: Path) -> bool:
     return name in HARD_NETWORKS or ((assets / REAL[name].model).is_file() and (assets / REAL[name].data).is_file())
 
 
-def prepare(name: str, assets: Path, folder: Path) -> Job:
-    """Write the splits and the float artifacts of one case, unless that was done, and return its job.
+def prepare(name: str, assets: Path, folder: Path, *, resume: bool) -> Job:
+    """Write the splits and the float artifacts of one case and return its job.
 
     The first 30 % (at most 1000) of the evaluation samples are the search split, the rest is the certification split.
     At most 256 samples are for calibration: training samples of the hard networks, the split that the files of the
-    real models name so. Float TFLite and OpenVINO files are made by edgeai, and so is ONNX from a Keras source.
+    real models name so. Float TFLite and OpenVINO files are made by edgeai, and so is ONNX from a Keras source; with
+    `resume`, those that are there are kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     source, calibration, evaluation = _hard(name) if name in HARD_NETWORKS else _real(REAL[name], assets)
@@ -104,7 +105,9 @@ def prepare(name: str, assets: Path, folder: Path) -> Job:
     is_onnx = source.suffix == ".onnx"
     for format, suffix in (("tflite", "tflite"), ("onnx", "onnx"), ("openvino", "xml")):
         if not (format == "onnx" and is_onnx):
-            _convert(source, format, folder / f"float.{suffix}")
+            out = folder / f"float.{suffix}"
+            if not (resume and out.is_file()):
+                _convert(source, format, out)
     onnx = source if is_onnx else folder / "float.onnx"
     job = Job(
         source=str(source),
@@ -163,9 +166,8 @@ def _read_images(path: Path, split: str) -> Samples:
 
 
 def _convert(source: Path, format: str, out: Path) -> None:
-    if out.is_file():
-        return
-    command = [sys.executable, "-m", "edgeai", "convert", str(source), "--to", format, "-o", str(out), "--json"]
+    words = ["convert", str(source), "--to", format, "-o", str(out), "--force", "--json"]
+    command = [sys.executable, "-m", "edgeai", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = json.loads(done.stdout)["error"] if done.stdout.strip().startswith("{") else done.stderr
