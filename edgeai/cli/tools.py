@@ -41,7 +41,10 @@ def command(
     else:
         before = environments.tool_state(name)
         if not before.folder.exists():
-            typer.echo(f"{name}: pip downloads and installs about {before.size_mib} MiB, some minutes", err=True)
+            typer.echo(
+                f"{name}: pip downloads and installs about {before.size_mib} MiB, some minutes. {before.advice}",
+                err=True,
+            )
         with progress(quiet=json) as on_step:
             environments.install_environment(name, on_step=on_step)
         typer.echo(f"{name}: installed in {before.folder}", err=True)

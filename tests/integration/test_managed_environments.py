@@ -8,7 +8,6 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -180,24 +179,6 @@ def test_an_unknown_tool_is_wrong_usage() -> None:
     with pytest.raises(UsageError, match="no tool 'onnx3tf'") as raised:
         install_environment("onnx3tf")
     assert "litert-torch" in str(raised.value.hint)
-
-
-@pytest.mark.parametrize("configured", [True, False])
-def test_a_further_index_is_left_out_where_pip_is_configured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configured: bool
-) -> None:
-    commands: list[list[str]] = []
-
-    def run(command: list[str], **arguments: Any) -> list[str]:
-        commands.append(command)
-        return ["global.find-links='/somewhere'" if configured else "global.timeout='9'"] if "config" in command else []
-
-    monkeypatch.setattr(environments, "_run", run)
-    monkeypatch.setenv("EDGEAI_CACHE", str(tmp_path))
-    install_environment("litert-torch")
-    (install,) = [command for command in commands if "install" in command]
-    assert ("--extra-index-url" in install) is not configured
-    assert install[-2:] == list(ENVIRONMENTS["litert-torch"].requirements)
 
 
 @pytest.mark.parametrize("tool", ENVIRONMENTS)

@@ -24,8 +24,6 @@ from edgeai_runtime.cache import CACHE_VARIABLE, cache_folder
 from edgeai_runtime.errors import EngineError, UsageError
 
 _TAIL = 12  # lines of pip's words that an error shows
-_OWN_SOURCES = ("index-url", "extra-index-url", "find-links", "no-index")
-"""Settings of pip by which a user says where packages come from; ours are then left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,16 +35,16 @@ class Environment:
         modules: what must be importable where the tool runs.
         packages: packages that pip installs in all, roughly; for the progress bar.
         size_mib: the size on disk, roughly.
-        index: a further package index, left out where pip is configured to look elsewhere.
         does: what it is for, in a few words.
+        advice: what to know before it is installed.
     """
 
     requirements: tuple[str, ...]
     modules: tuple[str, ...]
     packages: int = 10
     size_mib: int = 100
-    index: str = ""
     does: str = ""
+    advice: str = ""
 
 
 ENVIRONMENTS: dict[str, Environment] = {
@@ -61,9 +59,10 @@ ENVIRONMENTS: dict[str, Environment] = {
         requirements=("torch==2.13.0", "litert-torch==0.10.0"),
         modules=("litert_torch",),
         packages=75,
-        size_mib=2600,
-        index="https://download.pytorch.org/whl/cpu",  # PyPI's torch for Linux brings gigabytes of CUDA
+        size_mib=2150,
         does="PyTorch → TFLite by Google's converter, another road where ours has no operation",
+        advice="On Linux pip takes the torch that brings gigabytes of CUDA, unless it is told of PyTorch's index of "
+        "CPU wheels first: set PIP_EXTRA_INDEX_URL to it.",
     ),
 }
 """Tool → what it needs. Each runs in our own environment where that has its modules already."""
@@ -86,6 +85,7 @@ class ToolState:
     folder: Path
     size_mib: int
     requirements: tuple[str, ...]
+    advice: str
 
     def to_json(self) -> dict[str, Any]:
         """Return the object of `edgeai tools --json`."""
@@ -107,6 +107,7 @@ def tool_state(name: str) -> ToolState:
         folder=environment_folder(name),
         size_mib=environment.size_mib,
         requirements=environment.requirements,
+        advice=environment.advice,
     )
 
 
@@ -173,7 +174,6 @@ def _make(name: str, environment: Environment, folder: Path, tell: OnStep) -> No
     _run([sys.executable, "-m", "venv", os.fspath(folder)], what=f"Making an environment for {name}")
     python = os.fspath(_python(folder))
     pip = [python, "-I", "-m", "pip", "--disable-pip-version-check"]
-    index = ["--extra-index-url", environment.index] if environment.index and not _is_configured(pip) else []
     collected = 0
 
     def heard(line: str) -> None:
@@ -184,7 +184,7 @@ def _make(name: str, environment: Environment, folder: Path, tell: OnStep) -> No
         if word in ("Collecting", "Processing", "Downloading", "Building", "Installing"):
             tell(collected, total, f"{name}: {_in_short(line)}")
 
-    install = [*pip, "install", "--no-input", "--progress-bar", "off", *index, *environment.requirements]
+    install = [*pip, "install", "--no-input", "--progress-bar", "off", *environment.requirements]
     _run(install, what=f"pip install {' '.join(environment.requirements)}", heard=heard)
     tell(total - 1, total, f"{name}: importing it once")
     program = f"import importlib; [importlib.import_module(name) for name in {list(environment.modules)!r}]"
@@ -202,12 +202,6 @@ def _in_short(line: str) -> str:
     """
     words = line.split()
     return f"{words[0]} {words[1].rsplit('/', 1)[-1]}" if len(words) > 1 else line
-
-
-def _is_configured(pip: list[str]) -> bool:
-    """Say whether the user told pip where packages come from, by file or environment."""
-    settings = _run([*pip, "config", "list"], what="pip config list")
-    return any(f".{name}=" in line for line in settings for name in _OWN_SOURCES)
 
 
 def _run(command: list[str], *, what: str, heard: Callable[[str], None] | None = None) -> list[str]:
