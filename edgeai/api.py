@@ -6,14 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgeai.benchmark import bench
 from edgeai.diagnosis import doctor
 from edgeai.inspection import inspect
-from edgeai.result import CompressResult
 from edgeai_converters.convert.report import Conversion, Explanation
 from edgeai_converters.progress import OnStep
 from edgeai_converters.recipe import Recipe
@@ -37,7 +36,10 @@ from edgeai_runtime.cache import cache_folder
 from edgeai_runtime.manifest import FORMATS, Format, Precision, Step
 from edgeai_runtime.transforms.parse import parse_steps
 
-__all__ = ["CompressResult", "bench", "compress", "convert", "doctor", "inspect", "load", "verify"]
+if TYPE_CHECKING:
+    from edgeai.result import CompressResult
+
+__all__ = ["bench", "compress", "convert", "doctor", "inspect", "load", "verify"]
 
 _ARRAYS_FILE = "arrays.npz"
 
@@ -117,6 +119,7 @@ def compress(
         >>> result = edgeai.compress("digits.onnx", data="digits.npz", max_drop=0.01)  # doctest: +SKIP
         >>> result.save("digits.edge")  # doctest: +SKIP
     """
+    from edgeai.result import CompressResult
     from edgeai_converters.pipeline import compress as run
 
     folder = WorkFolder(Path(work) if work is not None else cache_folder() / "work")

@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 CONFIDENCE = 0.95
@@ -65,6 +64,8 @@ def _tango_upper(lost: float, gained: float, n: float, confidence: float) -> flo
     end = 1 - _NUDGE
     if start >= end or distance(end) >= 0:
         return 1.0
+    from scipy.optimize import brentq  # a second to import, and most verbs certify nothing
+
     return float(brentq(distance, start, end, xtol=1e-12))
 
 

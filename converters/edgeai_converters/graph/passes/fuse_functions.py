@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
-import scipy.special
 
 from edgeai_converters.graph.edit import add_node, attribute, constant_of, input_of, nodes, replace_node
 from edgeai_converters.graph.opset import can_raise_opset, raise_opset
@@ -26,6 +25,20 @@ _TOLERANCE = 2e-6
 """Relative to the larger of 1 and the value."""
 _MOST_NODES = 16
 _POINTS = np.concatenate([np.linspace(-12, 12, 97), [1e-3, -1e-3, 0.37, -2.999, 3.001]])
+
+
+def _erf(x: Any) -> Any:
+    """Return the error function; scipy takes half a second to import, and most models have no use for it."""
+    from scipy.special import erf
+
+    return erf(x)
+
+
+def _sigmoid(x: Any) -> Any:
+    """Return 1 / (1 + exp(-x)) without overflow."""
+    from scipy.special import expit
+
+    return expit(x)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +59,7 @@ _PRODUCTS = frozenset({"Mul", "Div"})
 _FUNCTIONS = (
     _Function(
         op_type="Gelu",
-        compute=lambda x: 0.5 * x * (1 + scipy.special.erf(x / np.sqrt(2))),
+        compute=lambda x: 0.5 * x * (1 + _erf(x / np.sqrt(2))),
         marks=frozenset({"Erf"}),
         ends=_PRODUCTS,
         opset=20,
@@ -185,7 +198,7 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "Add": lambda _, a, b: a + b,
     "Clip": _clip,
     "Div": lambda _, a, b: a / b,
-    "Erf": lambda _, x: scipy.special.erf(x),
+    "Erf": lambda _, x: _erf(x),
     "Exp": lambda _, x: np.exp(x),
     "HardSigmoid": _hard_sigmoid,
     "Log": lambda _, x: np.log(x),
@@ -196,7 +209,7 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "Pow": lambda _, a, b: np.power(a, b),
     "Reciprocal": lambda _, x: 1 / x,
     "Relu": lambda _, x: np.maximum(x, 0),
-    "Sigmoid": lambda _, x: scipy.special.expit(x),
+    "Sigmoid": lambda _, x: _sigmoid(x),
     "Softplus": lambda _, x: np.log1p(np.exp(x)),
     "Sub": lambda _, a, b: a - b,
     "Tanh": lambda _, x: np.tanh(x),
