@@ -21,7 +21,6 @@ _WEIGHTS: dict[str, tuple[int, ...]] = {
     "PRelu": (1,),
     "RMSNormalization": (1,),
     "RNN": (1, 2, 3, 5),
-    "RoundWeight": (0,),
 }
 """Operator → inputs that are weights when they are constants."""
 

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from edgeai_converters.quantize.units import node_keys
 from edgeai_converters.train.ops import sizes
-from edgeai_converters.train.ops.table import OPERATORS
+from edgeai_converters.train.ops.table import HOUSE_DOMAIN, HOUSE_OPERATORS, OPERATORS
 from edgeai_converters.train.ops.view import NodeView, Run
 from edgeai_runtime.errors import UnsupportedOperationError
 
@@ -59,8 +59,9 @@ def _step(node: ir.Node, key: str, torch: Any, host: set[ir.Value]) -> Step:
     if _stays_on_host(node, host):
         host.update(node.outputs)
         return _host_step(view)
-    build = OPERATORS.get(node.op_type)
-    if build is None or node.domain not in ("", "ai.onnx"):
+    tables = {"": OPERATORS, "ai.onnx": OPERATORS, HOUSE_DOMAIN: HOUSE_OPERATORS}
+    build = tables.get(node.domain, {}).get(node.op_type)
+    if build is None:
         name = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
         raise UnsupportedOperationError(
             f"The trainable twin has no operator {name}; the node {key!r} needs it.",

@@ -54,6 +54,29 @@ def dequantize_linear(view: NodeView) -> Run:
     return run
 
 
+def round_weight(view: NodeView) -> Run:
+    """RoundWeight, our own: a weight rounded to the symmetric grid that the planner gives it as it is now.
+
+    The scale of a channel is its largest magnitude by `limit`, but not below `least`; nothing saturates, so the
+    gradient is that of the weight itself.
+    """
+    torch = view.torch
+    limit, axis = view.integer("limit", 127), view.node.attributes.get_int("axis", None)
+    least = torch.tensor(view.node.attributes.get_floats("least", (0.0,)), dtype=torch.float32)
+
+    def run(weight: Tensor) -> Tensor:
+        value = weight.detach()
+        shape = [-1 if i == axis else 1 for i in range(value.ndim)]
+        others = [i for i in range(value.ndim) if i != axis]
+        largest = value.abs().amax(others, keepdim=True) if others else value.abs()
+        scale = torch.maximum((largest.double() / limit).float(), least.to(value.device).reshape(shape)).double()
+        scale = scale.clamp_min(torch.finfo(torch.float32).tiny)
+        stored = (value.double() / scale).round().clamp(-limit, limit)
+        return weight + ((stored * scale).float() - value)
+
+    return run
+
+
 def round_straight_through(x: Tensor) -> Tensor:
     """Return `x` rounded half to even; the gradient passes as if it were not."""
     return x + (x.round() - x).detach()

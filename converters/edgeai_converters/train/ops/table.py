@@ -148,3 +148,9 @@ OPERATORS: dict[str, Callable[[NodeView], Run]] = {
     "QuantizeLinear": storage.quantize_linear,
 }
 """Operator → function from its node's view to what runs."""
+
+HOUSE_DOMAIN = "edgeai.train"
+"""The domain of operators that only twins have."""
+
+HOUSE_OPERATORS: dict[str, Callable[[NodeView], Run]] = {"RoundWeight": storage.round_weight}
+"""Operators of that domain."""
