@@ -13,7 +13,7 @@ from edgeai_converters.search.candidate import Candidate
 from edgeai_converters.search.variant import Variant
 from edgeai_runtime.manifest import Format
 
-GOOD_SHARE = 0.3
+GOOD_SHARE = 0.5
 """A drop on the search split of at most this share of the budget ends the search: little is left to gain."""
 
 MOST_METHODS = 3
