@@ -19,6 +19,7 @@ from edgeai_converters.quantize.patterns_inputs import Score
 from edgeai_converters.quantize.range_choice import rank_range_methods
 from edgeai_converters.quantize.schemes import scheme_for
 from edgeai_converters.search.calibration import Calibration
+from edgeai_converters.search.repairs import WRITE_OUT
 from edgeai_converters.spec import CompressSpec
 from edgeai_converters.workfolder import WorkFolder
 from edgeai_runtime.bench.machine import isa_flags
@@ -101,14 +102,17 @@ def diagnose_source(
     evidence = Evidence(spec, graph, work)
     progress.start("finding value ranges")
     calibration = Calibration(graph, evidence, spec.range_methods, work)
-    ranges = calibration.ranges()
+    repairs: tuple[str, ...] = ()
+    for name in WRITE_OUT.get(format, ()):
+        repairs = (*repairs, name) if calibration.changes((*repairs, name)) else repairs
+    model, ranges = calibration.model(repairs), calibration.ranges(repairs)
     batches = list(calibration.batches(SAMPLES))
     scheme = scheme_for(format, isa=isa_flags())
-    method = rank_range_methods(graph.model, ranges, scheme, batches)[0]
+    method = rank_range_methods(model, ranges, scheme, batches)[0]
     progress.start("measuring the error of every operation")
     scored, score, count = _scored(evidence, fixed=graph.inputs[0].shape[:1] == (1,))
     found = diagnose(
-        graph.model,
+        model,
         ranges,
         scheme,
         batches,

@@ -46,7 +46,7 @@ def find_unlike_concats(planned: Planned) -> list[Pattern]:
         if _reaches_output(node):
             fix, op = "give out the parts as outputs of their own", "split_outputs"
         else:
-            fix, op = "bring the parts to one range before they are joined, and undo it behind", "unlike_concats"
+            fix, op = "join them in float, so that each part keeps a scale of its own", "unlike_concats"
         found.append(Pattern(name="unlike_concat", node=key, why=why, fix=fix, remedy={"op": op}))
     return found
 
