@@ -136,16 +136,16 @@ def input_ranges(site: Site, *, relative: bool) -> Array:
     return merge(site, found)
 
 
+def reader_weights(site: Site) -> list[Array]:
+    """Return the readers' weights as `[groups, outputs per group, inputs per group, positions]`."""
+    return [_by_input(reader, _weight(reader)) for reader in site.readers]
+
+
 def merge(site: Site, ranges: Array) -> Array:
     """Give channels that must have one factor the largest of their ranges."""
     merged = np.zeros(ranges.size)
     np.maximum.at(merged, site.leader, ranges)
     return np.asarray(merged[site.leader])
-
-
-def is_depthwise(reader: ir.Node) -> bool:
-    """Tell whether each output channel of the layer reads one input channel alone."""
-    return is_op(reader, "Conv") and int(_weight(reader).shape[1]) == 1
 
 
 def input_channels(reader: ir.Node) -> int | None:

@@ -6,9 +6,10 @@ input channel `i` of the second by it changes nothing in float, and `s_i = sqrt(
 
 Departures. `r1` is the range of the first layer's weights in the paper, whose weights have one scale per layer. With
 one scale per output channel, the activations between the layers are what suffers: given `channel_maxima`, `r1` is
-their measured range, and `r2` the second layer's weights as a share of the largest of the same output channel. A
-depthwise second layer has a scale for every channel: then all of the factor moves (`s_i = r1_i`). Concatenations,
-pools, residual sums whose parts have no other reader, and flattening before a dense layer are passed as well.
+their measured range, `r2` the second layer's weights as a share of the largest of the same output channel, and how
+much is moved is chosen value by value (see `factor_choice`): all of it before a depthwise layer, nothing where
+channels are alike. Concatenations, pools, residual sums whose parts have no other reader, and flattening before a
+dense layer are passed as well.
 
 Not done: a Clip with an upper end (ReLU6) is not homogeneous, and replacing it by a Relu, as the paper does, changes
 the network: such layers are left alone. So are hard-swish, swish and squeeze-and-excite. High biases are not absorbed
@@ -23,21 +24,11 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from edgeai_converters.quantize.channel_scaling import (
-    Site,
-    apply_scale,
-    find_sites,
-    input_ranges,
-    is_depthwise,
-    merge,
-    output_ranges,
-)
+from edgeai_converters.quantize.channel_scaling import Site, apply_scale, find_sites, input_ranges, output_ranges
+from edgeai_converters.quantize.factor_choice import LARGEST_FACTOR, choose_factors
 
 PASSES = 20
 """Most passes over the graph when only weights count: pairs of layers that share one pull at each other."""
-
-LARGEST_FACTOR = 2.0**15
-"""Factors stay within this and its inverse, far from what float32 and float16 can hold."""
 
 LEAST_SPREAD = 1.2
 """Largest over smallest factor below which a value is left as it is: less than a third of a bit to win."""
@@ -66,8 +57,12 @@ def equalize_layers(
     if channel_maxima is not None:
         for site in sites:
             maxima = channel_maxima.get(str(site.value.name), ())
-            if len(maxima) == site.leader.size:
-                changed |= _equalize(copy, site, measured_factors(site, np.asarray(maxima, np.float64)))
+            if len(maxima) != site.leader.size:
+                continue
+            factors = choose_factors(site, np.asarray(maxima, np.float64))
+            if factors is not None:
+                apply_scale(copy, site, factors)
+                changed = True
         return (copy, True) if changed else (model, False)
     for _ in range(PASSES):
         again = False
@@ -82,34 +77,12 @@ def equalize_layers(
 def weight_factors(site: Site) -> NDArray[np.float64]:
     """Return `s` of equation 11, from the weights on both sides; 1 for channels that are 0 on one side."""
     first, second = output_ranges(site), input_ranges(site, relative=False)
-    return _ratio(first, second, 0.5, 0.5)
-
-
-def measured_factors(site: Site, maxima: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the factors that balance measured activations against the readers' weights, with geometric mean 1."""
-    first = merge(site, maxima)
-    if all(is_depthwise(reader) for reader in site.readers):
-        return _centred(_ratio(first, np.ones_like(first), 1.0, 0.0), first > 0)
-    second = input_ranges(site, relative=True)
-    return _centred(_ratio(first, second, 0.5, 0.5), (first > 0) & (second > 0))
+    alive = (first > 0) & (second > 0)
+    return np.where(alive, np.sqrt(np.where(alive, first, 1.0) / np.where(alive, second, 1.0)), 1.0)
 
 
 def _joins_layers(site: Site) -> bool:
     return all(carrier.node.op_type not in ("LayerNormalization", "Mul") for carrier in site.carriers)
-
-
-def _ratio(
-    first: NDArray[np.float64], second: NDArray[np.float64], power: float, other_power: float
-) -> NDArray[np.float64]:
-    alive = (first > 0) & (second > 0)
-    return np.where(alive, np.where(alive, first, 1.0) ** power / np.where(alive, second, 1.0) ** other_power, 1.0)
-
-
-def _centred(factors: NDArray[np.float64], alive: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Divide by the geometric mean, so that biases keep their size; channels that are always 0 are left alone."""
-    if not alive.any():
-        return np.ones_like(factors)
-    return np.where(alive, factors / np.exp(np.log(factors[alive]).mean()), 1.0)
 
 
 def _equalize(model: ir.Model, site: Site, factors: NDArray[np.float64]) -> bool:

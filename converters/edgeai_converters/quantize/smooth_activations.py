@@ -17,20 +17,12 @@ import numpy as np
 import onnx_ir as ir
 
 from edgeai_converters.quantize.channel_scaling import apply_scale, find_sites, input_ranges, merge
+from edgeai_converters.quantize.factor_choice import balance, choose_factors
 from edgeai_runtime.errors import UsageError
-
-ALPHA = 0.5
-"""How much of the difficulty moves into the weights: the paper's choice for most; 0.75 where outliers are many."""
-
-LARGEST_FACTOR = 2.0**15
-"""Factors stay within this and its inverse."""
-
-LEAST_SPREAD = 1.2
-"""Largest over smallest factor below which a value is left as it is."""
 
 
 def smooth_activations(
-    model: ir.Model, channel_maxima: Mapping[str, Sequence[float]], *, alpha: float = ALPHA
+    model: ir.Model, channel_maxima: Mapping[str, Sequence[float]], *, alpha: float | None = None
 ) -> tuple[ir.Model, bool]:
     """Return a copy of the float graph whose dense layers read smoother values.
 
@@ -40,7 +32,9 @@ def smooth_activations(
     Args:
         model: the float graph, shapes inferred; not changed.
         channel_maxima: largest magnitude per channel of what layers read (`Ranges.channel_maxima`).
-        alpha: 0 leaves the activations as they are (and evens out the weights), 1 makes all their channels alike.
+        alpha: 0 leaves the activations as they are (and evens out the weights), 1 makes all their channels alike; the
+            paper takes 0.5, and 0.75 where outliers are many. `None` chooses it value by value (see `factor_choice`)
+            and leaves values alone that gain nothing.
 
     Returns:
         The new graph, and whether it differs.
@@ -48,7 +42,7 @@ def smooth_activations(
     Raises:
         UsageError: `alpha` is not between 0 and 1.
     """
-    if not 0.0 <= alpha <= 1.0:
+    if alpha is not None and not 0.0 <= alpha <= 1.0:
         raise UsageError(f"alpha must be between 0 and 1. Received: {alpha!r}")
     copy = model.clone()
     changed = False
@@ -56,15 +50,13 @@ def smooth_activations(
         maxima = np.asarray(channel_maxima.get(str(site.value.name), ()), np.float64)
         if maxima.size != site.leader.size or any(node.op_type not in ("Gemm", "MatMul") for node in site.readers):
             continue
-        activations, weights = merge(site, maxima), input_ranges(site, relative=False)
-        alive = (activations > 0) & (weights > 0)
-        if not alive.any():
+        factors = (
+            choose_factors(site, maxima)
+            if alpha is None
+            else balance(merge(site, maxima), input_ranges(site, relative=False), alpha, 1.0 - alpha)
+        )
+        if factors is None:
             continue
-        scale = np.where(alive, activations, 1.0) ** alpha / np.where(alive, weights, 1.0) ** (1.0 - alpha)
-        scale = np.where(alive, scale / np.exp(np.log(scale[alive]).mean()), 1.0)
-        scale = np.clip(scale, 1 / LARGEST_FACTOR, LARGEST_FACTOR)
-        if scale.max() / scale.min() < LEAST_SPREAD:
-            continue
-        apply_scale(copy, site, scale)
+        apply_scale(copy, site, factors)
         changed = True
     return (copy, True) if changed else (model, False)
