@@ -33,16 +33,16 @@ def network() -> ir.Model:
     )
     random = np.random.default_rng(0)
     arrays = {name: random.normal(size=(16, 6)) for name in ("v", "t")}
-    arrays |= {"w": np.eye(16), "u": np.eye(16) * 3}
+    arrays |= {"w": np.eye(16), "u": np.eye(16) * 4}
     for name, array in arrays.items():
         proto.graph.initializer.append(onnx.numpy_helper.from_array(array.astype(np.float32), name))
     return ir.from_proto(onnx.shape_inference.infer_shapes(proto, strict_mode=True))
 
 
 def _batches() -> list[dict[str, NDArray[Any]]]:
-    random = np.random.default_rng(1)
+    random = np.random.default_rng(2)
     samples = random.normal(size=(2, 512, 16)).astype(np.float32)
-    samples[:, np.arange(0, 512, 16), random.integers(0, 16, 32)] *= 60.0
+    samples[:, np.arange(0, 512, 17), random.integers(0, 16, 31)] *= 60.0
     return [{"x": part[0], "x2": part[1]} for part in np.split(samples, 2, axis=1)]
 
 
