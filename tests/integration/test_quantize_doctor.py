@@ -18,11 +18,14 @@ from edgeai_converters.graph.execute import GraphRunner
 from edgeai_converters.quantize.diagnosis import QuantizationDiagnosis, diagnose
 from edgeai_converters.quantize.fallback import fallback_ladder
 from edgeai_converters.quantize.insert_qdq import insert_qdq
+from edgeai_converters.quantize.patterns_inputs import alternatives
 from edgeai_converters.quantize.plan import QuantizationPlan
 from edgeai_converters.quantize.planner import plan_quantization
 from edgeai_converters.quantize.schemes import SCHEMES
 from edgeai_converters.quantize.sensitivity import measure_sensitivity
 from edgeai_converters.quantize.units import node_keys
+from edgeai_runtime.transforms.parse import parse_steps
+from edgeai_runtime.transforms.pipeline import apply_steps
 
 pytestmark = pytest.mark.onnxruntime
 
@@ -307,3 +310,13 @@ def test_labels_in_another_order_are_told_as_guessing() -> None:
     model, images, labels = _classifier()
     found = _diagnose(model, images, score=_score((labels + 1) % 3))
     assert "guessing" in next(pattern.why for pattern in found.patterns if pattern.name == "preprocessing")
+
+
+@pytest.mark.parametrize("high", [255.0, 1.0, 3.0])
+def test_every_alternative_is_written_in_steps_that_do_the_same(high: float) -> None:
+    images = RANDOM.uniform(-2 if high == 3.0 else 0, high, size=(4, 3, 5, 5)).astype(np.float32)
+    others = alternatives(images, colours=True)
+    written = [apply_steps(parse_steps(other.steps.format(axis=1)), images) for other in others]
+    assert [np.allclose(a, b.apply(images, 1), rtol=1e-4, atol=1e-4) for a, b in zip(written, others, strict=True)] == [
+        True
+    ] * len(others)
