@@ -71,12 +71,13 @@ def depthwise_network() -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(192, CLASSES))
 
 
-def detector(size: int) -> nn.Module:
+def detector(size: int, *, frame: float) -> nn.Module:
     """Return a one-stage detector for images of `size` pixels, decoded in the graph as YOLO exports are.
 
-    It gives `boxes` `[n, cells, 4]` (left, top, right, bottom; pixels of the image) and `scores` `[n, cells, classes]`
-    (0 to 1). Boxes and scores of all cells are joined in one tensor and taken apart at the end. Attributes: `centres`
-    `[cells, 2]`, the middle of each cell (across, down) in pixels; `reach` `[cells, 1]`, its stride.
+    It gives `boxes` `[n, cells, 4]` (left, top, right, bottom; pixels of the camera's frame, `frame` times as wide as
+    the image) and `scores` `[n, cells, classes]` (0 to 1). Boxes and scores of all cells are joined in one tensor and
+    taken apart at the end. Attributes: `centres` `[cells, 2]`, the middle of each cell (across, down) in pixels of the
+    image; `reach` `[cells, 1]`, its stride.
     """
     import torch
     from torch import nn
@@ -119,7 +120,7 @@ def detector(size: int) -> nn.Module:
 
         def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
             raw = self.raw(x)
-            joined = torch.cat([self.boxes(raw), torch.sigmoid(raw[..., 4:])], dim=-1)
+            joined = torch.cat([frame * self.boxes(raw), torch.sigmoid(raw[..., 4:])], dim=-1)
             return joined[..., :4], joined[..., 4:]
 
     torch.manual_seed(3)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 DETECTOR_SIZE = 64
+_FRAME = 2.0
 _SPREAD_ORDERS = 2.0
 _SPREAD_SEED = 5
 
@@ -27,6 +28,7 @@ class Hard:
         build: returns the untrained network.
         finish: what is done to it after training; returns the network that is kept.
         detects: whether it finds boxes (two outputs, own metric) and not classes.
+        frame: the true boxes are in pixels of a frame this many times as wide as the image.
         training, evaluation: numbers of images.
         epochs, rate: of the training.
     """
@@ -37,6 +39,7 @@ class Hard:
     build: Callable[[], nn.Module]
     finish: Callable[[nn.Module], nn.Module]
     detects: bool = False
+    frame: float = 1.0
     training: int = 12000
     evaluation: int = 4000
     epochs: int = 10
@@ -79,7 +82,7 @@ def _spread(network: nn.Module) -> nn.Module:
 def _detector() -> nn.Module:
     from hard_networks.networks import detector
 
-    return detector(DETECTOR_SIZE)
+    return detector(DETECTOR_SIZE, frame=_FRAME)
 
 
 def _as_it_is(network: nn.Module) -> nn.Module:
@@ -103,12 +106,13 @@ HARD_NETWORKS = {
         finish=_spread,
     ),
     "detector": Hard(
-        title="one-stage detector with two outputs: boxes in pixels, class scores",
-        trap="boxes (0 to 64) and scores (0 to 1) share one tensor, so they share one scale",
+        title="one-stage detector with two outputs: boxes in pixels of the camera's frame, class scores",
+        trap=f"boxes (0 to {_FRAME * DETECTOR_SIZE:g}) and scores (0 to 1) share one tensor, so they share one scale",
         scene=Scene(size=DETECTOR_SIZE, smallest=14.0, largest=44.0),
         build=_detector,
         finish=_as_it_is,
         detects=True,
+        frame=_FRAME,
         training=10000,
         evaluation=3000,
         epochs=8,

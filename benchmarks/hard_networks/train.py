@@ -39,6 +39,8 @@ def make(name: str, folder: Path) -> dict[str, Any]:
     network: Any = hard.build()
     loss = detection_loss if hard.detects else class_loss
     fit(network, images.astype(np.float32), labels, loss, epochs=hard.epochs, rate=hard.rate)
+    for each in (labels, truth):
+        each[:, 1:] *= hard.frame
     trained = score(hard, network, unseen, truth)
     network = hard.finish(network)
     kept = score(hard, network, unseen, truth)
