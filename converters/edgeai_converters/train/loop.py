@@ -32,6 +32,9 @@ from edgeai_runtime.errors import DataError
 
 _LOG = logging.getLogger(__name__)
 
+_LEAST_SIZE, _LEAST_SIZE_OF_A_VECTOR = 1e-3, 0.05
+"""Sizes that weights and biases are given at least: those that begin at 0 must be able to leave it."""
+
 LossOf = Callable[[dict[str, Tensor], "Tensor | None"], Tensor]
 """(inputs by name, labels or `None`) → the loss, a single number with a gradient."""
 
@@ -105,7 +108,8 @@ def fit(
         loss_of: what is minimised.
         score: what is maximised, on samples that are not trained on; called before the first and after each pass.
         spec: how to train.
-        rates: parameters with a learning rate of their own, as a factor of the spec's; the others have 1.
+        rates: parameters with a learning rate of their own, as a factor of the spec's; the others have the root mean
+            square of their values.
         augment: changes the inputs of each step.
         folder: where checkpoints are kept; a training with the same spec and `key` goes on from there.
         key: digest of all else the training depends on.
@@ -119,7 +123,7 @@ def fit(
     if not len(examples):
         raise DataError("There is no example to train on.")
     device = next(module.parameters()).device
-    optimizer = torch.optim.AdamW(_groups(module, spec, rates), weight_decay=spec.weight_decay)
+    optimizer = torch.optim.AdamW(_groups(module, spec, rates))
     per_epoch = -(-len(examples) // spec.batch_size)
     total = per_epoch * spec.epochs
     key = digest_of({"spec": asdict(spec), "key": key, "examples": len(examples)})
@@ -193,16 +197,21 @@ def fit(
 
 
 def _groups(module: Any, spec: TrainingSpec, rates: Sequence[tuple[Sequence[Tensor], float]]) -> list[dict[str, Any]]:
-    """Return the optimizer's groups: each parameter once, with its highest rate."""
-    own = {id(tensor) for tensors, _ in rates for tensor in tensors}
-    rest = [tensor for tensor in module.parameters() if id(tensor) not in own]
-    groups = [(rest, 1.0), *((list(tensors), factor) for tensors, factor in rates)]
-    return [
-        {"params": tensors, "lr": spec.learning_rate * factor, "highest": spec.learning_rate * factor}
-        | ({"weight_decay": 0.0} if i else {})
-        for i, (tensors, factor) in enumerate(groups)
-        if tensors
-    ]
+    """Return the optimizer's groups, one per parameter, with its highest rate.
+
+    Adam's steps are as large as the rate, whatever the weights' size: in a graph with folded normalization, where that
+    differs a thousandfold between layers, one rate for all destroys some. So rates are in proportion to the weights,
+    the relative step size of Adafactor (Shazeer and Stern 2018, arXiv:1804.04235, section 8).
+    """
+    own = {id(tensor): factor for tensors, factor in rates for tensor in tensors}
+    groups = []
+    for tensor in module.parameters():
+        least = _LEAST_SIZE_OF_A_VECTOR if tensor.ndim < 2 else _LEAST_SIZE
+        size = max(least, float(tensor.detach().square().mean().sqrt()))
+        rate = spec.learning_rate * own.get(id(tensor), size)
+        decay = 0.0 if id(tensor) in own else spec.weight_decay
+        groups.append({"params": [tensor], "lr": rate, "highest": rate, "weight_decay": decay})
+    return groups
 
 
 def _read(

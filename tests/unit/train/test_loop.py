@@ -26,7 +26,7 @@ class Line:
 
     def __init__(self, slope: float = 2.0) -> None:
         self.module = torch.nn.Linear(1, 1)
-        torch.nn.init.zeros_(self.module.weight)
+        torch.nn.init.constant_(self.module.weight, 1.0)
         torch.nn.init.zeros_(self.module.bias)
         self.examples = ArrayExamples(inputs={"x": LINE}, labels=slope * LINE)
 
@@ -72,14 +72,14 @@ def test_without_a_gain_training_stops_and_leaves_the_weights_as_they_were() -> 
     scores = iter(range(0, -100, -1))
     training = line.fit(lambda: float(next(scores)), {"patience": 3})
     assert (training.ended, training.epochs, training.best_epoch) == ("no_gain", 3, 0)
-    assert line.module.weight.item() == 0.0
+    assert line.module.weight.item() == 1.0
 
 
 def test_loss_that_is_no_number_ends_the_training() -> None:
     line = Line(slope=float("nan"))
     training = line.fit(lambda: 0.0)
     assert training.ended == "diverged"
-    assert line.module.weight.item() == 0.0
+    assert line.module.weight.item() == 1.0
 
 
 def test_time_limit_ends_the_training_with_a_score() -> None:
@@ -97,14 +97,14 @@ def test_augmentation_changes_what_is_trained_on_and_is_drawn_anew_each_step() -
     line = Line()
     line.fit(None, {"epochs": 2}, augment=augment)
     assert len(set(seen)) == 8
-    assert line.module.weight.item() == 0.0
+    assert line.module.weight.item() == 1.0
 
 
 def test_parameters_can_have_a_rate_of_their_own() -> None:
     line = Line()
     scores = iter(range(10))
     line.fit(lambda: float(next(scores)), {"epochs": 1}, rates=[([line.module.weight], 0.0)])
-    assert line.module.weight.item() == 0.0
+    assert line.module.weight.item() == 1.0
     assert line.module.bias.item() != 0.0
 
 
