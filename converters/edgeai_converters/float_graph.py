@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -18,19 +19,30 @@ from edgeai_converters.graph.boundary import input_specs, output_specs
 from edgeai_converters.graph.execute import GraphRunner
 from edgeai_converters.graph.parity import Parity, measure_parity, require_parity
 from edgeai_converters.graph.simplify import simplify
+from edgeai_converters.quantize.carry_over import carry_over_tflite
+from edgeai_converters.quantize.quantized_source import dequantize, describe_quantization
 from edgeai_converters.sources.detect import detect_source
 from edgeai_converters.sources.imported import Imported
 from edgeai_converters.sources.table import import_source
 from edgeai_converters.versions import tool_versions
 from edgeai_converters.workfolder import WorkFolder, digest_of, digest_of_path
 from edgeai_runtime.bundle_arrays import npz_bytes, read_npz
+from edgeai_runtime.errors import EdgeAIError
 from edgeai_runtime.manifest import TensorSpec
+
+_LOG = logging.getLogger(__name__)
+
+_DEQUANTIZED = (
+    "already quantized: dequantized to float for other precisions; what was rounded away does not come back, so start "
+    "from the float model if there is one"
+)
 
 _MAX_REL = 1e-4
 _MIN_COSINE = 0.99999
 """The gate of simplification: it may only round anew. Import has a gate of its own, against the source's engine."""
 
 _GRAPH_FILE = "graph.onnx"
+_CARRIED_FILE = "carried.onnx"
 _REPORT_FILE = "import.json"
 _INPUTS_FILE = "inputs.npz"
 _OUTPUTS_FILE = "outputs.npz"
@@ -52,6 +64,7 @@ class FloatGraph:
         probe_inputs: its arrays.
         probe_outputs: outputs of the source's own engine for them, by output name; of the dequantized graph, when the
             source was quantized already.
+        carried: of a source that was quantized already, the graph with its own integers.
     """
 
     model: ir.Model
@@ -64,6 +77,7 @@ class FloatGraph:
     probes: Path
     probe_inputs: dict[str, NDArray[Any]]
     probe_outputs: dict[str, NDArray[Any]]
+    carried: ir.Model | None = None
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -94,6 +108,9 @@ def make_float_graph(
     def build(folder: Path, sha256: str) -> None:
         imported = import_source(source, workdir=folder, samples=samples, input_shapes=dict(input_shapes), seed=seed)
         _write(imported, sha256, folder)
+        carried = _carry_over(source, imported)
+        if carried is not None:
+            ir.save(carried, folder / _CARRIED_FILE)
 
     if not isinstance(source, Path):  # a live object has no bytes to know it by: made anew each time
         with tempfile.TemporaryDirectory(prefix="edgeai-live-") as made:
@@ -114,14 +131,28 @@ def make_float_graph(
     return _read(work.step("graph", key, lambda folder: build(folder, sha256)))
 
 
+def _carry_over(source: Path | Any, imported: Imported) -> ir.Model | None:
+    """Return the graph of a quantized source with its own integers; `None` for others and where that can not be had."""
+    if imported.kind == "tflite" and imported.quantized:
+        try:
+            return carry_over_tflite(source)
+        except EdgeAIError as error:
+            _LOG.info("the integers of %s are not carried over: %s", source, error.message)
+            return None
+    if describe_quantization(imported.model).form != "static":
+        return None
+    return simplify(imported.model)[0]
+
+
 def _write(imported: Imported, source_sha256: str, folder: Path) -> None:
-    graph_outputs = GraphRunner(imported.model).run(imported.probe_inputs)
-    model, changed = simplify(imported.model)
+    dequantized, was_quantized = dequantize(imported.model)
+    graph_outputs = GraphRunner(dequantized).run(imported.probe_inputs)
+    model, changed = simplify(dequantized)
     outputs = GraphRunner(model).run(imported.probe_inputs)
     require_parity(graph_outputs, outputs, what="graph → simplified graph", max_rel=_MAX_REL, min_cosine=_MIN_COSINE)
     parity = measure_parity(imported.probe_outputs, outputs)
     ir.save(model, folder / _GRAPH_FILE)
-    reference = graph_outputs if imported.quantized else imported.probe_outputs
+    reference = graph_outputs if imported.quantized or was_quantized else imported.probe_outputs
     (folder / _INPUTS_FILE).write_bytes(npz_bytes(imported.probe_inputs))
     (folder / _OUTPUTS_FILE).write_bytes(npz_bytes(reference))
     report = {
@@ -129,7 +160,7 @@ def _write(imported: Imported, source_sha256: str, folder: Path) -> None:
         "source_sha256": source_sha256,
         "route": list(imported.route),
         "passes": changed,
-        "notes": list(imported.notes),
+        "notes": [*imported.notes, *([_DEQUANTIZED] if was_quantized else [])],
         "parity": asdict(parity),
     }
     (folder / _REPORT_FILE).write_text(json.dumps(report, indent=1))
@@ -155,6 +186,7 @@ def _copy_files(source: Path, target: Path) -> None:
 def _read(folder: Path) -> FloatGraph:
     report = json.loads((folder / _REPORT_FILE).read_text())
     digest = digest_of_path(folder / _GRAPH_FILE)
+    carried = folder / _CARRIED_FILE
     return FloatGraph(
         model=ir.from_proto(ir.to_proto(ir.load(folder / _GRAPH_FILE))),
         digest=digest,
@@ -166,4 +198,5 @@ def _read(folder: Path) -> FloatGraph:
         probes=folder / _INPUTS_FILE,
         probe_inputs=read_npz(folder / _INPUTS_FILE, where="probe inputs"),
         probe_outputs=read_npz(folder / _OUTPUTS_FILE, where="probe outputs"),
+        carried=ir.from_proto(ir.to_proto(ir.load(carried))) if carried.is_file() else None,
     )

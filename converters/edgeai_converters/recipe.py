@@ -40,6 +40,11 @@ class Recipe:
         return "-".join([*parts, *repairs])
 
     @property
+    def is_rounded(self) -> bool:
+        """Whether values are rounded so much that only samples can tell what it costs."""
+        return self.precision in ("int8", "int4", "int16x8")
+
+    @property
     def is_calibrated(self) -> bool:
         """Whether it stores activations in integers, for which samples are needed."""
         return any(step.op == "quantize" for step in self.steps)

@@ -15,7 +15,7 @@ from edgeai_runtime.manifest import FORMATS, PRECISIONS, Format, Precision, Step
 
 RangeMethod = Literal["minmax", "percentile", "mse", "moving_average", "entropy"]
 RANGE_METHODS: tuple[RangeMethod, ...] = get_args(RangeMethod)
-DEFAULT_RANGE_METHODS: tuple[RangeMethod, ...] = ("minmax", "percentile", "mse")
+DEFAULT_RANGE_METHODS: tuple[RangeMethod, ...] = ("minmax", "percentile", "mse", "entropy")
 """The range methods that a search tries unless told otherwise."""
 Repair = Literal[
     "clamp_masks",

@@ -102,9 +102,9 @@ def test_a_recipe_that_changes_nothing_is_not_offered_under_its_name(tmp_path: P
     assert "no weight is large enough" in dynamic.reason
 
 
-def test_only_the_chosen_range_method_is_certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_chosen_way_to_int8_is_certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeai_converters.search.judge.SAME_FILE_MARGIN", 100.0)  # speed is not the matter here
-    monkeypatch.setattr("edgeai_converters.search.trials.Trials._is_good_enough", lambda self, candidate: False)
+    monkeypatch.setattr("edgeai_converters.search.int8.Int8Search.is_good", lambda self, candidate: False)
     found = edgeai.compress(
         _network(tmp_path / "m.onnx"),
         _samples(),
@@ -115,7 +115,7 @@ def test_only_the_chosen_range_method_is_certified(tmp_path: Path, monkeypatch: 
     )
     methods = [one for one in found.candidates if one.recipe.precision == "int8"]
     splits = [one.certificate.split for one in methods if one.certificate]
-    assert len(methods) == 3
+    assert len(methods) >= 3
     assert splits.count("certification") == 1
 
 

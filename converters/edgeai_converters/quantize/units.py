@@ -99,7 +99,8 @@ def choose_units(
 def _follow(candidates: Mapping[ir.Node, Unit], scheme: Scheme) -> set[ir.Node]:
     """Return the nodes to quantize: all anchors, and what lies between them and the floats without a gap."""
     chosen = {node for node, unit in candidates.items() if unit.role == "anchor"}
-    stored: set[ir.Value] = set()
+    # What a layer reads is stored in any case: whatever else reads it finds integers too.
+    stored: set[ir.Value] = {value for node in chosen for value in candidates[node].inputs}
     for node, unit in candidates.items():
         arrived = [value in stored for value in unit.inputs]
         if (unit.role == "follower" and arrived and all(arrived)) or (unit.role == "same_scale" and any(arrived)):

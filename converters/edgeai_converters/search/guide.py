@@ -8,17 +8,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from edgeai_converters.quantize.output_error import OutputError
 from edgeai_converters.quantize.range_per_tensor import choose_ranges_per_tensor
 from edgeai_converters.quantize.schemes import SCHEMES
 from edgeai_converters.quantize.sensitive_inputs import find_sensitive_inputs
+from edgeai_converters.quantize.units import node_keys
 from edgeai_converters.search.calibration import Calibration
 from edgeai_converters.search.make import NoEffectError, quantize
 from edgeai_converters.search.repairs import CHEAP, CHOICES, GRAPH_REPAIRS, WEIGHT_REPAIRS, WRITE_OUT
 from edgeai_converters.search.variant import Variant
 from edgeai_converters.versions import tool_versions
+from edgeai_runtime.errors import UsageError
 from edgeai_runtime.manifest import Format
 
 SAMPLES = 32
@@ -104,6 +107,7 @@ class _Simulation:
         for name in WRITE_OUT.get(self.format, ()):
             if calibration.changes((*base, name)):
                 base = (*base, name)
+        self._require_nodes(base if forced is None else (*base, *(name for name in forced if name in GRAPH_REPAIRS)))
         error = OutputError(calibration.model(), calibration.batches(SAMPLES))
         widest = next(iter(calibration.ranges(base).tensors.values()))
         kept = find_sensitive_inputs(calibration.model(base), widest, SCHEMES[self.scheme], error.batches)
@@ -119,6 +123,18 @@ class _Simulation:
         plain.sort(key=lambda one: one.error)
         best = plain[0] if forced is not None else self._repaired(plain[0], error)
         return [best, *(one for one in plain if one != best)]
+
+    def _require_nodes(self, repairs: tuple[str, ...]) -> None:
+        """Refuse names of nodes to exclude that are in no graph."""
+        models = (self.calibration.model(), self.calibration.model(repairs))
+        known = {key for model in models for key in node_keys(model).values()}
+        for name in self.excluded:
+            if name not in known:
+                near = get_close_matches(name, known, n=3, cutoff=0.5)
+                raise UsageError(
+                    f"The graph has no operation {name!r} to keep in float.",
+                    hint=f"Did you mean {', '.join(near)}?" if near else "edgeai doctor MODEL --data D names them.",
+                )
 
     def _repaired(self, best: Variant, error: OutputError) -> Variant:
         """Return the variant with those repairs and choices that help, one after the other."""

@@ -13,10 +13,12 @@ import onnx_ir as ir
 from edgeai_converters.calibrate.ranges import Ranges
 from edgeai_converters.emit.artifact import Artifact
 from edgeai_converters.emit.table import emit
+from edgeai_converters.float_graph import FloatGraph
 from edgeai_converters.quantize.insert_qdq import insert_qdq
 from edgeai_converters.quantize.plan import QuantizationPlan
 from edgeai_converters.quantize.plan_summary import summarize_plan
 from edgeai_converters.quantize.planner import plan_quantization
+from edgeai_converters.quantize.quantized_source import unsign_activations
 from edgeai_converters.quantize.schemes import SCHEMES
 from edgeai_converters.quantize.store_float16 import store_float16
 from edgeai_converters.quantize.store_int8_weights import store_int8_weights
@@ -33,19 +35,25 @@ class NoEffectError(EdgeAIError):
     """A recipe that leaves the graph as it is."""
 
 
-def run_steps(recipe: Recipe, model: ir.Model, calibration: Calibration | None) -> tuple[ir.Model, tuple[str, ...]]:
+def run_steps(recipe: Recipe, graph: FloatGraph, calibration: Calibration | None) -> tuple[ir.Model, tuple[str, ...]]:
     """Return the graph after the steps of a recipe, and what to tell of them; the graph given is not changed.
 
     Raises:
         NoEffectError: a step that stores values changes nothing in this graph.
         UsageError: an unknown step, or one that needs calibration data when there are none.
     """
+    model = graph.model
     repairs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     for step in recipe.steps:
         if step.op in GRAPH_REPAIRS:
             repairs = (*repairs, step.op)
             model = _given(calibration).model(repairs)
+        elif step.op == "carry_over":
+            if graph.carried is None:
+                raise UsageError("The source is not quantized: there are no integers to carry over.")
+            model = graph.carried if recipe.format == "tflite" else unsign_activations(graph.carried)[0]
+            notes = (*notes, "the integers of the source, carried over")
         elif step.op == "store_float16":
             model = _changed(store_float16(model), "no weight of this graph would be stored as float16")
         elif step.op == "store_int8_weights":
@@ -56,7 +64,7 @@ def run_steps(recipe: Recipe, model: ir.Model, calibration: Calibration | None) 
             notes = (*notes, *summarize_plan(model, plan_of(model, ranges, step.params)))
             model = quantize(model, _given(calibration), repairs, step.params)
         elif step.op != "emit":
-            known = ("store_float16", "store_int8_weights", "quantize", "emit", *GRAPH_REPAIRS)
+            known = ("carry_over", "store_float16", "store_int8_weights", "quantize", "emit", *GRAPH_REPAIRS)
             raise UsageError(f"Unknown step in a recipe: {step.op!r}.", hint=f"There are {', '.join(known)}.")
     return model, notes
 
@@ -117,9 +125,9 @@ def _changed(result: tuple[ir.Model, bool], otherwise: str) -> ir.Model:
     return model
 
 
-def make_artifact(recipe: Recipe, model: ir.Model, calibration: Calibration | None, folder: Path) -> None:
+def make_artifact(recipe: Recipe, graph: FloatGraph, calibration: Calibration | None, folder: Path) -> None:
     """Write the recipe's artifact and a note of it into `folder`; `read_artifact` reads it back."""
-    model, notes = run_steps(recipe, model, calibration)
+    model, notes = run_steps(recipe, graph, calibration)
     artifact = emit(model, recipe.format, folder)
     artifact = replace(artifact, notes=(*notes, *artifact.notes))
     note = asdict(artifact) | {"files": [file.name for file in artifact.files]}

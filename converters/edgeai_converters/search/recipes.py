@@ -1,4 +1,4 @@
-"""The recipes that need no calibration data: the float reference, and weights stored in fewer bits."""
+"""The recipes that need no calibration data: the float reference, weights in fewer bits, a source's own integers."""
 
 from __future__ import annotations
 
@@ -26,3 +26,17 @@ def stored_recipes(spec: CompressSpec, format: Format) -> list[Recipe]:
         for precision, op in STORED.items()
         if precision in spec.precisions
     ]
+
+
+def carried_recipes(spec: CompressSpec, format: Format, *, refusal: str | None) -> list[Recipe]:
+    """Return the recipe that keeps the integers of a quantized source, if they can be kept in the format.
+
+    Args:
+        spec: what the user asked for.
+        format: the format.
+        refusal: why they can not; `None` when they can.
+    """
+    if refusal is not None or "int8" not in spec.precisions:
+        return []
+    emit = Step(op="emit", params={"format": format})
+    return [Recipe(format=format, precision="int8", steps=(Step(op="carry_over"), emit))]

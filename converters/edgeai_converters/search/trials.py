@@ -19,6 +19,7 @@ from edgeai_converters.evaluate.measure import read_measurement, read_outputs, r
 from edgeai_converters.float_graph import FloatGraph
 from edgeai_converters.graph.parity import require_parity
 from edgeai_converters.progress import Progress
+from edgeai_converters.quantize.quantized_source import carry_refusal
 from edgeai_converters.quantize.schemes import scheme_for
 from edgeai_converters.recipe import Recipe
 from edgeai_converters.routes import TOLERANCES
@@ -29,7 +30,7 @@ from edgeai_converters.search.int8 import Int8Search
 from edgeai_converters.search.judge import Rejection, reject_for_cost, reject_on_certificate, reject_on_search_split
 from edgeai_converters.search.ladders import by_islands, by_sensitivity
 from edgeai_converters.search.make import NoEffectError, make_artifact, read_artifact
-from edgeai_converters.search.recipes import WIDE_SCHEMES, float_recipe, stored_recipes
+from edgeai_converters.search.recipes import WIDE_SCHEMES, carried_recipes, float_recipe, stored_recipes
 from edgeai_converters.search.repairs import costly_repairs
 from edgeai_converters.search.variant import Variant
 from edgeai_converters.spec import CompressSpec
@@ -97,7 +98,9 @@ class Trials:
         if self._spec.recipes:
             wanted = [recipe for recipe in self._spec.recipes if recipe.format == format]
             return [recipe for recipe in wanted if recipe.precision != "float32"]  # the reference is always made
-        return stored_recipes(self._spec, format)
+        carried = self._graph.carried
+        refusal = carry_refusal(carried, format) if carried is not None else "the source is not quantized"
+        return [*stored_recipes(self._spec, format), *carried_recipes(self._spec, format, refusal=refusal)]
 
     def _search_int8(self, calibration: Calibration, format: Format, reference: Candidate) -> list[Candidate]:
         """Let the search for static int8 lead; certify the candidate that is good, or the one that lost least.
@@ -180,7 +183,7 @@ class Trials:
             "tools": tool_versions(),
         }
         folder = self._work.step(
-            "artifact", key, lambda folder: make_artifact(recipe, self._graph.model, calibration, folder)
+            "artifact", key, lambda folder: make_artifact(recipe, self._graph, calibration, folder)
         )
         return read_artifact(folder)
 
@@ -231,7 +234,7 @@ class Trials:
         Of calibrated int8 the scored output is the certificate's business; the others must at least point the same way.
         """
         reference = self._evidence.source_outputs("search") if self._evidence else self._graph.probe_outputs
-        if recipe.is_calibrated or recipe.precision == "int4":
+        if recipe.is_rounded:
             others = {spec.name: reference[spec.name] for spec in self._graph.outputs[1:]}
             require_parity(others, outputs, what=recipe.id, max_rel=float("inf"), min_cosine=_OTHER_OUTPUTS_COSINE)
             return
