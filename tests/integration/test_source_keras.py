@@ -138,6 +138,23 @@ def test_attention_in_a_file_of_keras_2_answers_as_there(tmp_path: Path) -> None
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("layer", ["LSTM", "GRU", "Bidirectional"])
+def test_states_given_to_a_recurrent_layer_of_keras_2_answer_as_there(layer: str, tmp_path: Path) -> None:
+    pytest.importorskip("tf2onnx")
+    old = pytest.importorskip("tf_keras")
+    x = old.Input((3, 5), name="x")
+    states = [old.Input((4,), name=f"state{n}") for n in range({"LSTM": 2, "GRU": 1, "Bidirectional": 4}[layer])]
+    made = old.layers.Bidirectional(old.layers.LSTM(4)) if layer == "Bidirectional" else getattr(old.layers, layer)(4)
+    model = old.Model([x, *states], old.layers.Dense(2, name="y")(made(x, initial_state=states)))
+    model.save(tmp_path / "old.h5", save_format="h5")
+    random = np.random.default_rng(0)
+    samples = {one.name: random.normal(size=(4, *one.shape[1:])).astype(np.float32) for one in model.inputs}
+    imported = import_source(tmp_path / "old.h5", samples=samples)
+    answers = np.asarray(model(list(samples.values())))
+    assert np.abs(answers - imported.probe_outputs["y"][:4]).max() < 1e-5 * np.abs(answers).max()
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_a_custom_layer_is_named(tmp_path: Path) -> None:
     pytest.importorskip("tf2onnx")
     keras = pytest.importorskip("keras")

@@ -45,3 +45,18 @@ def test_a_model_inside_a_model_is_mended_too() -> None:
     assert mend_nodes(outer)
     inner: Any = outer["layers"][0]["config"]
     assert isinstance(inner["layers"][2]["inbound_nodes"][0], dict)
+
+
+def test_states_beside_the_input_of_a_recurrent_layer_become_its_initial_state() -> None:
+    config = _config([["x", 0, 0, {}], ["m", 0, 0, {}], ["m", 0, 1, {}]])
+    config["config"]["layers"][2]["class_name"] = "LSTM"
+    assert mend_nodes(config)
+    call = config["config"]["layers"][2]["inbound_nodes"][0]
+    assert [_history(tensor) for tensor in call["args"]] == [["x", 0, 0]]
+    assert [_history(tensor) for tensor in call["kwargs"]["initial_state"]] == [["m", 0, 0], ["m", 0, 1]]
+
+
+def test_several_inputs_of_another_layer_are_no_states() -> None:
+    config = _config([["x", 0, 0, {}], ["m", 0, 0, {}]])
+    config["config"]["layers"][2]["class_name"] = "Concatenate"
+    assert not mend_nodes(config)
