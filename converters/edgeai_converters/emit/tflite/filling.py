@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from edgeai_converters.emit.tflite.folding import Constant
 from edgeai_converters.emit.tflite.layout import Shape, identity
-from edgeai_converters.emit.tflite.read_context import Operator, ReadContext, UnreadableError
+from edgeai_converters.emit.tflite.read_context import Operator, ReadContext
 from edgeai_converters.emit.tflite.schema import tensor_type
 from edgeai_converters.emit.tflite.steps import Steps
 from edgeai_converters.emit.tflite.write_context import UnwritableError, Value, WriteContext
@@ -156,24 +156,32 @@ def write_range(context: WriteContext, node: ir.Node) -> None:
 
 def read_broadcast_to(context: ReadContext, operator: Operator) -> None:
     """Read BROADCAST_TO as Expand."""
-    shape = context.known(operator, 1, "the shape").reshape(-1)
-    target = context.integers(shape, f"{context.name(operator.outputs[0])}/shape")
+    target = _sizes(context, operator, 1, "shape")
     context.finish(operator, context.add("Expand", [context.source(operator.inputs[0]), target]))
 
 
 def read_tile(context: ReadContext, operator: Operator) -> None:
     """Read TILE."""
-    times = context.known(operator, 1, "the repeats").reshape(-1)
-    repeats = context.integers(times, f"{context.name(operator.outputs[0])}/repeats")
+    repeats = _sizes(context, operator, 1, "repeats")
     context.finish(operator, context.add("Tile", [context.source(operator.inputs[0]), repeats]))
 
 
+def _sizes(context: ReadContext, operator: Operator, position: int, what: str) -> str:
+    """Return a vector of sizes as int64, known or computed."""
+    known = context.constant(operator.inputs[position])
+    if known is None:
+        return context.add("Cast", [context.source(operator.inputs[position])], to=ir.DataType.INT64.value)
+    return context.integers(known.reshape(-1), f"{context.name(operator.outputs[0])}/{what}")
+
+
 def read_fill(context: ReadContext, operator: Operator) -> None:
-    """Read FILL of a known shape as a constant."""
+    """Read FILL of a known shape and number as a constant, else as Expand."""
     shape = context.constant(operator.inputs[0])
     number = context.constant(operator.inputs[1])
     if shape is None or number is None:
-        raise UnreadableError("FILL of a shape or number that is computed")
+        inputs = [context.source(operator.inputs[1]), _sizes(context, operator, 0, "shape")]
+        context.finish(operator, context.add("Expand", inputs))
+        return
     context.set_constant(operator.outputs[0], np.full([int(size) for size in shape.reshape(-1)], number.reshape(())))
 
 

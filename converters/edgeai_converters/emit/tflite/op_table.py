@@ -26,6 +26,7 @@ from edgeai_converters.emit.tflite import (
     recurrent,
     reduce,
     resize,
+    segments,
     shape,
     slicing,
     storage,
@@ -273,6 +274,7 @@ READERS: dict[str, Read] = {
     "STRIDED_SLICE": slicing.read_strided_slice,
     "TOPK_V2": indexing.read_top_k,
     "UNPACK": filling.read_unpack,
+    **{f"UNSORTED_SEGMENT_{kind}": segments.read_unsorted_segment for kind in ("MAX", "MIN", "PROD", "SUM")},
     # recurrent layers
     "UNIDIRECTIONAL_SEQUENCE_LSTM": recurrent.read_sequence_lstm,
     # loops and branches
