@@ -310,6 +310,8 @@ CASES: dict[str, Case] = {
     "depth_to_space blocks": lambda: op.depth_to_space(p([1, 8, 3, 3]), "blocks_first", 2),
     "depth_to_space depth": lambda: op.depth_to_space(p([1, 8, 3, 3]), "depth_first", 2),
     "space_to_depth blocks": lambda: op.space_to_depth(p([2, 3, 4, 6]), "blocks_first", 2),
+    "space_to_batch": lambda: op.space_to_batch(p([2, 3, 5, 6]), ints(1, 1, 2, 3), ints(0, 0, 1, 0), ints(0, 0, 0, 3)),
+    "batch_to_space": lambda: op.batch_to_space(p([12, 2, 3, 4]), ints(1, 1, 2, 3), ints(0, 0, 1, 2), ints(0, 0, 0, 1)),
     "space_to_depth depth": lambda: op.space_to_depth(p([2, 3, 4, 6]), "depth_first", 2),
     "shuffle_channels": lambda: op.shuffle_channels(p([2, 6, 3, 3]), 1, 2),
     "slice": lambda: op.slice(p(MAP), ints(1, -1), ints(4, -6), ints(2, -2), ints(1, 3)),
