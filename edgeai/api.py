@@ -53,6 +53,7 @@ def compress(
     *,
     calibration_data: Data = None,
     certification_data: Data = None,
+    train_data: Data = None,
     formats: Sequence[Format] = FORMATS,
     precisions: Sequence[Precision] = DEFAULT_PRECISIONS,
     range_methods: Sequence[RangeMethod] = DEFAULT_RANGE_METHODS,
@@ -84,6 +85,7 @@ def compress(
             a mapping of input names to `[n, …]` (with labels under `y`), or `(x, y)`. Split in three by content.
         calibration_data: samples for value ranges, in place of a part of `data`.
         certification_data: samples for certificates, in place of a part of `data`.
+        train_data: samples to train on, for quantization-aware training when nothing cheaper meets the budget.
         formats: formats to write.
         precisions: precisions to try; float32 is always made, as the reference.
         range_methods: activation range estimators that static int8 may choose from.
@@ -130,6 +132,7 @@ def compress(
             data=_data_text(data, folder),
             calibration=_data_text(calibration_data, folder),
             certification=_data_text(certification_data, folder),
+            training=_data_text(train_data, folder),
         ),
         formats=tuple(formats),
         precisions=tuple(precisions),

@@ -20,6 +20,11 @@ class Progress:
         """Change the total by `steps`."""
         self._total += steps
 
+    def tell(self, label: str) -> None:
+        """Tell how far the step under way is."""
+        if self._on_step:
+            self._on_step(self._done, self._total, label)
+
     def start(self, label: str) -> None:
         """Count what ran so far as done and tell what begins now."""
         self._done += 1

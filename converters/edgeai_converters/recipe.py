@@ -40,6 +40,11 @@ class Recipe:
         return "-".join([*parts, *repairs])
 
     @property
+    def is_trained(self) -> bool:
+        """Whether weights are trained on data given for it."""
+        return any(step.op.startswith("train") for step in self.steps)
+
+    @property
     def is_rounded(self) -> bool:
         """Whether values are rounded so much that only samples can tell what it costs."""
         return self.precision in ("int8", "int4", "int16x8")

@@ -68,12 +68,14 @@ class DataSpec:
     """Where samples come from: `.npz`, a folder of images, a CSV beside images, or `module:function`.
 
     `data` is split by a fixed hash of each sample into calibration, search and certification, unless `calibration`
-    or `certification` name sources of their own; then `data` serves the splits that are left.
+    or `certification` name sources of their own; then `data` serves the splits that are left. `training` is only ever
+    trained on; none of its samples may be among those for search or certification.
     """
 
     data: str | None = None
     calibration: str | None = None
     certification: str | None = None
+    training: str | None = None
 
     @property
     def is_given(self) -> bool:

@@ -22,6 +22,9 @@ def command(
     ] = None,
     calibration_data: Annotated[str | None, typer.Option(help="Samples for calibration only.")] = None,
     certification_data: Annotated[str | None, typer.Option(help="Samples for the certificate only.")] = None,
+    train_data: Annotated[
+        str | None, typer.Option(help="Samples to train on, when nothing cheaper meets the budget.")
+    ] = None,
     formats: Annotated[
         str | None, typer.Option("--format", help="Formats to write: tflite,onnx,openvino. Default: all.")
     ] = None,
@@ -117,6 +120,7 @@ def command(
             data,
             calibration_data=calibration_data,
             certification_data=certification_data,
+            train_data=train_data,
             metric=metric,
             strict=strict,
             threads=threads,

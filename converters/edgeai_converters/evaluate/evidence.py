@@ -45,6 +45,7 @@ class Evidence:
     Attributes:
         metric: what is scored.
         splits: the three splits.
+        training: samples to train on, none of them in the splits for search and certification; `None` without any.
         preprocessing: the steps really run, by input name: those asked for, and a cast where the dtype needed one.
         class_names: names of the classes, when the data tell them.
         notes: what a user should know about the data.
@@ -68,6 +69,7 @@ class Evidence:
         self.preprocessing: dict[str, tuple[Step, ...]] = dict(certification.dataset.preprocessing)
         self.class_names = certification.dataset.class_names
         opened = [dataset for dataset in datasets if dataset is not None]
+        self.training = self._open_training(spec.data.training)
         self.notes: tuple[str, ...] = (*(note for one in opened for note in one.notes), *self.splits.notes)
 
     @property
@@ -167,6 +169,22 @@ class Evidence:
             return self._open(kept)
         self._texts[id(dataset)] = text
         return dataset
+
+    def _open_training(self, text: str | None) -> Split | None:
+        """Open the data to train on, and refuse it when decisions or claims rest on the same samples."""
+        dataset = self._open(text)
+        if dataset is None:
+            return None
+        judged = (self.splits.search, self.splits.certification)
+        known = {split.dataset.sample_hash(int(index)) for split in judged for index in split.indices}
+        shared = sum(one in known for one in dataset.hashes)
+        if shared:
+            raise DataError(
+                f"{shared} of the {len(dataset)} samples in {text} are also among those that accuracy is measured on "
+                "(compared by content): what was trained on can prove nothing.",
+                hint="Take them out of the training data, or name other data with --data or --certification-data.",
+            )
+        return Split(dataset=dataset, indices=np.arange(len(dataset)))
 
     def _keep(self, dataset: Dataset) -> str:
         """Write the raw samples of a data set into the work folder and return the text that names them there."""

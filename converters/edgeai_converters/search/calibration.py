@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from edgeai_converters.evaluate.evidence import Evidence
 from edgeai_converters.float_graph import FloatGraph
 from edgeai_converters.search.repairs import GRAPH_REPAIRS
 from edgeai_converters.spec import RangeMethod
+from edgeai_converters.train.examples import Examples, SplitExamples
 from edgeai_converters.versions import tool_versions
 from edgeai_converters.workfolder import WorkFolder, digest_of
 
@@ -28,12 +29,18 @@ class Calibration:
     Attributes:
         methods: range methods that ranges are found by.
         work: where ranges are kept.
+        tell: told how far long work is.
     """
 
     def __init__(
-        self, graph: FloatGraph, evidence: Evidence, methods: tuple[RangeMethod, ...], work: WorkFolder
+        self,
+        graph: FloatGraph,
+        evidence: Evidence,
+        methods: tuple[RangeMethod, ...],
+        work: WorkFolder,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.methods, self.work = methods, work
+        self.methods, self.work, self.tell = methods, work, tell
         self._graph, self._evidence = graph, evidence
         self._models: dict[tuple[str, ...], ir.Model] = {(): graph.model}
         self._changes: dict[tuple[str, ...], bool] = {}
@@ -46,6 +53,21 @@ class Calibration:
     def batches(self, limit: int | None = None) -> Iterator[dict[str, NDArray[Any]]]:
         """Yield prepared calibration samples by input name, about `limit` of them."""
         return self._evidence.calibration_batches(limit)
+
+    @property
+    def training(self) -> Examples | None:
+        """What may be trained on; `None` without any."""
+        return SplitExamples(split=self._evidence.training) if self._evidence.training else None
+
+    @property
+    def training_digest(self) -> str | None:
+        """Digest of what may be trained on."""
+        return self._evidence.training.dataset.digest if self._evidence.training else None
+
+    @property
+    def search(self) -> Examples:
+        """The samples that a training is judged on while it runs."""
+        return SplitExamples(split=self._evidence.splits.search)
 
     def model(self, repairs: tuple[str, ...] = ()) -> ir.Model:
         """Return the float graph after repairs of `GRAPH_REPAIRS`, in the order given."""

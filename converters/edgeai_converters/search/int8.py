@@ -6,7 +6,8 @@ A generator that hands out recipes and is sent candidates; it measures nothing i
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from edgeai_converters.recipe import Recipe
 from edgeai_converters.search.candidate import Candidate
@@ -36,6 +37,7 @@ class Int8Search:
         by_sensitivity: sets of the most sensitive nodes to keep in float, when too much accuracy is lost.
         by_islands: sets of nodes whose conversions cost more than they gain, when int8 is slower than float.
         costly_repairs: repairs for when nothing else was enough.
+        training: parameters of a quantization-aware training, for when they were not enough either; empty for none.
     """
 
     format: Format
@@ -46,13 +48,14 @@ class Int8Search:
     by_sensitivity: Ladder
     by_islands: Ladder
     costly_repairs: tuple[str, ...] = ()
+    training: Mapping[str, Any] = field(default_factory=dict)
 
     def run(self) -> Generator[Recipe, Candidate, None]:
         """Yield recipes, most promising first, until one is good or there is no better idea.
 
         Ways to quantize come first. When int8 is slower than float, what lies between conversions goes back to float.
         When it loses too much, each value gets a range method of its own, then the most sensitive nodes go back to
-        float; if nothing is accepted even so, costly repairs follow.
+        float; if nothing is accepted even so, costly repairs and training follow.
         """
         tried: list[tuple[Variant, Candidate]] = []
         for variant in self.variants[:MOST_METHODS]:
@@ -81,9 +84,12 @@ class Int8Search:
                 break
         if any(one.status == "accepted" or one.limit in _COSTS for _, one in tried):
             return
-        for name in self.costly_repairs:
-            candidate = yield replace(variant, repairs=(*variant.repairs, name)).recipe(self.format, self.scheme)
-            if self.is_good(candidate):
+        ideas = [replace(variant, repairs=(*variant.repairs, name)) for name in self.costly_repairs]
+        if self.training:
+            ideas.append(replace(variant, training=self.training))
+        for idea in ideas:
+            candidate = yield idea.recipe(self.format, self.scheme)
+            if candidate.status == "accepted":
                 return
 
     def is_good(self, candidate: Candidate) -> bool:

@@ -25,10 +25,13 @@ from edgeai_converters.quantize.store_int8_weights import store_int8_weights
 from edgeai_converters.recipe import Recipe
 from edgeai_converters.search.calibration import Calibration
 from edgeai_converters.search.repairs import GRAPH_REPAIRS, SAMPLES, WEIGHT_REPAIRS
+from edgeai_converters.train.training_spec import TrainingSpec
+from edgeai_converters.workfolder import digest_of
 from edgeai_runtime.errors import EdgeAIError, UsageError
 from edgeai_runtime.manifest import Quantization, TensorSpec
 
 _ARTIFACT_FILE = "artifact.json"
+_STEPS = ("carry_over", "store_float16", "store_int8_weights", "train_quantized", "quantize", "emit")
 
 
 class NoEffectError(EdgeAIError):
@@ -59,13 +62,16 @@ def run_steps(recipe: Recipe, graph: FloatGraph, calibration: Calibration | None
         elif step.op == "store_int8_weights":
             stored = store_int8_weights(model, format=recipe.format)
             model = _changed(stored, "no weight is large enough to store as int8")
+        elif step.op == "train_quantized":
+            quantizing = next((one.params for one in recipe.steps if one.op == "quantize"), {})
+            model = train(model, _given(calibration), repairs, step.params, quantizing)
         elif step.op == "quantize":
             ranges = _given(calibration).ranges(repairs)
             notes = (*notes, *summarize_plan(model, plan_of(model, ranges, step.params)))
             model = quantize(model, _given(calibration), repairs, step.params)
         elif step.op != "emit":
-            known = ("carry_over", "store_float16", "store_int8_weights", "quantize", "emit", *GRAPH_REPAIRS)
-            raise UsageError(f"Unknown step in a recipe: {step.op!r}.", hint=f"There are {', '.join(known)}.")
+            known = ", ".join([*GRAPH_REPAIRS, *_STEPS])
+            raise UsageError(f"Unknown step in a recipe: {step.op!r}.", hint=f"There are {known}.")
     return model, notes
 
 
@@ -90,6 +96,42 @@ def quantize(
     for name in weight_repairs:
         model, _ = WEIGHT_REPAIRS[name](model, plan, ranges, calibration.batches(SAMPLES.get(name)))
     return _changed(insert_qdq(model, plan), "no operation of this graph is computed in int8 in this format")
+
+
+def train(
+    model: ir.Model,
+    calibration: Calibration,
+    repairs: tuple[str, ...],
+    params: Mapping[str, Any],
+    quantizing: Mapping[str, Any],
+) -> ir.Model:
+    """Return the graph with weights trained for the rounding that the `quantize` step will bring.
+
+    Args:
+        model: the float graph after `repairs`.
+        calibration: samples and ranges, training data among them.
+        repairs: repairs of the graph that were made.
+        params: fields of `TrainingSpec`.
+        quantizing: parameters of the `quantize` step.
+
+    Raises:
+        UsageError: no data to train on.
+    """
+    from edgeai_converters.train.quantization_aware import train_quantized
+
+    if calibration.training is None:
+        raise UsageError("Quantization-aware training needs data to train on.", hint="Give some with --train-data.")
+    key = [calibration.digest(repairs), calibration.training_digest, dict(params), dict(quantizing)]
+    trained, _ = train_quantized(
+        model,
+        plan_of(model, calibration.ranges(repairs), quantizing),
+        TrainingSpec(**params),
+        calibration.training,
+        search=calibration.search,
+        folder=calibration.work.root / f"training-{digest_of(key)[:20]}",
+        on_step=lambda done, total, label: calibration.tell(label),
+    )
+    return trained
 
 
 def plan_of(model: ir.Model, ranges: Ranges, params: Mapping[str, Any]) -> QuantizationPlan:

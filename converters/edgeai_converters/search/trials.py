@@ -46,6 +46,9 @@ _OTHER_OUTPUTS_COSINE = 0.95
 _TIMING_S = 1.0
 """How long a candidate and its float reference are timed together."""
 
+EPOCHS = 10
+"""Most passes over the training data in quantization-aware training."""
+
 
 class Trials:
     """The trials of one search.
@@ -64,7 +67,7 @@ class Trials:
     ) -> None:
         self._spec, self._graph, self._evidence = spec, graph, evidence
         self._work, self._progress = work, progress
-        self._calibration = Calibration(graph, evidence, spec.range_methods, work) if evidence else None
+        self._calibration = Calibration(graph, evidence, spec.range_methods, work, progress.tell) if evidence else None
         self.excess: dict[str, float] = {}
 
     def run(self) -> list[Candidate]:
@@ -150,6 +153,7 @@ class Trials:
             by_islands=lambda variant: by_islands(calibration, scheme, variant),
             refined=lambda variant: refined(calibration, scheme, variant),
             costly_repairs=costly_repairs() if spec.repairs is None else (),
+            training={"epochs": EPOCHS, "seed": spec.seed} if calibration.training else {},
         )
 
     def _try(self, recipe: Recipe, reference: Candidate | None, *, certify: bool = True) -> Candidate:
@@ -180,6 +184,7 @@ class Trials:
             "graph": self._graph.digest,
             "recipe": recipe,
             "calibration": calibration.digest() if calibration else None,
+            "training": calibration.training_digest if calibration and recipe.is_trained else None,
             "tools": tool_versions(),
         }
         folder = self._work.step(

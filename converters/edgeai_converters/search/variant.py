@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from edgeai_converters.recipe import Recipe
 from edgeai_converters.search.repairs import GRAPH_REPAIRS
@@ -19,6 +20,7 @@ class Variant:
         method: range method.
         methods: other range methods of single values.
         repairs: names of repairs, of graph and weights, in the order of their tables.
+        training: parameters of a quantization-aware training before quantizing; empty for none.
         excluded: nodes kept in float, with the reason.
         error: output error that a simulation on calibration samples gave; a guide.
     """
@@ -26,6 +28,7 @@ class Variant:
     method: RangeMethod
     methods: Mapping[str, RangeMethod] = field(default_factory=dict)
     repairs: tuple[str, ...] = ()
+    training: Mapping[str, Any] = field(default_factory=dict)
     excluded: Mapping[str, str] = field(default_factory=dict)
     error: float = float("inf")
 
@@ -57,6 +60,7 @@ class Variant:
             precision=precision,
             steps=(
                 *(Step(op=name) for name in self.graph_repairs),
+                *([Step(op="train_quantized", params=dict(self.training))] if self.training else []),
                 Step(op="quantize", params=self.quantize_params(scheme)),
                 Step(op="emit", params={"format": format}),
             ),
