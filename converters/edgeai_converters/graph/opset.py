@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-_NEWEST = 20
-_CHANGED = frozenset({"GridSample", "DFT", "AffineGrid"})
-"""Operators whose meaning or form changed between opset 18 and 20; of all others the newer versions only allow more."""
+_NEWEST = 21
+_CHANGED = {"GridSample": 20, "DFT": 20, "AffineGrid": 20, "GroupNormalization": 21}
+"""Operators whose meaning or form changed after opset 18, and in which; of others newer versions only allow more."""
 
 
-def can_raise_opset(model: ir.Model) -> bool:
-    """Tell whether the graph means the same at opset 20."""
-    return not any(node.op_type in _CHANGED for node in model.graph)
+def can_raise_opset(model: ir.Model, version: int = 20) -> bool:
+    """Tell whether the graph, functions aside, means the same at opset `version`."""
+    now = model.graph.opset_imports.get("", version)
+    return not any(now < _CHANGED.get(node.op_type, 0) <= version for node in model.graph)
 
 
 def raise_opset(model: ir.Model, version: int) -> None:
-    """Raise the opset of the default domain to `version` (at most 20), in place; a newer one stays.
+    """Raise the opset of the default domain to `version` (at most 21), in place; a newer one stays.
 
-    Precondition: `can_raise_opset(model)`.
+    Precondition: `can_raise_opset(model, version)`.
     """
     assert version <= _NEWEST
     if model.graph.opset_imports.get("", version) < version:
