@@ -5,7 +5,8 @@ int8 but computed in float (weight-only) are written as Cast → Mul: ONNX Runti
 the file (checked on its optimized graph; calls take as long as in float), while it would run DequantizeLinear at
 every call. The exception are large dense layers: there it turns DequantizeLinear → MatMul into one kernel that reads
 the int8 weights (MatMulNBits), measured on x86 at 0.2 to 0.7 of float's time from 256 × 256 on, no gain below, and
-nearer to float than DynamicQuantizeLinear → MatMulInteger at the same speed.
+nearer to float than DynamicQuantizeLinear → MatMulInteger at the same speed. Weights in int4 groups go the same way.
+The kernel rounds activations to 8 bits in blocks (accuracy level 4, ONNX Runtime's default for this form).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from edgeai_converters.graph.edit import (
     is_op,
     nodes,
     replace_node,
+    sole_consumer,
 )
 from edgeai_converters.graph.execute import model_size
 from edgeai_converters.graph.passes.tidy import remove_dead_nodes
@@ -87,19 +89,23 @@ def write_weight_only(model: ir.Model) -> tuple[ir.Model, bool]:
 
     Before: int8 constant → DequantizeLinear → Conv / Gemm / MatMul / … with float inputs.
     After:  int8 constant → Cast (→ Sub zero point) → Mul scale → the same.
-    Large weights of dense layers keep DequantizeLinear, with Gemm's transB resolved. So do layers whose other input
-    is dequantized too: engines compute those in integers.
+    Large weights of dense layers keep DequantizeLinear, with Gemm's transB resolved, and so do weights in groups. So do
+    layers whose other input is dequantized too: engines compute those in integers.
     """
     changed = False
+    kept: list[ir.Node] = []
     for node in nodes(model, "DequantizeLinear"):
         array, scale = constant_of(node.inputs[0]), constant_of(node.inputs[1])
-        if array is None or scale is None or attribute(node, "block_size", 0) or _feeds_integer_layer(node):
+        if array is None or scale is None or _feeds_integer_layer(node):
             continue
         zero = input_of(node, 2)
         offset = constant_of(zero)
         if zero is not None and offset is None:
             continue
         if _keep_for_dense_kernel(model, node, array, offset):
+            kept.append(node)
+            continue
+        if attribute(node, "block_size", 0):
             continue
         stem = node.outputs[0].name or node.name or "weight"
         value = add_node(
@@ -114,6 +120,8 @@ def write_weight_only(model: ir.Model) -> tuple[ir.Model, bool]:
             model, node, add_node(model, node, "Mul", [value, factor], name=f"{stem}_scaled", like=node.outputs[0])
         )
         changed = True
+    for node in kept:
+        changed |= _part_from_activations(model, node)
     return model, changed
 
 
@@ -135,11 +143,41 @@ def _keep_for_dense_kernel(
     if transposed[0]:
         axis = int(attribute(node, "axis", 1)) % 2
         change_constant(model, node, 0, np.ascontiguousarray(array.T))
+        scale = constant_of(node.inputs[1])
+        if scale is not None and scale.ndim == 2:
+            change_constant(model, node, 1, np.ascontiguousarray(scale.T))
         node.attributes["axis"] = ir.AttrInt64("axis", 1 - axis)
         node.outputs[0].shape = ir.Shape(array.T.shape)
         for use in readers:
             use.node.attributes.pop("transB")
     return True
+
+
+def _part_from_activations(model: ir.Model, node: ir.Node) -> bool:
+    """Write the activations right behind a dense layer in another form of the same, so that its kernel is used.
+
+    Before: DequantizeLinear → MatMul → Relu or Clip.   After: DequantizeLinear → MatMul → Max with 0, or Max → Min.
+    ONNX Runtime takes such a Relu for one that a QuantizeLinear behind it makes needless, finds none, and then runs
+    DequantizeLinear at every call (seen in 1.31: seven times float's time).
+    """
+    changed = False
+    for layer in node.outputs[0].consumers():
+        reader = sole_consumer(layer.outputs[0])
+        if reader is None or not is_op(reader, "Relu", "Clip") or reader.inputs[0] is not layer.outputs[0]:
+            continue
+        value, stem = layer.outputs[0], reader.outputs[0].name or "activation"
+        low, high = input_of(reader, 1), input_of(reader, 2)
+        if is_op(reader, "Relu"):
+            low = add_constant(model, f"{stem}_zero", np.array(0, np.float32))
+        for op_type, bound in (("Max", low), ("Min", high)):
+            if bound is not None:
+                value = add_node(
+                    model, reader, op_type, [value, bound], name=f"{stem}_{op_type.lower()}", like=reader.outputs[0]
+                )
+        if value is not layer.outputs[0]:
+            replace_node(model, reader, value)
+            changed = True
+    return changed
 
 
 def _feeds_integer_layer(node: ir.Node) -> bool:
