@@ -103,7 +103,11 @@ def _write_fully_connected(
     transposed: bool,
 ) -> None:
     """Write a dense layer on the last axis; the other axes may lie in any order."""
-    output = context.integer_output(node, value) if weight.quantization is not None else None
+    if value.flat_order is not None and weight.quantization is not None and weight.quantization.block:
+        # The features of a flattened map lie in another order, which tears the blocks apart.
+        weight = Constant(name=weight.name, stored=weight.real)
+    blocks = weight.quantization is not None and weight.quantization.block
+    output = context.integer_output(node, value) if weight.quantization is not None and not blocks else None
     integer = output is not None
     last = value.rank - 1
     order = value.order if value.order[-1] == last and UNIT not in value.order else identity(value.rank)
@@ -134,6 +138,8 @@ def _matrix_tensor(
     stored = weight.quantization
     if stored is None:
         return context.weights(weight, matrix), None
+    if stored.block:
+        return _blocks_tensor(context, weight, channel_axis), None
     if np.any(stored.zero_point):
         if integer:
             raise UnwritableError("int8 weights must be symmetric (zero point 0)")
@@ -142,6 +148,18 @@ def _matrix_tensor(
         raise UnwritableError(f"weights are quantized along axis {stored.axis}, not along the outputs")
     laid = Quantization(scale=stored.scale, zero_point=stored.zero_point, axis=None if stored.axis is None else 0)
     return context.file.add_constant(matrix, weight.name, laid), laid
+
+
+def _blocks_tensor(context: WriteContext, weight: Constant, channel_axis: int) -> int:
+    """Return the tensor of 4-bit weights `[out, in]` with a scale per block of inputs."""
+    stored = weight.quantization
+    assert stored is not None
+    if stored.axis == channel_axis or weight.stored.dtype.name != "int4":
+        raise UnwritableError("weights in blocks must be int4, in blocks of inputs")
+    matrix = weight.stored if channel_axis == 0 else weight.stored.T
+    scale = stored.scale if channel_axis == 0 else stored.scale.T
+    laid = Quantization(scale=scale, zero_point=stored.zero_point, axis=1, block=stored.block)
+    return context.file.add_constant(matrix, weight.name, laid)
 
 
 def read_fully_connected(context: ReadContext, operator: Operator) -> None:

@@ -26,6 +26,7 @@ class FileTensor:
         dtype: numpy name of what is stored.
         quantization: of integer tensors, `axis` physical.
         data: contents of a constant.
+        block_scales: number of the tensor that holds the scales of a constant in blocks; -1 without.
         variable: state that an operator reads and writes; zero after a reset.
     """
 
@@ -34,6 +35,7 @@ class FileTensor:
     dtype: str
     quantization: Quantization | None = None
     data: Array | None = None
+    block_scales: int = -1
     variable: bool = False
 
 
@@ -76,12 +78,13 @@ class FileBuilder:
         digest = hashlib.sha256(stored.tobytes()).digest()
         key = (digest, stored.shape, stored.dtype.name, scale, axis)
         if key not in self._constants:
+            block_scales = -1
+            if quantization is not None and quantization.block:
+                block_scales = self.add_constant(quantization.scale.astype(np.float16), f"{name}/scales")
             self._constants[key] = len(self.tensors)
-            self.tensors.append(
-                FileTensor(
-                    name=name, shape=stored.shape, dtype=stored.dtype.name, quantization=quantization, data=stored
-                )
-            )
+            made = FileTensor(name=name, shape=stored.shape, dtype=stored.dtype.name, data=stored)
+            made.quantization, made.block_scales = quantization, block_scales
+            self.tensors.append(made)
         return self._constants[key]
 
     def add_operator(
@@ -129,6 +132,7 @@ class FileBuilder:
         self.drop_unused(list(outputs.values()))
         used = {*inputs.values(), *outputs.values()}
         used.update(index for op in self.operators for index in [*op.inputs, *op.outputs] if index >= 0)
+        used.update(scales for index in tuple(used) if (scales := self.tensors[index].block_scales) >= 0)
         number = {index: position for position, index in enumerate(sorted(used))}
         number[-1] = -1
 
@@ -139,7 +143,7 @@ class FileBuilder:
         model.buffers = [schema.BufferT()]
         graph = schema.SubGraphT()
         graph.name = "main"
-        graph.tensors = [self._pack_tensor(schema, model, self.tensors[index]) for index in sorted(used)]
+        graph.tensors = [self._pack_tensor(schema, model, self.tensors[index], number) for index in sorted(used)]
         graph.inputs = np.array([number[index] for index in inputs.values()], np.int32)
         graph.outputs = np.array([number[index] for index in outputs.values()], np.int32)
         codes: dict[tuple[str, int], int] = {}
@@ -169,7 +173,7 @@ class FileBuilder:
         return model
 
     @staticmethod
-    def _pack_tensor(schema: Any, model: Any, tensor: FileTensor) -> Any:
+    def _pack_tensor(schema: Any, model: Any, tensor: FileTensor, number: Mapping[int, int]) -> Any:
         packed = schema.TensorT()
         packed.name = tensor.name
         packed.type = tensor_type(tensor.dtype)
@@ -178,7 +182,14 @@ class FileBuilder:
         packed.isVariable = tensor.variable
         if None in tensor.shape:
             packed.shapeSignature = np.array([-1 if size is None else size for size in tensor.shape], np.int32)
-        if tensor.quantization is not None:
+        if tensor.quantization is not None and tensor.quantization.block:
+            blocks = schema.BlockwiseQuantizationT()
+            blocks.scales, blocks.zeroPoints = number[tensor.block_scales], -1
+            blocks.blockSize = tensor.quantization.block
+            packed.quantization = schema.QuantizationParametersT()
+            packed.quantization.detailsType = schema.QuantizationDetails.BlockwiseQuantization
+            packed.quantization.details = blocks
+        elif tensor.quantization is not None:
             quantization = schema.QuantizationParametersT()
             quantization.scale = np.asarray(tensor.quantization.scale, np.float32)
             quantization.zeroPoint = np.asarray(tensor.quantization.zero_point, np.int64)
@@ -186,7 +197,7 @@ class FileBuilder:
             packed.quantization = quantization
         if tensor.data is not None:
             buffer = schema.BufferT()
-            buffer.data = np.frombuffer(tensor.data.tobytes(), np.uint8)
+            buffer.data = np.frombuffer(_stored_bytes(tensor.data), np.uint8)
             packed.buffer = len(model.buffers)
             model.buffers.append(buffer)
         return packed
@@ -210,3 +221,12 @@ class FileBuilder:
         signature.inputs = pack(inputs)
         signature.outputs = pack(outputs)
         return signature
+
+
+def _stored_bytes(data: Array) -> bytes:
+    """Return the contents of a buffer; of 4-bit integers two share a byte, the first in its low half."""
+    if data.dtype.name != "int4":
+        return data.tobytes()
+    nibbles = data.reshape(-1).astype(np.int8).view(np.uint8) & 0x0F
+    nibbles = np.append(nibbles, np.zeros(nibbles.size % 2, np.uint8))
+    return bytes(nibbles[0::2] | nibbles[1::2] << 4)

@@ -200,7 +200,18 @@ def _fold_dequantize(node: ir.Node, constant: Constant, folding: Folding) -> Non
         return
     scale = folding.constants.get(_input_name(node, 1))
     point = folding.constants.get(_input_name(node, 2))
-    if scale is None or node.attributes.get_int("block_size", 0) != 0:
+    block = node.attributes.get_int("block_size", 0)
+    if scale is None:
+        return
+    if block:
+        if point is None:
+            blocks = Quantization(
+                scale=scale.stored.astype(np.float32),
+                zero_point=np.zeros(1, np.int64),
+                axis=node.attributes.get_int("axis", 1) % constant.stored.ndim,
+                block=block,
+            )
+            folding.constants[name] = Constant(name=constant.name, stored=constant.stored, quantization=blocks)
         return
     scales = scale.stored.astype(np.float32).reshape(-1)
     points = np.zeros(scales.shape, np.int64) if point is None else point.stored.astype(np.int64).reshape(-1)

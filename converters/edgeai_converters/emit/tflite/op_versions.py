@@ -137,7 +137,7 @@ def _weighted_version(name: str, inputs: Sequence[TypedTensor | None], fields: M
     if activation.dtype == "int16":
         return {"CONV_2D": 4, "DEPTHWISE_CONV_2D": 5}.get(name, 7)
     whole = activation.dtype == "int8"
-    hybrid = activation.dtype == "float32" and weight.dtype == "int8"
+    hybrid = activation.dtype == "float32" and weight.dtype in ("int8", "int4")
     per_channel = _is_per_channel(weight)
     if name == "CONV_2D":
         if weight.shape[3] != activation.shape[3]:
@@ -148,7 +148,7 @@ def _weighted_version(name: str, inputs: Sequence[TypedTensor | None], fields: M
             return 6 if per_channel else 4
         dilated = fields.get("dilationWFactor", 1) != 1 or fields.get("dilationHFactor", 1) != 1
         return 3 if whole else 2 if dilated else 1
-    if hybrid and per_channel:
+    if hybrid and (per_channel or weight.dtype == "int4"):
         return 12
     if len(inputs) == 2 or inputs[2] is None:
         return 6

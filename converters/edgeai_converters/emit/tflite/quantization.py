@@ -18,16 +18,18 @@ class Quantization:
     """Affine storage `real = (stored - zero_point) * scale`.
 
     Attributes:
-        scale: float32, one value or one per channel along `axis`.
+        scale: float32, one value or one per channel along `axis`; with `block`, an array with the axes of the tensor.
         zero_point: int64, as many as `scale`.
         axis: the channel axis in the graph's layout; `None` for per-tensor.
         dtype: what activations are stored as: int8, int16, at the boundary uint8; constants have a type of their own.
+        block: of weights in blocks, the numbers along `axis` that share a scale; 0 otherwise.
     """
 
     scale: NDArray[np.float32]
     zero_point: NDArray[np.int64]
     axis: int | None = None
     dtype: str = "int8"
+    block: int = 0
 
     def same_as(self, other: Quantization | None) -> bool:
         """Tell whether both store the same real numbers as the same integers."""
@@ -35,6 +37,7 @@ class Quantization:
             other is not None
             and self.axis == other.axis
             and self.dtype == other.dtype
+            and self.block == other.block
             and np.array_equal(self.scale, other.scale)
             and np.array_equal(self.zero_point, other.zero_point)
         )
@@ -68,6 +71,9 @@ def _along_axis(vector: Array, rank: int, axis: int | None) -> Array:
 
 def dequantize(stored: Array, quantization: Quantization) -> NDArray[np.float32]:
     """Return the real numbers of `stored`, float32."""
+    if quantization.block:
+        wide = np.repeat(quantization.scale, quantization.block, axis=quantization.axis)
+        return stored.astype(np.float32) * wide
     scale = _along_axis(quantization.scale, stored.ndim, quantization.axis)
     zero_point = _along_axis(quantization.zero_point, stored.ndim, quantization.axis)
     return ((stored.astype(np.int64) - zero_point) * scale.astype(np.float64)).astype(np.float32)

@@ -6,6 +6,7 @@ activations as floats. Spatial operators become `Transpose → operator → Tran
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,11 @@ import onnx.numpy_helper
 from edgeai_converters.emit.tflite.flatbuffer import code_name
 from edgeai_converters.emit.tflite.layout import Shape
 from edgeai_converters.emit.tflite.quantization import Array, Quantization, dequantize
-from edgeai_converters.emit.tflite.schema import numpy_type
+from edgeai_converters.emit.tflite.schema import numpy_type, tensor_type
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from edgeai_converters.emit.tflite.subgraphs import Subgraphs
 
 TO_NCHW = (0, 3, 1, 2)
@@ -33,7 +36,10 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FileTensor:
-    """One tensor of the file: shape (`None`: free), stored type, what integers mean, contents of a constant."""
+    """One tensor of the file: shape (`None`: free), stored type, what integers mean, contents of a constant.
+
+    Constants of 4-bit integers are given as int8.
+    """
 
     name: str
     shape: Shape
@@ -62,23 +68,49 @@ def read_tensors(model: Any, graph: int = 0) -> list[FileTensor]:
     Raises:
         UnreadableError: a tensor of a type that the graph does not have.
     """
-    return [_read_tensor(model, tensor, number) for number, tensor in enumerate(model.subgraphs[graph].tensors)]
+    return [_read_tensor(model, tensor, number, graph) for number, tensor in enumerate(model.subgraphs[graph].tensors)]
 
 
-def _read_tensor(model: Any, tensor: Any, number: int) -> FileTensor:
+def _read_tensor(model: Any, tensor: Any, number: int, graph: int) -> FileTensor:
     name = tensor.name.decode("utf-8", "replace") if isinstance(tensor.name, bytes) else tensor.name or f"t{number}"
-    dtype = numpy_type(tensor.type)
+    content = model.buffers[tensor.buffer].data
+    packed = tensor.type == tensor_type("int4") and content is not None and len(content) > 0
+    dtype = "int8" if packed else numpy_type(tensor.type)
     if dtype is None:
         raise UnreadableError(f"tensor {name!r} has type number {tensor.type}, which is not handled")
     shape: Shape = () if tensor.shape is None else tuple(int(size) for size in tensor.shape)
     signature = tensor.shapeSignature
     if signature is not None and len(signature) == len(shape):
         shape = tuple(None if size < 0 else int(size) for size in signature)
-    content = model.buffers[tensor.buffer].data
     data = None
     if content is not None and len(content):
-        data = np.frombuffer(np.asarray(content, np.uint8).tobytes(), dtype).reshape([size or 0 for size in shape])
-    return FileTensor(name=name, shape=shape, dtype=dtype, quantization=_read_quantization(tensor), data=data)
+        content = np.asarray(content, np.uint8)
+        sizes = [size or 0 for size in shape]
+        content = _unpacked(content)[: math.prod(sizes)] if packed else content
+        data = np.frombuffer(content.tobytes(), dtype).reshape(sizes)
+    quantization = _read_blocks(model, tensor, graph) if packed else None
+    quantization = quantization or _read_quantization(tensor)
+    return FileTensor(name=name, shape=shape, dtype=dtype, quantization=quantization, data=data)
+
+
+def _unpacked(content: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """Return 4-bit integers as int8: two from each byte, the low half first."""
+    halves = np.stack([content << 4, content], axis=-1).reshape(-1).view(np.int8)
+    return halves >> 4
+
+
+def _read_blocks(model: Any, tensor: Any, graph: int) -> Quantization | None:
+    """Return the quantization of a matrix whose numbers share a scale in blocks of the last axis."""
+    details = getattr(tensor.quantization, "details", None)
+    if details is None or not hasattr(details, "blockSize"):
+        return None
+    if details.zeroPoints >= 0:
+        raise UnreadableError("a constant has zero points in blocks, which is not handled")
+    scales = _read_tensor(model, model.subgraphs[graph].tensors[details.scales], details.scales, graph).data
+    if scales is None:
+        raise UnreadableError("the scales of a constant in blocks are no constant")
+    scale = scales.astype(np.float32)
+    return Quantization(scale=scale, zero_point=np.zeros(1, np.int64), axis=scale.ndim - 1, block=details.blockSize)
 
 
 def _read_quantization(tensor: Any) -> Quantization | None:

@@ -62,5 +62,7 @@ def numpy_type(tensor_type: int) -> str | None:
 
 
 def tensor_type(dtype: str) -> int:
-    """Return the schema's number for a numpy type name."""
+    """Return the schema's number for a numpy type name, or for `int4`, which only constants have."""
+    if dtype == "int4":
+        return int(load_schema().TensorType.INT4)
     return {name: number for number, name in _tensor_types().items()}[dtype]
