@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgeai_converters.graph.edit import attribute, change_constant, constant_of, input_of
 from edgeai_converters.graph.shapes import shape_of
 from edgeai_converters.prune.axis_labels import rank_of
-from edgeai_converters.prune.rules_moves import pad_amounts, slice_ranges, split_sizes
+from edgeai_converters.prune.rules_moves import pad_amounts, slice_ranges, split_sizes, written_sizes
 
 Removed = Mapping[tuple[str, int], NDArray[np.int64]]
 """(value, axis) → the places that go, ascending."""
@@ -54,6 +54,12 @@ def _mend_expand(model: ir.Model, node: ir.Node, removed: Removed) -> None:
     sizes, rank = constant_of(input_of(node, 1)), rank_of(node.outputs[0])
     if sizes is not None:
         _mend_sizes(model, node, removed, 1, list(range(rank - sizes.size, rank)))
+        return
+    shape = input_of(node, 1)
+    concat = shape.producer() if shape is not None else None
+    for axis, index in written_sizes(node).items():
+        if concat is not None and len(_gone(removed, node.outputs[0], axis)):
+            change_constant(model, concat, index, np.ones(1, np.int64))
 
 
 def _mend_resize(model: ir.Model, node: ir.Node, removed: Removed) -> None:

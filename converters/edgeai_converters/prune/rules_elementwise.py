@@ -33,9 +33,8 @@ def tie_elementwise(labels: AxisLabels, node: ir.Node) -> None:
             if value.const_value is not None:
                 for axis in range(rank_of(value)):
                     labels.role(value, axis, _ROLES.get(node.op_type, "factor"))
-        zero = node.op_type in ZERO_STAYS_ZERO and not _moves_zero(node)
-        if not zero:
-            for axis in range(rank_of(output)):
+        for axis in range(rank_of(output)):
+            if not _keeps_zero(node, axis, output):
                 labels.lift(labels.ids(output, axis))
 
 
@@ -50,27 +49,28 @@ def tie_broadcast(labels: AxisLabels, value: ir.Value, output: ir.Value, *, wher
         )
 
 
-def _moves_zero(node: ir.Node) -> bool:
-    """Whether a function that mostly keeps zero does not: a Clip whose bounds exclude it, any number added."""
+def _keeps_zero(node: ir.Node, axis: int, output: ir.Value) -> bool:
+    """Whether a channel along `axis` that is zero comes out as zero."""
+    if node.op_type not in ZERO_STAYS_ZERO:
+        return False
     if node.op_type == "Clip":
-        low, high = constant_of(input_of(node, 1)), constant_of(input_of(node, 2))
-        given = [each for each in (input_of(node, 1), input_of(node, 2)) if each is not None]
-        if len(given) != sum(each is not None for each in (low, high)):
-            return True
-        return bool((low is not None and (low > 0).any()) or (high is not None and (high < 0).any()))
+        bounds = [(input_of(node, i), constant_of(input_of(node, i))) for i in (1, 2)]
+        if any(value is not None and array is None for value, array in bounds):
+            return False
+        low, high = (array for _, array in bounds)
+        return (low is None or not (low > 0).any()) and (high is None or not (high < 0).any())
     if node.op_type in ("Add", "Sub", "Sum", "Max", "Min", "Mean"):
-        return any(_is_one_number_for_all(value, node.outputs[0]) for value in node.inputs)
-    return False
+        return not any(_is_spread(value, axis, output) for value in node.inputs)
+    return True
 
 
-def _is_one_number_for_all(value: ir.Value | None, output: ir.Value) -> bool:
-    """Whether an operand is not zero and spread over an axis of the result, so that no cut takes it along."""
+def _is_spread(value: ir.Value | None, axis: int, output: ir.Value) -> bool:
+    """Whether an operand is spread over an axis of the result and not zero: a cut would not take it along."""
     array = constant_of(value)
     if value is None or (array is not None and not array.any()):
         return False
-    if rank_of(value) < rank_of(output):
-        return True
-    return any(AxisLabels.size(value, i) == 1 != AxisLabels.size(output, i) for i in range(rank_of(output)))
+    place = axis - rank_of(output) + rank_of(value)
+    return place < 0 or (AxisLabels.size(value, place) == 1 and AxisLabels.size(output, axis) != 1)
 
 
 def tie_same_axes(labels: AxisLabels, node: ir.Node, *, but: tuple[int, ...] = ()) -> None:

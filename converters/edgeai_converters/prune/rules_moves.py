@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgeai_converters.graph.edit import attribute, axes_of, constant_of, input_of
+from edgeai_converters.graph.edit import attribute, axes_of, constant_of, input_of, is_op, sole_consumer
 from edgeai_converters.graph.shapes import shape_of, static_shape
 from edgeai_converters.prune.axis_labels import AxisLabels, names_of, rank_of
 from edgeai_converters.prune.rules_elementwise import tie_same_axes
@@ -196,15 +196,35 @@ def tie_gather(labels: AxisLabels, node: ir.Node) -> None:
 
 
 def tie_expand(labels: AxisLabels, node: ir.Node) -> None:
-    """Expand to a constant shape: like broadcasting; copies along a new axis of channels are cut by making fewer."""
+    """Expand to a constant shape: like broadcasting; copies along a new axis of channels are cut by making fewer.
+
+    To a shape put together at run time (`[batch, 1, 64]`): axes that the input has and whose size is written in the
+    shape as a number, which the mending replaces by 1, "as the input".
+    """
     x, y = node.inputs[0], node.outputs[0]
-    if x is None or constant_of(input_of(node, 1)) is None:
+    fixed = constant_of(input_of(node, 1)) is not None
+    if x is None or not (fixed or written_sizes(node)):
         return
     shift = rank_of(y) - rank_of(x)
     for axis in range(rank_of(y)):
         outer = labels.ids(y, axis)
-        if axis >= shift and labels.size(x, axis - shift) != 1 and outer is not None:
-            labels.tie(labels.ids(x, axis - shift), outer, where=names_of(node))
+        inner = labels.ids(x, axis - shift) if axis >= shift else None
+        if inner is not None and (fixed or axis in written_sizes(node)):
+            labels.tie(inner, outer, where=names_of(node))
+        elif not fixed:
+            labels.protect(outer, f"{names_of(node)} makes it to a size of run time")
+            labels.protect(inner, f"{names_of(node)} makes it to a size of run time")
+
+
+def written_sizes(node: ir.Node) -> dict[int, int]:
+    """Return an Expand's axis → which input of the Concat that makes its shape is the size, a constant number."""
+    shape = input_of(node, 1)
+    concat = shape.producer() if shape is not None else None
+    if shape is None or not is_op(concat, "Concat") or concat is None or sole_consumer(shape) is None:
+        return {}
+    if any(AxisLabels.size(part, 0) != 1 for part in concat.inputs):
+        return {}
+    return {i: i for i, part in enumerate(concat.inputs) if constant_of(part) is not None}
 
 
 def tie_tile(labels: AxisLabels, node: ir.Node) -> None:
