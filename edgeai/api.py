@@ -19,6 +19,7 @@ from edgeai_converters.recipe import Recipe
 from edgeai_converters.spec import (
     DEFAULT_PRECISIONS,
     DEFAULT_RANGE_METHODS,
+    BoundaryDtype,
     Budget,
     CompressSpec,
     ConvertSpec,
@@ -59,6 +60,8 @@ def compress(
     range_methods: Sequence[RangeMethod] = DEFAULT_RANGE_METHODS,
     repairs: Sequence[Repair] | None = None,
     exclude: Mapping[str, str] | None = None,
+    boundary: BoundaryDtype = "float32",
+    qoperator: bool = False,
     recipes: Sequence[Recipe] = (),
     metric: str | None = None,
     max_drop: float | None = 0.01,
@@ -91,6 +94,8 @@ def compress(
         range_methods: activation range estimators that static int8 may choose from.
         repairs: repairs that static int8 is made with (`equalize`, `bias_correction`, …); by default chosen.
         exclude: nodes that static int8 keeps in float, with the reason.
+        boundary: `int8` or `uint8` gives static int8 integer inputs and outputs (TFLite, ONNX).
+        qoperator: write static int8 for ONNX in integer operators (QLinearConv, …).
         recipes: recipes of an earlier search to replay, in place of a search (`read_recipes`).
         metric: `top1`, `top5`, `auc`, `mae`, `rmse`, `agreement`, `cosine` or `module:function`.
         max_drop: largest loss of quality, a fraction (0.01 is one point); `None` for no limit.
@@ -139,6 +144,8 @@ def compress(
         range_methods=tuple(range_methods),
         repairs=None if repairs is None else tuple(repairs),
         exclude=dict(exclude or {}),
+        boundary=boundary,
+        qoperator=qoperator,
         recipes=tuple(recipes),
         metric=metric,
         budget=Budget(

@@ -9,6 +9,9 @@ from typing import Any, get_args
 from edgeai_runtime.errors import UsageError
 from edgeai_runtime.manifest import FORMATS, Format, Precision, Step
 
+_UNNAMED = ("emit", "integer_boundary", "qoperator")
+"""Steps that are not part of an id: all candidates of a search have them or none, or the precision says it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -35,7 +38,7 @@ class Recipe:
                 repairs += step.params.get("weights", ())
                 kept = len(step.params.get("excluded") or ())
                 repairs += [f"float{kept}"] if kept else []
-            elif step.op != "emit" and not step.op.startswith("store_"):  # a precision says how values are stored
+            elif step.op not in _UNNAMED and not step.op.startswith("store_"):
                 repairs.append(step.op)
         return "-".join([*parts, *repairs])
 

@@ -28,6 +28,8 @@ Repair = Literal[
     "bias_correction",
     "bias_search",
 ]
+BoundaryDtype = Literal["float32", "int8", "uint8"]
+BOUNDARY_DTYPES: tuple[BoundaryDtype, ...] = get_args(BoundaryDtype)
 REPAIRS: tuple[Repair, ...] = get_args(Repair)
 """Repairs that static int8 may be tried with."""
 Layout = Literal["NHWC", "NCHW"]
@@ -95,6 +97,8 @@ class CompressSpec:
         range_methods: activation range estimators to choose from.
         repairs: repairs that static int8 is made with; `None` lets the search choose.
         exclude: nodes that static int8 keeps in float in any case, with the reason.
+        boundary: type of the inputs and outputs of static int8: floats, or integers where the format can.
+        qoperator: write static int8 for ONNX in integer operators in place of Quantize/Dequantize nodes.
         recipes: recipes to try, and no other, beside the float reference; empty searches.
         metric: `top1`, `top5`, `auc`, `mae`, `rmse`, `agreement`, `cosine` or `module:function`; `None` chooses
             `top1` with labels and `agreement` without.
@@ -114,6 +118,8 @@ class CompressSpec:
     range_methods: tuple[RangeMethod, ...] = DEFAULT_RANGE_METHODS
     repairs: tuple[Repair, ...] | None = None
     exclude: dict[str, str] = field(default_factory=dict)
+    boundary: BoundaryDtype = "float32"
+    qoperator: bool = False
     recipes: tuple[Recipe, ...] = ()
     metric: str | None = None
     budget: Budget = field(default_factory=Budget)
@@ -129,6 +135,7 @@ class CompressSpec:
         _check_choices("format", self.formats, FORMATS)
         _check_choices("precision", self.precisions, PRECISIONS)
         _check_choices("range method", self.range_methods, RANGE_METHODS)
+        _check_choices("boundary", (self.boundary,), BOUNDARY_DTYPES)
         if self.repairs:
             _check_choices("repair", self.repairs, REPAIRS)
         if self.threads < 1:

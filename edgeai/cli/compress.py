@@ -44,6 +44,12 @@ def command(
     exclude: Annotated[
         list[str] | None, typer.Option(metavar="NODE", help="Operation that int8 keeps in float. Repeatable.")
     ] = None,
+    boundary: Annotated[
+        str, typer.Option(help="Inputs and outputs of int8: float32, int8 or uint8 (TFLite, ONNX).")
+    ] = "float32",
+    qoperator: Annotated[
+        bool, typer.Option("--qoperator", help="Write int8 for ONNX in integer operators, not Q/DQ nodes.")
+    ] = False,
     recipe: Annotated[
         Path | None, typer.Option(help="Replay the recipes of a JSON file (a candidate, or a whole search).")
     ] = None,
@@ -82,13 +88,14 @@ def command(
     from edgeai.cli import quantities
     from edgeai.cli.progress import progress
     from edgeai_converters.recipe import read_recipes
-    from edgeai_converters.spec import DEFAULT_PRECISIONS
+    from edgeai_converters.spec import BOUNDARY_DTYPES, DEFAULT_PRECISIONS
     from edgeai_runtime.manifest import FORMATS, PRECISIONS
 
     latency = quantities.parse_latency(max_latency, option="--max-latency") if max_latency else None
     chosen: dict[str, Any] = {
         "formats": options.choices(formats, FORMATS, option="--format"),
         "precisions": options.choices(precisions, PRECISIONS, option="--precision", default=DEFAULT_PRECISIONS),
+        "boundary": options.choice(boundary, BOUNDARY_DTYPES, option="--boundary"),
         "max_drop": quantities.parse_fraction(max_drop, option="--max-drop"),
         "max_size": quantities.parse_size(max_size, option="--max-size") if max_size else None,
         "max_latency": latency.milliseconds if latency else None,
@@ -121,6 +128,7 @@ def command(
             calibration_data=calibration_data,
             certification_data=certification_data,
             train_data=train_data,
+            qoperator=qoperator,
             metric=metric,
             strict=strict,
             threads=threads,

@@ -109,6 +109,31 @@ def test_an_operation_to_exclude_that_is_not_there_is_refused_with_its_neighbour
     assert "second_1" in str(error.value.hint)
 
 
+def test_integer_inputs_and_outputs_on_request_are_measured_as_such(tmp_path: Path) -> None:
+    result = _compress(_float_network(tmp_path / "float.onnx"), tmp_path, boundary="int8")
+    made = next(one for one in result.candidates if one.recipe.precision == "int8")
+    assert made.artifact is not None, made.reason
+    assert [spec.dtype for spec in (*made.artifact.inputs, *made.artifact.outputs)] == ["int8", "int8"]
+    assert made.certificate is not None
+    assert abs(made.certificate.drop) < 0.2
+    x, _ = _samples(8)
+    wanted = np.maximum(x @ _WEIGHT, 0) @ _HEAD
+    before, after = made.artifact.inputs[0].quantization, made.artifact.outputs[0].quantization
+    assert before is not None
+    assert after is not None
+    stored = np.clip(np.rint(x / before.scale) + before.zero_point, -128, 127).astype(np.int8)
+    with edgeai.load(made.artifact.path) as model:
+        found = (model(stored).astype(np.float32) - after.zero_point) * after.scale
+    assert np.abs(found - wanted).max() < 0.1 * np.abs(wanted).max()
+
+
+def test_integer_operators_on_request_replace_quantize_nodes(tmp_path: Path) -> None:
+    result = _compress(_float_network(tmp_path / "float.onnx"), tmp_path, qoperator=True)
+    made = next(one for one in result.candidates if one.recipe.precision == "int8")
+    assert made.artifact is not None, made.reason
+    assert any(name.startswith(("QLinear", "QGemm")) for name in made.artifact.operators)
+
+
 def _operators(path: Path) -> dict[str, int]:
     counts: dict[str, int] = {}
     for node in onnx.load(path).graph.node:

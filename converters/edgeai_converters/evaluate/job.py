@@ -12,11 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeai_runtime.manifest import Format, Step, TensorSpec
+from edgeai_runtime.manifest import Format, Quantization, Step, TensorSpec
 
 JOB_FILE = "job.json"
 RESULT_FILE = "result.json"
 OUTPUTS_FILE = "outputs.npz"
+
+_TENSORS = ("inputs", "outputs", "own_inputs", "own_outputs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,9 @@ class Job:
         reference: the float artifact of the same format to interleave with; `None` measures the artifact alone.
         format: the format of both.
         inputs: the graph's inputs, in order.
-        outputs: the graph's output names, in order.
+        outputs: the graph's outputs, in order; what is scored.
+        own_inputs: the artifact's own inputs, in the order of `inputs`: integers where it takes integers.
+        own_outputs: the artifact's own outputs, in the order of `outputs`.
         data: text that names the data set.
         preprocessing: steps per input name.
         indices: samples to run, in order.
@@ -41,7 +45,9 @@ class Job:
     reference: str | None
     format: Format
     inputs: tuple[TensorSpec, ...]
-    outputs: tuple[str, ...]
+    outputs: tuple[TensorSpec, ...]
+    own_inputs: tuple[TensorSpec, ...]
+    own_outputs: tuple[TensorSpec, ...]
     data: str
     preprocessing: Mapping[str, tuple[Step, ...]]
     indices: tuple[int, ...]
@@ -60,14 +66,21 @@ class Job:
         return cls(
             **{
                 **document,
-                "inputs": tuple(
-                    TensorSpec(**{**spec, "shape": tuple(spec["shape"]), "quantization": None})
-                    for spec in document["inputs"]
-                ),
-                "outputs": tuple(document["outputs"]),
+                **{name: tuple(map(_spec, document[name])) for name in _TENSORS},
                 "preprocessing": {
                     name: tuple(Step(**step) for step in steps) for name, steps in document["preprocessing"].items()
                 },
                 "indices": tuple(document["indices"]),
             }
         )
+
+
+def _spec(note: Mapping[str, Any]) -> TensorSpec:
+    quantization = note["quantization"]
+    return TensorSpec(
+        **{
+            **note,
+            "shape": tuple(note["shape"]),
+            "quantization": Quantization(**quantization) if quantization else None,
+        }
+    )

@@ -17,8 +17,8 @@ from edgeai_converters.quantize.schemes import SCHEMES
 from edgeai_converters.quantize.sensitive_inputs import find_sensitive_inputs
 from edgeai_converters.quantize.units import node_keys
 from edgeai_converters.search.calibration import Calibration
-from edgeai_converters.search.make import NoEffectError, quantize
 from edgeai_converters.search.repairs import CHEAP, CHOICES, GRAPH_REPAIRS, WEIGHT_REPAIRS, WRITE_OUT
+from edgeai_converters.search.steps import NoEffectError, quantize
 from edgeai_converters.search.variant import Variant
 from edgeai_converters.versions import tool_versions
 from edgeai_runtime.errors import UsageError

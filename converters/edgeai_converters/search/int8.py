@@ -12,7 +12,7 @@ from typing import Any
 from edgeai_converters.recipe import Recipe
 from edgeai_converters.search.candidate import Candidate
 from edgeai_converters.search.variant import Variant
-from edgeai_runtime.manifest import Format
+from edgeai_runtime.manifest import Format, Step
 
 GOOD_SHARE = 0.5
 """A drop on the search split of at most this share of the budget ends the search: little is left to gain."""
@@ -38,6 +38,7 @@ class Int8Search:
         by_islands: sets of nodes whose conversions cost more than they gain, when int8 is slower than float.
         costly_repairs: repairs for when nothing else was enough.
         training: parameters of a quantization-aware training, for when they were not enough either; empty for none.
+        finish: steps for the quantized graph.
     """
 
     format: Format
@@ -49,6 +50,7 @@ class Int8Search:
     by_islands: Ladder
     costly_repairs: tuple[str, ...] = ()
     training: Mapping[str, Any] = field(default_factory=dict)
+    finish: tuple[Step, ...] = ()
 
     def run(self) -> Generator[Recipe, Candidate, None]:
         """Yield recipes, most promising first, until one is good or there is no better idea.
@@ -59,7 +61,7 @@ class Int8Search:
         """
         tried: list[tuple[Variant, Candidate]] = []
         for variant in self.variants[:MOST_METHODS]:
-            candidate = yield variant.recipe(self.format, self.scheme)
+            candidate = yield variant.recipe(self.format, self.scheme, finish=self.finish)
             if self.is_good(candidate) or candidate.limit in ("no_effect", "failed"):
                 return
             tried.append((variant, candidate))
@@ -70,13 +72,13 @@ class Int8Search:
             return
         ladder = self.by_islands if candidate.limit == "slower_than_float" else self.by_sensitivity
         if ladder is self.by_sensitivity and (finer := self.refined(variant)) != variant:
-            candidate = yield finer.recipe(self.format, self.scheme)
+            candidate = yield finer.recipe(self.format, self.scheme, finish=self.finish)
             if self.is_good(candidate):
                 return
             tried.append((finer, candidate))
             variant = min(tried, key=lambda one: _drop(one[1]))[0]
         for excluded in ladder(variant):
-            candidate = yield variant.without(excluded).recipe(self.format, self.scheme)
+            candidate = yield variant.without(excluded).recipe(self.format, self.scheme, finish=self.finish)
             if self.is_good(candidate) or candidate.limit in ("no_effect", "failed"):
                 return
             tried.append((variant.without(excluded), candidate))
@@ -88,7 +90,7 @@ class Int8Search:
         if self.training:
             ideas.append(replace(variant, training=self.training))
         for idea in ideas:
-            candidate = yield idea.recipe(self.format, self.scheme)
+            candidate = yield idea.recipe(self.format, self.scheme, finish=self.finish)
             if candidate.status == "accepted":
                 return
 

@@ -12,7 +12,7 @@ from edgeai_converters.quantize.fallback import fallback_ladder, islands_ladder
 from edgeai_converters.quantize.plan import QuantizationPlan
 from edgeai_converters.quantize.sensitivity import measure_sensitivity
 from edgeai_converters.search.calibration import Calibration
-from edgeai_converters.search.make import plan_of
+from edgeai_converters.search.steps import plan_of
 from edgeai_converters.search.variant import Variant
 from edgeai_converters.versions import tool_versions
 

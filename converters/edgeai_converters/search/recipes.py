@@ -28,6 +28,16 @@ def stored_recipes(spec: CompressSpec, format: Format) -> list[Recipe]:
     ]
 
 
+def finishing_steps(spec: CompressSpec, format: Format) -> tuple[Step, ...]:
+    """Return what is done to a quantized graph last, as the user asked."""
+    steps = []
+    if spec.boundary != "float32" and format != "openvino":
+        steps.append(Step(op="integer_boundary", params={"inputs": spec.boundary, "outputs": spec.boundary}))
+    if spec.qoperator and format == "onnx":
+        steps.append(Step(op="qoperator"))
+    return tuple(steps)
+
+
 def carried_recipes(spec: CompressSpec, format: Format, *, refusal: str | None) -> list[Recipe]:
     """Return the recipe that keeps the integers of a quantized source, if they can be kept in the format.
 

@@ -29,9 +29,16 @@ from edgeai_converters.search.guide import guide, refined
 from edgeai_converters.search.int8 import Int8Search
 from edgeai_converters.search.judge import Rejection, reject_for_cost, reject_on_certificate, reject_on_search_split
 from edgeai_converters.search.ladders import by_islands, by_sensitivity
-from edgeai_converters.search.make import NoEffectError, make_artifact, read_artifact
-from edgeai_converters.search.recipes import WIDE_SCHEMES, carried_recipes, float_recipe, stored_recipes
+from edgeai_converters.search.make import make_artifact, read_artifact
+from edgeai_converters.search.recipes import (
+    WIDE_SCHEMES,
+    carried_recipes,
+    finishing_steps,
+    float_recipe,
+    stored_recipes,
+)
 from edgeai_converters.search.repairs import costly_repairs
+from edgeai_converters.search.steps import NoEffectError
 from edgeai_converters.search.variant import Variant
 from edgeai_converters.spec import CompressSpec
 from edgeai_converters.versions import tool_versions
@@ -153,6 +160,7 @@ class Trials:
             by_islands=lambda variant: by_islands(calibration, scheme, variant),
             refined=lambda variant: refined(calibration, scheme, variant),
             costly_repairs=costly_repairs() if spec.repairs is None else (),
+            finish=finishing_steps(spec, format),
             training={"epochs": EPOCHS, "seed": spec.seed} if calibration.training else {},
         )
 
@@ -262,7 +270,9 @@ class Trials:
             reference=str(reference.path) if reference else None,
             format=artifact.format,
             inputs=self._graph.inputs,
-            outputs=tuple(spec.name for spec in self._graph.outputs),
+            outputs=self._graph.outputs,
+            own_inputs=artifact.inputs,
+            own_outputs=artifact.outputs,
             data=data,
             preprocessing=self._spec.preprocessing if self._evidence else {},
             indices=indices,

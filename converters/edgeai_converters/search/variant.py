@@ -53,8 +53,10 @@ class Variant:
             params["weights"] = list(self.weight_repairs)
         return params
 
-    def recipe(self, format: Format, scheme: str, *, precision: Precision = "int8") -> Recipe:
-        """Return the recipe that makes an artifact this way."""
+    def recipe(
+        self, format: Format, scheme: str, *, precision: Precision = "int8", finish: tuple[Step, ...] = ()
+    ) -> Recipe:
+        """Return the recipe that makes an artifact this way, with steps that `finish` the quantized graph."""
         return Recipe(
             format=format,
             precision=precision,
@@ -62,6 +64,7 @@ class Variant:
                 *(Step(op=name) for name in self.graph_repairs),
                 *([Step(op="train_quantized", params=dict(self.training))] if self.training else []),
                 Step(op="quantize", params=self.quantize_params(scheme)),
+                *finish,
                 Step(op="emit", params={"format": format}),
             ),
         )

@@ -11,14 +11,18 @@ import pytest
 from edgeai_converters.evaluate.job import Job
 from edgeai_converters.evaluate.measure import run_job
 from edgeai_runtime.errors import EngineError
-from edgeai_runtime.manifest import Step, TensorSpec
+from edgeai_runtime.manifest import Quantization, Step, TensorSpec
 
+_X = TensorSpec(name="x", shape=(None, 3), dtype="float32", layout="NC")
+_Y = TensorSpec(name="y", shape=(None, 2), dtype="float32")
 JOB = Job(
     artifact="nowhere/model.onnx",
     reference=None,
     format="onnx",
-    inputs=(TensorSpec(name="x", shape=(None, 3), dtype="float32", layout="NC"),),
-    outputs=("y",),
+    inputs=(_X,),
+    outputs=(_Y,),
+    own_inputs=(replace(_X, dtype="int8", quantization=Quantization(scale=0.5, zero_point=-3)),),
+    own_outputs=(_Y,),
     data="data.npz",
     preprocessing={"x": (Step(op="cast", params={"dtype": "float32"}),)},
     indices=(3, 1, 2),
