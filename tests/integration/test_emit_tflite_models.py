@@ -170,6 +170,24 @@ def test_weight_only_int8_becomes_hybrid_kernels_without_dequantize(tmp_path: Pa
     assert np.abs(found - wanted).max() < 0.03 * np.abs(wanted).max()
 
 
+def test_weight_only_int8_of_a_depthwise_convolution_is_expanded_inside_the_delegate(tmp_path: Path) -> None:
+    graph = oh.make_graph(
+        [oh.make_node("Conv", ["x", "w", "b"], ["y"], group=64, pads=[1, 1, 1, 1])],
+        "depthwise",
+        [oh.make_tensor_value_info("x", TensorProto.FLOAT, [1, 64, 8, 8])],
+        [oh.make_tensor_value_info("y", TensorProto.FLOAT, [1, 64, 8, 8])],
+        initializer=[numpy_helper.from_array(weights(64, 1, 3, 3), "w"), numpy_helper.from_array(weights(64), "b")],
+    )
+    model = prepare_graph(oh.make_model(graph, opset_imports=[oh.make_opsetid("", 18)], ir_version=10))
+    array = np.random.default_rng(1).normal(size=(1, 64, 8, 8)).astype(np.float32)
+    stored = store_int8_weights(model, format="tflite")[0]
+    artifact = emit_tflite(stored, tmp_path)
+    assert artifact.operators["DEQUANTIZE"] == 1
+    found, partitions, _ = run(artifact.path, array)
+    assert partitions == 1
+    np.testing.assert_allclose(found, answer(stored, array), atol=1e-4)
+
+
 def test_writing_twice_gives_the_same_bytes_and_leaves_the_graph_alone(tmp_path: Path) -> None:
     model = small_network()
     before = ir.to_proto(model).SerializeToString()

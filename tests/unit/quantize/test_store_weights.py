@@ -78,9 +78,15 @@ def test_a_small_weight_stays_float32(build: Build, format: Format) -> None:
     assert store_int8_weights(model, format=format)[1] is False
 
 
-@pytest.mark.parametrize(("format", "stored"), [("tflite", False), ("onnx", True), ("openvino", True)])
-def test_a_depthwise_weight_stays_float32_in_tflite_only(build: Build, format: Format, stored: bool) -> None:
-    model = build("y = Conv <group = 32> (x, w)", inputs=IMAGE, outputs="float[N,32,2,2] y", w=(32, 1, 7, 7))
+@pytest.mark.parametrize(
+    ("format", "size", "stored"),
+    [("tflite", 5, True), ("onnx", 5, False), ("openvino", 5, False), ("onnx", 7, True), ("tflite", 3, False)],
+)
+def test_from_which_size_a_depthwise_weight_is_stored_as_int8(
+    build: Build, format: Format, size: int, stored: bool
+) -> None:
+    output = f"float[N,32,{9 - size},{9 - size}] y"
+    model = build("y = Conv <group = 32> (x, w)", inputs=IMAGE, outputs=output, w=(32, 1, size, size))
     assert store_int8_weights(model, format=format)[1] is stored
 
 
