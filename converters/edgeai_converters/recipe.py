@@ -54,8 +54,8 @@ class Recipe:
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether it stores activations in integers, for which samples are needed."""
-        return any(step.op == "quantize" for step in self.steps)
+        """Whether calibration samples are needed to make it."""
+        return any(step.op in ("quantize", "gptq") for step in self.steps)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that `read_recipes` reads."""

@@ -34,8 +34,8 @@ REPAIRS: tuple[Repair, ...] = get_args(Repair)
 """Repairs that static int8 may be tried with."""
 Layout = Literal["NHWC", "NCHW"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
-DEFAULT_PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "dynamic_int8", "int8")
-"""The precisions that a search tries unless told otherwise: those that every engine runs well."""
+DEFAULT_PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "dynamic_int8", "int8", "int4")
+"""The precisions that a search tries unless told otherwise; int4 only where it reaches most of the weights."""
 
 
 @dataclass(frozen=True, kw_only=True)

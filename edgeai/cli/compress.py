@@ -32,7 +32,7 @@ def command(
         str | None,
         typer.Option(
             "--precision",
-            help="Precisions to try: float32,float16,dynamic_int8,int8,int4,int16x8. Default: the first four.",
+            help="Precisions to try: float32,float16,dynamic_int8,int8,int4,int16x8. Default: all but int16x8.",
         ),
     ] = None,
     repair: Annotated[

@@ -20,7 +20,7 @@ def command(
     to: Annotated[str, typer.Option("--to", help="The format to write: tflite, onnx or openvino.")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The artifact. Default: here.")] = None,
     precision: Annotated[
-        str, typer.Option(help="float32, float16 or dynamic_int8; int8 needs data: compress.")
+        str, typer.Option(help="float32, float16 or dynamic_int8; int8 carries over what is quantized already.")
     ] = "float32",
     layout: Annotated[
         str, typer.Option(help="Layout of maps at the artifact's boundary: source, nhwc or nchw.")
@@ -36,16 +36,11 @@ def command(
     """Bring a model to another format; outputs that differ from the source's are an error."""
     from edgeai.cli import output as out
     from edgeai.cli.progress import progress
-    from edgeai_runtime.errors import UsageError
     from edgeai_runtime.manifest import FORMATS, PRECISIONS
 
     target = options.choice(to, FORMATS, option="--to")
     stored = options.choice(precision, PRECISIONS, option="--precision")
     boundary = options.choice(layout.lower(), ("source", "nhwc", "nchw"), option="--layout")
-    if stored == "int8":
-        raise UsageError(
-            "int8 needs samples to calibrate with.", hint=f"edgeai compress {model} --data … --precision int8"
-        )
     out.require_file(model)
 
     from edgeai import api
@@ -88,8 +83,13 @@ def _print_conversion(conversion: Conversion, precision: str) -> None:
         f"held against the source on {parity.n} samples: largest difference {parity.max_abs:.2g} "
         f"({parity.max_rel:.2g} of the range), cosine {parity.cosine:.6f}"
     )
+    steps = ""
+    if conversion.steps is not None:
+        typer.echo(f"integers carried over: {conversion.steps:.1f} steps of an output away")
+        steps = f"{tolerance.max_steps} steps, "
     typer.echo(
-        f"allowed: {tolerance.max_rel:g} of the range, cosine {tolerance.min_cosine:g}, because {tolerance.reason}"
+        f"allowed: {steps}{tolerance.max_rel:g} of the range, cosine {tolerance.min_cosine:g}, "
+        f"because {tolerance.reason}"
     )
 
 

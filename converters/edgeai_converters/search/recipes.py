@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import onnx_ir as ir
+
+from edgeai_converters.quantize.dense_weights import dense_weights
+from edgeai_converters.quantize.store_int4_weights import INT4_SUPPORT
 from edgeai_converters.recipe import Recipe
-from edgeai_converters.spec import CompressSpec
+from edgeai_converters.spec import DEFAULT_PRECISIONS, CompressSpec
 from edgeai_runtime.manifest import Format, Precision, Step
 
 STORED: dict[Precision, str] = {"float16": "store_float16", "dynamic_int8": "store_int8_weights"}
@@ -11,6 +15,9 @@ STORED: dict[Precision, str] = {"float16": "store_float16", "dynamic_int8": "sto
 
 WIDE_SCHEMES: dict[Format, str] = {"tflite": "tflite-int16x8"}
 """Format → the scheme of precision `int16x8`, where its CPU engine has kernels for 16-bit activations."""
+
+MOST_WEIGHTS = 0.5
+"""Share of a graph's constants that int4 must reach to be tried without being asked for."""
 
 
 def float_recipe(format: Format) -> Recipe:
@@ -26,6 +33,29 @@ def stored_recipes(spec: CompressSpec, format: Format) -> list[Recipe]:
         for precision, op in STORED.items()
         if precision in spec.precisions
     ]
+
+
+def int4_recipes(spec: CompressSpec, format: Format, model: ir.Model, *, calibrated: bool) -> list[Recipe]:
+    """Return the recipe with int4 weights, if most of the graph's weights can be, or it was asked for.
+
+    Args:
+        spec: what the user asked for.
+        format: the format.
+        model: the float graph.
+        calibrated: whether there are samples to round weights by.
+    """
+    if "int4" not in spec.precisions or (spec.precisions == DEFAULT_PRECISIONS and not worth_int4(model, format)):
+        return []
+    rounding = (Step(op="gptq"),) if calibrated else ()
+    steps = (*rounding, Step(op="store_int4_weights"), Step(op="emit", params={"format": format}))
+    return [Recipe(format=format, precision="int4", steps=steps)]
+
+
+def worth_int4(model: ir.Model, format: Format) -> bool:
+    """Say whether most of a graph's constants are dense weights that the format's engine computes in int4."""
+    fit = dense_weights(model, least_elements=INT4_SUPPORT[format].least_elements, group=32)
+    held = sum(tensor.size for value in model.graph.initializers.values() if (tensor := value.const_value) is not None)
+    return sum(one.size for one in fit) > MOST_WEIGHTS * held
 
 
 def finishing_steps(spec: CompressSpec, format: Format) -> tuple[Step, ...]:

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from edgeai_converters.calibrate.ranges import Ranges
 from edgeai_converters.float_graph import FloatGraph
+from edgeai_converters.quantize.gptq import gptq_weights
 from edgeai_converters.quantize.insert_qdq import insert_qdq
 from edgeai_converters.quantize.integer_boundary import integer_boundary
 from edgeai_converters.quantize.plan import QuantizationPlan
@@ -19,6 +20,7 @@ from edgeai_converters.quantize.qoperator import to_qoperator
 from edgeai_converters.quantize.quantized_source import unsign_activations
 from edgeai_converters.quantize.schemes import SCHEMES
 from edgeai_converters.quantize.store_float16 import store_float16
+from edgeai_converters.quantize.store_int4_weights import INT4_SUPPORT, store_int4_weights
 from edgeai_converters.quantize.store_int8_weights import store_int8_weights
 from edgeai_converters.recipe import Recipe
 from edgeai_converters.search.calibration import Calibration
@@ -115,6 +117,19 @@ def _store_int8_weights(made: Making, params: Params) -> Making:
     return _changed(made, stored, "no weight is large enough to store as int8")
 
 
+def _gptq(made: Making, params: Params) -> Making:
+    return replace(made, model=gptq_weights(made.model, made.calibration.batches(), **params)[0])
+
+
+def _store_int4_weights(made: Making, params: Params) -> Making:
+    """Store dense weights as int4, and what is left of large weights as int8."""
+    stored = store_int4_weights(made.model, format=made.recipe.format, **params)
+    made = _changed(made, stored, "no dense weight is large enough to store as int4")
+    kernel = INT4_SUPPORT[made.recipe.format].kernel
+    model, _ = store_int8_weights(made.model, format=made.recipe.format)
+    return replace(made, model=model, notes=(*made.notes, f"int4 weights are computed by {kernel}"))
+
+
 def _train_quantized(made: Making, params: Params) -> Making:
     from edgeai_converters.train.quantization_aware import train_quantized
 
@@ -153,6 +168,8 @@ STEPS: Mapping[str, Callable[[Making, Params], Making]] = {
     "carry_over": _carry_over,
     "store_float16": _store_float16,
     "store_int8_weights": _store_int8_weights,
+    "gptq": _gptq,
+    "store_int4_weights": _store_int4_weights,
     "train_quantized": _train_quantized,
     "quantize": _quantize,
     "integer_boundary": _integer_boundary,

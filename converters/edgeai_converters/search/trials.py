@@ -35,6 +35,7 @@ from edgeai_converters.search.recipes import (
     carried_recipes,
     finishing_steps,
     float_recipe,
+    int4_recipes,
     stored_recipes,
 )
 from edgeai_converters.search.repairs import costly_repairs
@@ -110,7 +111,8 @@ class Trials:
             return [recipe for recipe in wanted if recipe.precision != "float32"]  # the reference is always made
         carried = self._graph.carried
         refusal = carry_refusal(carried, format) if carried is not None else "the source is not quantized"
-        return [*stored_recipes(self._spec, format), *carried_recipes(self._spec, format, refusal=refusal)]
+        int4 = int4_recipes(self._spec, format, self._graph.model, calibrated=self._calibration is not None)
+        return [*stored_recipes(self._spec, format), *int4, *carried_recipes(self._spec, format, refusal=refusal)]
 
     def _search_int8(self, calibration: Calibration, format: Format, reference: Candidate) -> list[Candidate]:
         """Let the search for static int8 lead; certify the candidate that is good, or the one that lost least.

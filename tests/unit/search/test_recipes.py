@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx_ir as ir
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from edgeai_converters.recipe import Recipe, read_recipes
-from edgeai_converters.search.recipes import float_recipe, stored_recipes
+from edgeai_converters.search.recipes import float_recipe, int4_recipes, stored_recipes
 from edgeai_converters.search.variant import Variant
 from edgeai_converters.spec import CompressSpec
 from edgeai_runtime.errors import UsageError
@@ -80,3 +83,38 @@ def test_steps_keep_their_parameters() -> None:
     recipe = Recipe(format="onnx", precision="int8", steps=(step,))
     assert read_recipes(recipe.to_json(), where="here")[0].steps == (step,)
     assert recipe.id == "onnx-int8-mse+"
+
+
+def _dense(inputs: int, outputs: int, other: int) -> ir.Model:
+    """Return a graph of one dense layer, beside a constant of `other` elements that is added."""
+    weight = numpy_helper.from_array(np.ones((inputs, outputs), np.float32), "w")
+    added = numpy_helper.from_array(np.ones((other, outputs), np.float32), "b")
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["a"]), helper.make_node("Add", ["a", "b"], ["y"])]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [other, inputs])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [other, outputs])],
+        [weight, added],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return ir.from_proto(proto)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "other", "worth"),
+    [(512, 512, 1, True), (512, 512, 1024, False), (64, 64, 1, False)],
+    ids=["most of it is a large layer", "most of it is something else", "the layer is too small"],
+)
+def test_int4_is_tried_unasked_where_it_reaches_most_of_the_weights(
+    inputs: int, outputs: int, other: int, worth: bool
+) -> None:
+    model = _dense(inputs, outputs, other)
+    found = int4_recipes(CompressSpec(source=Path("m.onnx")), "onnx", model, calibrated=False)
+    assert [recipe.id for recipe in found] == (["onnx-int4"] if worth else [])
+
+
+def test_int4_that_was_asked_for_is_tried_and_rounded_by_samples_where_there_are_some() -> None:
+    spec = CompressSpec(source=Path("m.onnx"), precisions=("int4",))
+    (recipe,) = int4_recipes(spec, "onnx", _dense(64, 64, 1), calibrated=True)
+    assert recipe.id == "onnx-int4-gptq"
