@@ -16,6 +16,9 @@ from edgeai_converters.emit.onnx import emit_onnx
 from edgeai_converters.emit.openvino import emit_openvino
 from edgeai_converters.emit.tflite.writer import emit_tflite
 from edgeai_converters.graph.execute import GraphRunner
+from edgeai_converters.inspection.onnx import inspect_onnx
+from edgeai_converters.inspection.openvino import inspect_openvino
+from edgeai_converters.inspection.tflite import inspect_tflite
 from edgeai_converters.quantize.gptq import gptq_weights
 from edgeai_converters.quantize.store_int4_weights import store_int4_weights
 from edgeai_converters.quantize.store_int8_weights import store_int8_weights
@@ -111,6 +114,14 @@ def test_the_file_holds_four_bits_a_weight(tmp_path: Path, format: Format) -> No
     files = EMIT[format](store_int4_weights(model, format=format)[0], tmp_path).files
     floats = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
     assert sum(file.stat().st_size for file in files) < MOST_SIZE * floats
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_inspecting_the_file_says_int4(tmp_path: Path, format: Format) -> None:
+    pytest.importorskip({"onnx": "onnxruntime", "openvino": "openvino", "tflite": "ai_edge_litert"}[format])
+    path = EMIT[format](store_int4_weights(_network(GEMMS), format=format)[0], tmp_path).path
+    inspect = {"onnx": inspect_onnx, "openvino": inspect_openvino, "tflite": inspect_tflite}[format]
+    assert inspect(path).precision == "int4"
 
 
 @pytest.mark.onnxruntime

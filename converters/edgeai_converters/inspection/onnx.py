@@ -180,7 +180,7 @@ def _precision(node: ir.Node, weight: ir.Value | None) -> Precision:
     if stored is None:  # both sides are computed: attention
         return "int8" if quantized else _float_word(data)
     if stored.bitwidth <= 8:
-        return "int8" if quantized else "dynamic_int8"
+        return "int8" if quantized else "int4" if stored.bitwidth == 4 else "dynamic_int8"
     return "float16" if stored in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16) else "float32"
 
 

@@ -205,7 +205,8 @@ class _Graph:
         if stored is None:
             return "int8" if self._is_quantized(self._feeder(layer, 0)) else "float32"
         if _BITS[stored] <= 8 or rounded:
-            return "int8" if self._is_quantized(self._feeder(layer, 0)) else "dynamic_int8"
+            narrow: Precision = "int4" if _BITS[stored] == 4 else "dynamic_int8"
+            return "int8" if self._is_quantized(self._feeder(layer, 0)) else narrow
         return "float16" if _BITS[stored] == 16 else "float32"
 
     def _stored(self, layer: _Layer | None) -> tuple[str | None, bool]:

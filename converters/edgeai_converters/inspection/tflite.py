@@ -139,7 +139,7 @@ class _Graph:
         if activation in ("int8", "uint8", "int16"):
             return "int8"
         if weight in ("int8", "uint8", "int4", "int2"):
-            return "dynamic_int8"
+            return "int4" if weight == "int4" else "dynamic_int8"
         return "float16" if weight == "float16" else "float32"
 
     def _stored_type(self, index: int) -> str:
