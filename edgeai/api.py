@@ -187,7 +187,8 @@ def convert(
         source: path of the model, or a live Keras or PyTorch model.
         to: `tflite`, `onnx` or `openvino`.
         out: file to write; by default the source's name with the format's suffix, in the current folder.
-        precision: `float32`, `float16` or `dynamic_int8` (static int8 needs data: see `compress`).
+        precision: `float32`, `float16` or `dynamic_int8`; `int8` carries over the integers of a source that is
+            quantized already (of a float source it needs data: see `compress`).
         input_shapes: fixed shapes by input name, in the source's layout.
         batch: fixes the free batch dimension of all inputs.
         layout: `NHWC` or `NCHW` for maps at the artifact's boundary; by default the source's layout.

@@ -28,8 +28,8 @@ guesses something that the source knows (layouts, shapes), which only the gate c
 
 _ORDER: tuple[Fidelity, ...] = ("exact", "rewritten", "guessed")
 
-GRAPH, SIMPLE = "graph", "simple graph"
-"""The float ONNX graph as it was imported, and after simplification."""
+GRAPH, SIMPLE, CARRIED = "graph", "simple graph", "graph in integers"
+"""The float ONNX graph as it was imported, and after simplification; the graph with the integers of the source."""
 
 _FLOAT_ONLY: tuple[Precision, ...] = ("float32",)
 _STORED: tuple[Precision, ...] = ("float32", "float16")
@@ -73,7 +73,7 @@ class Step:
     @property
     def names(self) -> tuple[str, ...]:
         """The step in words, as routes are printed."""
-        if self.end == GRAPH:
+        if self.end in (GRAPH, CARRIED):
             return self.words
         if self.end == SIMPLE:
             return ("simplify",)
@@ -173,6 +173,14 @@ STEPS: tuple[Step, ...] = (
     Step(start=SIMPLE, end="onnx", cost_s=0.2, note="the graph itself"),
     Step(start=SIMPLE, end="tflite", cost_s=0.3, note="our own writer, no TensorFlow", **_TFLITE),
     Step(start=SIMPLE, end="openvino", cost_s=2.0, note="OpenVINO's ONNX reader on the graph", **_OPENVINO),
+    # integers that are carried over
+    *(
+        Step(start=kind, end=CARRIED, words=words, source_only=True, note="keeps the integers of a quantized source")
+        for kind, words in (("tflite", ("tflite reader", "carry over")), ("onnx", ("onnx", "carry over")))
+    ),
+    Step(start=CARRIED, end="onnx", precisions=("int8",), note="activations as uint8"),
+    Step(start=CARRIED, end="tflite", precisions=("int8",), note="our own writer, no TensorFlow", **_TFLITE),
+    Step(start=CARRIED, end="openvino", precisions=("int8",), cost_s=2.0, note="activations as uint8", **_OPENVINO),
     # other tools
     Step(start="keras", **_TENSORFLOW),
     Step(start="saved_model", **_TENSORFLOW),
@@ -218,7 +226,7 @@ class Route:
     @property
     def names(self) -> tuple[str, ...]:
         """The steps in words, for reports."""
-        words = () if self.steps[0].end == GRAPH else (self.kind,)
+        words = () if self.steps[0].end in (GRAPH, CARRIED) else (self.kind,)
         return (*words, *(name for step in self.steps for name in step.names))
 
     @property
@@ -297,6 +305,6 @@ def _paths(start: str, goal: str, taken: tuple[Step, ...], precision: Precision)
         if step.end == goal:
             if precision in step.precisions:
                 found.append((*taken, step))
-        elif step.end not in {each.end for each in taken} and start != SIMPLE:
+        elif step.end not in {each.end for each in taken} and start not in (SIMPLE, CARRIED):
             found += _paths(step.end, goal, (*taken, step), precision)
     return found

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from edgeai_converters.convert.carry import carry, not_quantized
 from edgeai_converters.convert.gates import TOLERANCES
 from edgeai_converters.convert.report import Conversion, Explanation
 from edgeai_converters.convert.walk import Walk
@@ -39,23 +40,26 @@ def convert(
         force: replace files that exist.
 
     Raises:
-        UsageError: static int8, which needs data, or an `out` of another suffix.
+        UsageError: static int8 of a source that is not quantized, which needs data, or an `out` of another suffix.
         OutputError: a file exists already, or the folder does not.
         UnsupportedOperationError: no route can do an operation; the message tells which and what was tried.
         ParityError: the artifact does not compute what the source computes; the message names the first wrong tensor
             where our own road wrote it.
     """
-    _check_precision(spec)
+    _check_precision(spec, live=live_source is not None)
     _check_out(spec, out, force=force)
     tell = on_step or (lambda done, total, label: None)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}-") as folder:
-        walk = Walk(spec, Path(folder), out.stem, live=live_source, work=work)
         tell(0, 3, f"reading {spec.source.name}")
-        walk.prepare()
-        if work is not None and work.reused:
-            tell(0, 3, f"{spec.source.name} was read before: its graph is taken from {work.root}")
-        tell(1, 3, f"writing {spec.format}")
-        done = walk.write()
+        if spec.precision == "int8":
+            done = carry(spec, Path(folder), out.stem)
+        else:
+            walk = Walk(spec, Path(folder), out.stem, live=live_source, work=work)
+            walk.prepare()
+            if work is not None and work.reused:
+                tell(0, 3, f"{spec.source.name} was read before: its graph is taken from {work.root}")
+            tell(1, 3, f"writing {spec.format}")
+            done = walk.write()
         tell(2, 3, "checked")
         files = tuple(out.parent / file.name for file in done.artifact.files)
         for written, file in reversed(list(zip(done.artifact.files, files, strict=True))):
@@ -70,7 +74,7 @@ def explain(spec: ConvertSpec) -> Explanation:
 
     Raises:
         ModelError: the source is of no known kind.
-        UsageError: static int8.
+        UsageError: static int8 of a kind of source that is never quantized.
     """
     _check_precision(spec)
     kind = detect_source(spec.source)
@@ -78,12 +82,17 @@ def explain(spec: ConvertSpec) -> Explanation:
     return Explanation(source=str(spec.source), kind=kind, format=spec.format, precision=spec.precision, routes=routes)
 
 
-def _check_precision(spec: ConvertSpec) -> None:
-    if spec.precision not in TOLERANCES:
+def _check_precision(spec: ConvertSpec, *, live: bool = False) -> None:
+    """Refuse static int8 for kinds of source that hold no integers; whether a file does is told when it is read."""
+    if spec.precision in TOLERANCES:
+        return
+    if spec.precision != "int8":
         raise UsageError(
             f"The precision {spec.precision} needs calibration data.",
             hint=f"Use: edgeai compress {spec.source} --data DATA --precision {spec.precision} --format {spec.format}",
         )
+    if live or not routes_for(detect_source(spec.source), spec.format, precision=spec.precision):
+        raise not_quantized(spec)
 
 
 def _check_out(spec: ConvertSpec, out: Path, *, force: bool) -> None:

@@ -43,7 +43,10 @@ LARGEST_KEPT = 1_000_000_000
 KEPT_BYTES = 4_000_000_000
 """All that is kept, in bytes; the imports that were not asked for longest go first."""
 
-READERS = ("sources", "graph", "emit", "inspection", "require.py", "versions.py")
+READERS = (
+    "sources", "graph", "emit", "inspection", "require.py", "versions.py",
+    "quantize/plan.py", "quantize/quantized_source.py", "quantize/stored_values.py",
+)  # fmt: skip
 """Our own code that an import depends on: folders and modules of this package."""
 
 _GRAPH, _INPUTS, _OUTPUTS, _REPORT, _REFUSAL = "graph.onnx", "inputs.npz", "outputs.npz", "import.json", "refusal.json"

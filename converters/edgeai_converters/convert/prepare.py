@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgeai_converters.calibrate.dataset import open_dataset
+from edgeai_converters.convert.dequantized import carry_hint, to_float
 from edgeai_converters.convert.gates import SIMPLIFY_TOLERANCE
 from edgeai_converters.convert.kept_import import import_kept
 from edgeai_converters.graph.boundary import input_specs
@@ -40,6 +41,7 @@ class Prepared:
         route: the steps to the graph.
         passes: the passes that simplified it.
         notes: what a user should know.
+        dequantized: whether the source was quantized.
     """
 
     model: ir.Model
@@ -49,6 +51,7 @@ class Prepared:
     route: tuple[str, ...]
     passes: tuple[str, ...]
     notes: tuple[str, ...]
+    dequantized: bool = False
 
 
 def prepare_source(
@@ -74,6 +77,9 @@ def prepare_source(
     if inner:  # the first axis counts no samples: the source itself is tried with the batch
         shapes |= {name: _merged(shapes.get(name), shape) for name, shape in inner.items()}
         imported = import_kept(source, work, workdir=workdir, input_shapes=shapes, seed=spec.seed, way=way)
+    before = imported.model
+    imported, dequantized = to_float(imported)
+    hint = carry_hint(source, before, spec.format) if dequantized else ""
     graph = imported.model if spec.batch is None else fix_batch(imported.model, spec.batch)
     inputs, reference = imported.probe_inputs, imported.probe_outputs
     if spec.batch is not None and not inner:
@@ -87,7 +93,7 @@ def prepare_source(
         max_rel=SIMPLIFY_TOLERANCE.max_rel,
         min_cosine=SIMPLIFY_TOLERANCE.min_cosine,
     )
-    if imported.quantized:  # dequantized, the graph computes what the source can not repeat
+    if dequantized:  # the graph computes what the source can not repeat
         reference = {name: exact[name] for name in reference}
     inputs, reference = _with_samples(spec, model, inputs, reference)
     note_layouts(model)
@@ -103,7 +109,8 @@ def prepare_source(
         change=change,
         route=imported.route,
         passes=tuple(passes),
-        notes=(*imported.notes, *change.notes),
+        notes=(*imported.notes, *([hint] if hint else []), *change.notes),
+        dequantized=dequantized,
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
-from edgeai_converters.convert.gates import TOLERANCES, Tolerance
+from edgeai_converters.convert.gates import TOLERANCES, Tolerance, tolerance_of
 from edgeai_converters.emit.artifact import Artifact
 from edgeai_converters.graph.bisect import Culprit
 from edgeai_converters.graph.parity import Parity
@@ -43,6 +43,8 @@ class Conversion:
         tried: routes that were left before, with the reason.
         notes: what a user should know.
         reused: the source had been read before, by another conversion; its kept graph was taken.
+        integers: what became of the integers of a source that was quantized already; `None` when it was not.
+        steps: of integers that were carried over, the largest difference in steps of an output.
     """
 
     artifact: Artifact
@@ -53,6 +55,8 @@ class Conversion:
     tried: tuple[Attempt, ...] = ()
     notes: tuple[str, ...] = ()
     reused: bool = False
+    integers: Literal["carried over", "dequantized"] | None = None
+    steps: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the document of `edgeai convert --json`."""
@@ -71,6 +75,8 @@ class Conversion:
             "tried": [attempt.to_json() for attempt in self.tried],
             "notes": list(self.notes),
             "reused": self.reused,
+            "integers": self.integers,
+            "steps": self.steps,
         }
 
 
@@ -91,6 +97,6 @@ class Explanation:
             "kind": self.kind,
             "format": self.format,
             "precision": self.precision,
-            "tolerance": asdict(TOLERANCES[self.precision]),
+            "tolerance": asdict(tolerance_of(self.precision, self.format)),
             "routes": [route.to_json() for route in self.routes],
         }

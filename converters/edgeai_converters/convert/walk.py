@@ -191,6 +191,7 @@ class Walk:
             passes=prepared.passes if route.steps[0].end == GRAPH else (),
             tried=tuple(tried),
             notes=(*prepared.notes, *artifact.notes, *left),
+            integers="dequantized" if prepared.dequantized else None,
         )
 
     def _all_failed(self, failures: list[EdgeAIError], tried: list[Attempt]) -> EdgeAIError:

@@ -22,6 +22,7 @@ from edgeai_converters.graph.prepare import prepare_graph
 from edgeai_converters.graph.simplify import simplify
 from edgeai_converters.quantize.plan import QuantizedDtype, TensorQuantization
 from edgeai_converters.quantize.qdq_nodes import QdqWriter
+from edgeai_converters.quantize.round_after_moves import round_after_moves
 from edgeai_runtime.errors import ModelError
 
 _CARRIED: dict[str, QuantizedDtype] = {"int8": "int8", "uint8": "uint8", "int16": "int16", "int32": "int32"}
@@ -52,7 +53,7 @@ def carry_over_tflite(source: Path) -> ir.Model:
         if value is not None and tensor.dtype in _CARRIED:
             _store(model, value, tensor, writer)
     writer.drop_unused()
-    return simplify(model)[0]
+    return round_after_moves(simplify(model)[0])[0]
 
 
 def _round_inputs(model: ir.Model, found: ReadGraph, writer: QdqWriter) -> None:
