@@ -155,6 +155,21 @@ def test_states_given_to_a_recurrent_layer_of_keras_2_answer_as_there(layer: str
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("padding", "sizes"), [("same", (None,)), ("causal", (None,)), ("valid", (None, 9))])
+def test_dilated_convolutions_of_free_length_stay_such(padding: str, sizes: tuple[int | None, ...]) -> None:
+    pytest.importorskip("tf2onnx")
+    layers = pytest.importorskip("keras").layers
+    convolution = layers.Conv1D if len(sizes) == 1 else layers.Conv2D
+    x = layers.Input((*sizes, 3), name="x")
+    y = convolution(4, 3, dilation_rate=2, padding=padding, activation="relu", name="y")(x)
+    imported = import_source(pytest.importorskip("keras").Model(x, y), way="tf2onnx", input_shapes={})
+    (found,) = (node for node in imported.model.graph if node.op_type == "Conv")
+    assert tuple(found.attributes["dilations"].as_ints())[-1] == 2
+    assert {node.domain for node in imported.model.graph} == {""}
+    assert not any(node.op_type in ("SpaceToDepth", "DepthToSpace") for node in imported.model.graph)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_a_custom_layer_is_named(tmp_path: Path) -> None:
     pytest.importorskip("tf2onnx")
     keras = pytest.importorskip("keras")

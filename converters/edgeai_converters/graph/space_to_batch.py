@@ -48,7 +48,7 @@ def add_functions(model: onnx.ModelProto) -> None:
             model.functions.append(_function(name, _to_batch(to_batch)))
         elif to_space is not None:
             model.functions.append(_function(name, _to_space(to_space)))
-    if names:
+    if names and DOMAIN not in {opset.domain for opset in model.opset_import}:
         model.opset_import.append(onnx.helper.make_opsetid(DOMAIN, 1))
 
 

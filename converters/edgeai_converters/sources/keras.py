@@ -16,6 +16,7 @@ import onnx
 
 from edgeai_converters.graph.prepare import OPSET
 from edgeai_converters.graph.shapes import fix_shapes
+from edgeai_converters.graph.space_to_batch import add_functions
 from edgeai_converters.require import require
 from edgeai_converters.sources.child import run_in_child
 from edgeai_converters.sources.imported import Imported
@@ -138,6 +139,7 @@ def _write_onnx(tensorflow: Any, answer: Callable[..., Any], specs: Sequence[Ten
     try:
         proto, _ = tf2onnx.convert.from_function(traced, signature, opset=OPSET, custom_op_handlers=HANDLERS)
         _hold_captured(proto, traced.get_concrete_function(*signature))
+        add_functions(proto)
     except Exception as error:  # tf2onnx raises whatever the graph provokes
         raise UnsupportedOperationError(
             f"tf2onnx can not convert the Keras model: {type(error).__name__}: {first_line(error)}",

@@ -13,6 +13,7 @@ import numpy as np
 from edgeai_converters.emit.tflite.flatbuffer import read_model
 from edgeai_converters.emit.tflite.reader import read_graph
 from edgeai_converters.graph.prepare import OPSET
+from edgeai_converters.graph.space_to_batch import add_functions
 from edgeai_converters.require import require
 from edgeai_converters.sources.tensor_lists import write_tensor_lists
 from edgeai_converters.sources.tensorflow import ONNX_FILE, TFLITE_FILE
@@ -143,6 +144,7 @@ def _write_onnx(frozen: Frozen, folder: Path) -> list[str]:
             hint="Export the model to ONNX by other means and give that file.",
         ) from error
     write_tensor_lists(proto)
+    add_functions(proto)
     if [value.name for value in proto.graph.input] != list(frozen.feeds):
         proto = _reorder(proto, frozen.feeds)
     (folder / ONNX_FILE).write_bytes(proto.SerializeToString())
