@@ -13,13 +13,15 @@ import pytest
 from edgeai.api import convert
 from edgeai.cli import main
 from edgeai_converters.calibrate.collect import collect_ranges
+from edgeai_converters.convert.carry import _require_steps
+from edgeai_converters.convert.gates import CARRIED
 from edgeai_converters.emit.table import emit
 from edgeai_converters.quantize.insert_qdq import insert_qdq
 from edgeai_converters.quantize.integer_boundary import integer_boundary
 from edgeai_converters.quantize.planner import plan_quantization
 from edgeai_converters.quantize.schemes import SCHEMES
 from edgeai_converters.routes import SUFFIXES
-from edgeai_runtime.errors import UnsupportedOperationError, UsageError
+from edgeai_runtime.errors import ParityError, UnsupportedOperationError, UsageError
 from edgeai_runtime.manifest import Format
 
 pytestmark = [pytest.mark.litert, pytest.mark.onnxruntime, pytest.mark.openvino]
@@ -135,3 +137,11 @@ def test_the_command_line_tells_steps(
     assert "steps of an output away" in capsys.readouterr().out
     assert main([*arguments, "--explain"]) == 0
     assert "tflite reader → carry over → emit onnx" in capsys.readouterr().out
+
+
+def test_an_answer_too_many_steps_away_is_refused() -> None:
+    nothing, steps = {"y": np.zeros((1, 2), np.float32)}, {"y": 0.5}
+    near, far = ({"y": np.array([[0, away]], np.float32)} for away in (8, 9))
+    assert _require_steps(nothing, near, steps, CARRIED["onnx"], what="route") == 16
+    with pytest.raises(ParityError, match="'y' is 18 steps away from the source's; 16 are allowed, because kernels"):
+        _require_steps(nothing, far, steps, CARRIED["onnx"], what="route")
