@@ -12,11 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from edgeai_converters.evaluate.metrics import Metric
 from edgeai_converters.progress import OnStep
@@ -26,8 +23,9 @@ from edgeai_converters.require import require
 from edgeai_converters.train.examples import Examples
 from edgeai_converters.train.fake_quantization import FakeQuantized, fake_quantize
 from edgeai_converters.train.loop import Augment, Training, fit
-from edgeai_converters.train.losses import OutputKind, distillation_loss, label_loss, output_kinds
+from edgeai_converters.train.losses import distillation_loss, label_loss, output_kinds
 from edgeai_converters.train.ops.view import Tensor
+from edgeai_converters.train.score import SearchScore, outputs_of
 from edgeai_converters.train.training_spec import TrainingSpec
 from edgeai_converters.train.twin import Twin, make_twin, write_back
 from edgeai_converters.workfolder import digest_of
@@ -35,8 +33,6 @@ from edgeai_runtime.errors import UsageError
 
 _LEAST_SCALE = 0.1
 """A learned scale does not fall below this share of the plan's: at 0 its gradient would be none."""
-
-_SCORE_BATCH = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +107,13 @@ def train_quantized(
             return loss
         return (1 - spec.label_weight) * loss + spec.label_weight * label_loss(found[first], labels, kinds[first])
 
+    wanted = outputs_of(teacher, search, device)
+    score = SearchScore(student, search, wanted, metric=metric, kinds=kinds, spec=spec, device=device)
     training = fit(
         student,
         examples,
         loss_of=loss_of,
-        score=_Score(student, teacher, search, metric, kinds, spec, device),
+        score=score,
         spec=spec,
         rates=[([student.weights[name]], least) for name, least in scales.items()],
         augment=augment,
@@ -157,45 +155,6 @@ def _learned_ranges(
             new = TensorQuantization(dtype=old.dtype, scale=(learned[scale],), zero_point=old.zero_point)
             ranges[name] = real_range(new)
     return ranges
-
-
-class _Score:
-    """The score of a student on the search split: the metric's, or minus the distance to the teacher."""
-
-    def __init__(
-        self,
-        student: Twin,
-        teacher: Twin,
-        search: Examples,
-        metric: Metric | None,
-        kinds: dict[str, OutputKind],
-        spec: TrainingSpec,
-        device: str,
-    ) -> None:
-        self._student, self._search, self._metric = student, search, metric
-        self._kinds, self._spec, self._device = kinds, spec, device
-        self._wanted = self._outputs(teacher)
-
-    def __call__(self) -> float:
-        torch = require("torch", extra="torch")
-        found = self._outputs(self._student)
-        if self._metric is not None:
-            score = float(self._metric.score(found, self._search.labels, self._wanted))
-            return score if self._metric.higher_is_better else -score
-        student, teacher = (
-            {name: torch.from_numpy(one[name]) for name in self._kinds} for one in (found, self._wanted)
-        )
-        return -float(distillation_loss(student, teacher, self._kinds, temperature=self._spec.temperature))
-
-    def _outputs(self, twin: Twin) -> dict[str, NDArray[Any]]:
-        torch = require("torch", extra="torch")
-        parts = []
-        for start in range(0, len(self._search), _SCORE_BATCH):
-            arrays = self._search.read(np.arange(start, min(start + _SCORE_BATCH, len(self._search))))
-            with torch.no_grad():
-                inputs = {name: torch.from_numpy(np.array(array)).to(self._device) for name, array in arrays.items()}
-                parts.append({name: tensor.cpu().numpy() for name, tensor in twin.run(inputs).items()})
-        return {name: np.concatenate([part[name] for part in parts]) for name in twin.output_names}
 
 
 def _key(model: ir.Model, plan: QuantizationPlan, learn_ranges: bool, metric: Metric | None) -> str:
