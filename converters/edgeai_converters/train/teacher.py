@@ -89,8 +89,8 @@ class Teacher:
             UsageError: an output that has another shape than the student's, or is missing.
         """
         found = self._run(inputs)
-        theirs = [name for name in found if name in self._outputs or name not in self._features.values()]
-        names = self._names or _pair(self._outputs, theirs, what="output")
+        given = [name for name in found if name in self._outputs or name not in self._features.values()]
+        names = self._names or _pair(self._outputs, given, what="output")
         result = {}
         for name in self._outputs:
             array = self._in_shape(name, np.asarray(found[names[name]]))
