@@ -71,10 +71,7 @@ def test_no_accepted_candidate_is_slower_than_its_float(result: CompressResult) 
 
 
 def test_an_int8_artifact_is_less_than_half_the_size_of_float(result: CompressResult) -> None:
-    sizes = {
-        one.id.rsplit("-", 1)[0] if one.recipe.precision == "int8" else one.id: one.size_bytes
-        for one in result.candidates
-    }
+    sizes = {f"{one.recipe.format}-{one.recipe.precision}": one.size_bytes for one in result.candidates}
     for format in ("tflite", "onnx", "openvino"):
         assert sizes[f"{format}-int8"] * 2 < sizes[f"{format}-float32"]  # type: ignore[operator]
 
