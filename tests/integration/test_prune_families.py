@@ -97,8 +97,8 @@ def depthwise_squeeze() -> ir.Model:
             "b6": (4,),
         },
         axes=_ints(2, 3),
-        zero=np.float32(0),
-        six=np.float32(6),
+        zero=np.asarray(0, np.float32),
+        six=np.asarray(6, np.float32),
     )
 
 
@@ -196,7 +196,7 @@ def encoder() -> ir.Model:
         },
         heads=_ints(0, 7, 4, 3),
         joined=_ints(-1, 7, 12),
-        scale=np.float32(0.5),
+        scale=np.asarray(0.5, np.float32),
         one=_ints(1),
     )
 

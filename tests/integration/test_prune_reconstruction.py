@@ -121,7 +121,7 @@ def test_groups_are_those_of_torch_pruning(tmp_path: Any) -> None:
     pruning = pytest.importorskip("torch_pruning")
     nn = torch.nn
 
-    class Net(nn.Module):  # type: ignore[misc]
+    class Net(nn.Module):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.stem, self.one, self.two = (
