@@ -11,10 +11,21 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from edgeai.api import bench, compress, convert, doctor, inspect, load, verify
+    from edgeai.api import bench, compress, convert, distill, doctor, inspect, load, verify
     from edgeai.result import CompressResult
 
-__all__ = ["CompressResult", "__version__", "bench", "compress", "convert", "doctor", "inspect", "load", "verify"]
+__all__ = [
+    "CompressResult",
+    "__version__",
+    "bench",
+    "compress",
+    "convert",
+    "distill",
+    "doctor",
+    "inspect",
+    "load",
+    "verify",
+]
 
 _LAZY = {name: "edgeai.api" for name in __all__ if name != "__version__"} | {"CompressResult": "edgeai.result"}
 

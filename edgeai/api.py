@@ -12,6 +12,7 @@ import numpy as np
 
 from edgeai.benchmark import bench
 from edgeai.diagnosis import doctor
+from edgeai.distillation import distill
 from edgeai.inspection import inspect
 from edgeai_converters.convert.report import Conversion, Explanation
 from edgeai_converters.progress import OnStep
@@ -40,7 +41,7 @@ from edgeai_runtime.transforms.parse import parse_steps
 if TYPE_CHECKING:
     from edgeai.result import CompressResult
 
-__all__ = ["bench", "compress", "convert", "doctor", "inspect", "load", "verify"]
+__all__ = ["bench", "compress", "convert", "distill", "doctor", "inspect", "load", "verify"]
 
 _ARRAYS_FILE = "arrays.npz"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from edgeai_converters.recipe import Recipe
+from edgeai_converters.train.training_spec import TrainingSpec
 from edgeai_runtime.errors import UsageError
 from edgeai_runtime.manifest import FORMATS, PRECISIONS, Format, Precision, Step
 
@@ -173,6 +174,42 @@ class ConvertSpec:
             _check_choices("layout", (self.layout,), LAYOUTS)
         if self.batch is not None and self.batch < 1:
             raise UsageError(f"batch must be 1 or more. Received: {self.batch}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillSpec:
+    """What `distill` is asked for.
+
+    Attributes:
+        student: path of the model that learns, of any kind.
+        teacher: path of the model that it learns from, of any kind.
+        data: `training` is what is trained on; the rest is divided into search and certification as for `compress`.
+        training: how to train.
+        metric: as for `compress`; without labels the student is compared with the teacher.
+        max_drop: largest loss of quality against the teacher, a fraction; `None` for no limit.
+        augment: `none`, `default` or `module:function`.
+        features: inner values of the student's graph → inner values of the teacher's to follow.
+        preprocessing: steps that turn one sample into the models' input, per input name of the student.
+        input_shapes: fixed shapes per input name of the student.
+        teacher_shapes: fixed shapes per input name of the teacher.
+    """
+
+    student: Path
+    teacher: Path
+    data: DataSpec
+    training: TrainingSpec = field(default_factory=TrainingSpec)
+    metric: str | None = None
+    max_drop: float | None = None
+    augment: str = "default"
+    features: dict[str, str] = field(default_factory=dict)
+    preprocessing: dict[str, tuple[Step, ...]] = field(default_factory=dict)
+    input_shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    teacher_shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.data.training is None or not self.data.is_given:
+            missing = "to search and certify on (--data)" if self.data.training else "to train on (--train-data)"
+            raise UsageError(f"Distillation needs samples {missing}; none of them may be in both.")
 
 
 def _check_choices(what: str, given: tuple[str, ...], allowed: tuple[str, ...]) -> None:

@@ -24,7 +24,7 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
-_INTERRUPTED = "interrupted; nothing was half-written, and compress resumes when it is run again"
+_INTERRUPTED = "interrupted; nothing was half-written, and long work resumes when it is run again"
 
 # typer brings its own copy of click since 0.20 and none of it is public; the base class is found through a public heir.
 _CLICK_ERROR = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")

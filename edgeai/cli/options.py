@@ -87,3 +87,14 @@ def named_steps(texts: Sequence[str] | None) -> str | dict[str, str] | None:
         else:
             return text
     return named
+
+
+def pairs(texts: Sequence[str] | None, *, option: str) -> dict[str, str]:
+    """Return what was written as `A=B`, repeated."""
+    found = {}
+    for text in texts or ():
+        left, separator, right = text.partition("=")
+        if not (left.strip() and separator and right.strip()):
+            raise UsageError(f"{option} takes A=B. Received: {text!r}")
+        found[left.strip()] = right.strip()
+    return found
