@@ -196,10 +196,30 @@ def test_interrupted_distillation_ends_with_the_same_weights(tmp_path: Path, aug
     assert _weights(rest) == _weights(whole) != _weights(half)
 
 
+def test_student_and_teacher_of_one_sample_at_a_time_learn_the_same() -> None:
+    student, teacher = (_of_one_sample(one) for one in (STUDENT, TEACHER))
+    free, _ = _distill(spec={"epochs": 1}, features={"s": "s"})
+    fixed, _ = _distill(student, teacher, spec={"epochs": 1}, features={"s": "s"})
+    for name, value in fixed.graph.initializers.items():
+        other = free.graph.initializers[name].const_value
+        assert value.const_value is not None
+        assert other is not None
+        assert np.allclose(value.const_value.numpy(), other.numpy(), atol=1e-3)
+
+
 def test_given_graphs_are_not_changed() -> None:
     before = [ir.to_proto(one).SerializeToString() for one in (STUDENT, TEACHER)]
     _distill(spec={"epochs": 1}, features={"s": "s"})
     assert [ir.to_proto(one).SerializeToString() for one in (STUDENT, TEACHER)] == before
+
+
+def _of_one_sample(model: ir.Model) -> ir.Model:
+    """Return the network with a batch of 1."""
+    proto = ir.to_proto(model)
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    del proto.graph.value_info[:]
+    return ir.from_proto(onnx.shape_inference.infer_shapes(proto, strict_mode=True))
 
 
 class _Moved:
