@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from edgeai.api import bench, compress, convert, distill, doctor, inspect, load, verify
+    from edgeai.api import bench, compress, convert, distill, doctor, inspect, load, prune, verify
     from edgeai.result import CompressResult
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "doctor",
     "inspect",
     "load",
+    "prune",
     "verify",
 ]
 

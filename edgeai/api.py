@@ -14,6 +14,7 @@ from edgeai.benchmark import bench
 from edgeai.diagnosis import doctor
 from edgeai.distillation import distill
 from edgeai.inspection import inspect
+from edgeai.pruning import prune
 from edgeai_converters.convert.report import Conversion, Explanation
 from edgeai_converters.progress import OnStep
 from edgeai_converters.recipe import Recipe
@@ -41,7 +42,7 @@ from edgeai_runtime.transforms.parse import parse_steps
 if TYPE_CHECKING:
     from edgeai.result import CompressResult
 
-__all__ = ["bench", "compress", "convert", "distill", "doctor", "inspect", "load", "verify"]
+__all__ = ["bench", "compress", "convert", "distill", "doctor", "inspect", "load", "prune", "verify"]
 
 _ARRAYS_FILE = "arrays.npz"
 

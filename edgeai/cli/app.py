@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from edgeai.cli import bench, compress, convert, devices, distill, doctor, inspect, run_model, tools, verify
+from edgeai.cli import bench, compress, convert, devices, distill, doctor, inspect, prune, run_model, tools, verify
 from edgeai.cli.failures import run_guarded
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command("compress", short_help="Smallest artifacts that keep the accuracy.")(compress.command)
 app.command("convert", short_help="One model to another format.")(convert.command)
 app.command("distill", short_help="Train one model on another's answers.")(distill.command)
+app.command("prune", short_help="Cut the channels that are worth least.")(prune.command)
 app.command("run", short_help="Run a model once.")(run_model.command)
 app.command("bench", short_help="Measure latency, side by side.")(bench.command)
 app.command("inspect", short_help="Show what is in a model or bundle.")(inspect.command)

@@ -131,7 +131,7 @@ def prune_oneshot(
         raise ModelError("No channel of this model can be cut.", hint=reasons)
     batches = tuple(evidence.calibration_batches(spec.samples))
     tell(0, _STEPS, f"importance of channels ({spec.importance})")
-    worth = _importance(graph, groups, evidence, spec, batches, work)
+    worth = rank_channels(graph, groups, evidence, spec, batches, work)
     plan = plan_pruning(groups, worth, share=spec.share, floors=spec.floor, multiple_of=spec.multiple_of)
     if not plan.cuts:
         raise UsageError(
@@ -157,7 +157,7 @@ def prune_oneshot(
     )
 
 
-def _importance(
+def rank_channels(
     graph: FloatGraph,
     groups: Sequence[ChannelGroup],
     evidence: Evidence,
@@ -165,7 +165,7 @@ def _importance(
     batches: Sequence[Batch],
     work: WorkFolder,
 ) -> Importance:
-    """Return what the channels are worth, comparable between groups."""
+    """Return what the channels are worth, comparable between groups, by the importance that `spec` names."""
     if spec.importance in ("l1", "l2"):
         return magnitude_importance(graph.model, groups, norm=1 if spec.importance == "l1" else 2)
 

@@ -16,7 +16,7 @@ from edgeai.cli import main
 from edgeai.cli.app import app
 
 DOCUMENTATION = Path(__file__).resolve().parents[3] / "docs" / "command-line.md"
-VERBS = ("compress", "convert", "distill", "run", "bench", "inspect", "verify", "devices", "doctor", "tools")
+VERBS = ("compress", "convert", "distill", "prune", "run", "bench", "inspect", "verify", "devices", "doctor", "tools")
 HEAVY = ("tensorflow", "torch", "keras", "onnxruntime", "openvino", "ai_edge_litert", "onnx", "onnx_ir", "scipy", "PIL")
 
 
@@ -84,6 +84,8 @@ def test_nothing_heavy_is_imported_to_show_help() -> None:
         ["convert", "missing.onnx", "--to", "coreml"],
         ["convert", "missing.onnx", "--to", "onnx", "--precision", "int8"],
         ["distill", "missing.onnx"],
+        ["prune", "missing.onnx"],
+        ["prune", "missing.onnx", "--data", "d.npz"],
         ["distill", "missing.onnx", "--teacher", "missing.onnx", "--train-data", "d.npz"],
         ["run", "missing.edge"],
         ["bench"],
