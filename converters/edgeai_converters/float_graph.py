@@ -15,12 +15,13 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from edgeai_converters.convert.dequantized import to_float
 from edgeai_converters.graph.boundary import input_specs, output_specs
 from edgeai_converters.graph.execute import GraphRunner
 from edgeai_converters.graph.parity import Parity, measure_parity, require_parity
 from edgeai_converters.graph.simplify import simplify
 from edgeai_converters.quantize.carry_over import carry_over_tflite
-from edgeai_converters.quantize.quantized_source import dequantize, describe_quantization
+from edgeai_converters.quantize.quantized_source import describe_quantization
 from edgeai_converters.sources.detect import detect_source
 from edgeai_converters.sources.imported import Imported
 from edgeai_converters.sources.table import import_source
@@ -31,11 +32,6 @@ from edgeai_runtime.errors import EdgeAIError
 from edgeai_runtime.manifest import TensorSpec
 
 _LOG = logging.getLogger(__name__)
-
-_DEQUANTIZED = (
-    "already quantized: dequantized to float for other precisions; what was rounded away does not come back, so start "
-    "from the float model if there is one"
-)
 
 _MAX_REL = 1e-4
 _MIN_COSINE = 0.99999
@@ -145,14 +141,14 @@ def _carry_over(source: Path | Any, imported: Imported) -> ir.Model | None:
 
 
 def _write(imported: Imported, source_sha256: str, folder: Path) -> None:
-    dequantized, was_quantized = dequantize(imported.model)
-    graph_outputs = GraphRunner(dequantized).run(imported.probe_inputs)
-    model, changed = simplify(dequantized)
+    imported, was_quantized = to_float(imported)
+    graph_outputs = GraphRunner(imported.model).run(imported.probe_inputs)
+    model, changed = simplify(imported.model)
     outputs = GraphRunner(model).run(imported.probe_inputs)
     require_parity(graph_outputs, outputs, what="graph → simplified graph", max_rel=_MAX_REL, min_cosine=_MIN_COSINE)
     parity = measure_parity(imported.probe_outputs, outputs)
     ir.save(model, folder / _GRAPH_FILE)
-    reference = graph_outputs if imported.quantized or was_quantized else imported.probe_outputs
+    reference = graph_outputs if was_quantized else imported.probe_outputs
     (folder / _INPUTS_FILE).write_bytes(npz_bytes(imported.probe_inputs))
     (folder / _OUTPUTS_FILE).write_bytes(npz_bytes(reference))
     report = {
@@ -160,7 +156,7 @@ def _write(imported: Imported, source_sha256: str, folder: Path) -> None:
         "source_sha256": source_sha256,
         "route": list(imported.route),
         "passes": changed,
-        "notes": [*imported.notes, *([_DEQUANTIZED] if was_quantized else [])],
+        "notes": list(imported.notes),
         "parity": asdict(parity),
     }
     (folder / _REPORT_FILE).write_text(json.dumps(report, indent=1))
