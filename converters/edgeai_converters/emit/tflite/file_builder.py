@@ -146,6 +146,7 @@ class FileBuilder:
         graph.tensors = [self._pack_tensor(schema, model, self.tensors[index], number) for index in sorted(used)]
         graph.inputs = np.array([number[index] for index in inputs.values()], np.int32)
         graph.outputs = np.array([number[index] for index in outputs.values()], np.int32)
+        _make_names_unique(graph.tensors, first=[*graph.inputs, *graph.outputs])
         codes: dict[tuple[str, int], int] = {}
         graph.operators = []
         for operator in self.operators:
@@ -221,6 +222,18 @@ class FileBuilder:
         signature.inputs = pack(inputs)
         signature.outputs = pack(outputs)
         return signature
+
+
+def _make_names_unique(tensors: Sequence[Any], *, first: Sequence[int]) -> None:
+    """Number tensors of the same name, as tools that look tensors up by name expect; those in `first` keep theirs."""
+    order = dict.fromkeys([*(int(index) for index in first), *range(len(tensors))])
+    taken: set[str] = set()
+    for index in order:
+        name, count = tensors[index].name, 0
+        while tensors[index].name in taken:
+            count += 1
+            tensors[index].name = f"{name}_{count}"
+        taken.add(tensors[index].name)
 
 
 def _stored_bytes(data: Array) -> bytes:
