@@ -91,7 +91,8 @@ def probe_linked_inputs(
     if unknown:
         raise UsageError(f"The model has no input named {unknown[0]!r}.", hint=f"Its inputs: {', '.join(dims)}.")
     given = {**{name: array.shape for name, array in (samples or {}).items() if name in dims}, **input_shapes}
-    sizes = choose_sizes(dims, given=input_shapes, limits=limits, batch=SAMPLES)
+    sampled = {name: (-1, *array.shape[1:]) for name, array in (samples or {}).items() if name in dims}
+    sizes = choose_sizes(dims, given={**sampled, **input_shapes}, limits=limits, batch=SAMPLES)
     if sizes.per_sample:
         inner = {name: (-1, *shape[1:]) for name, shape in sizes.shapes.items() if shape}
         return probe_inputs(specs, samples=samples, input_shapes={**inner, **input_shapes}, seed=seed), True
