@@ -243,6 +243,19 @@ def test_a_channel_that_says_nothing_is_told() -> None:
     images[:, 2] = 0.5
     (pattern,) = _diagnose(_chain(), images).patterns
     assert pattern.name == "constant_channel"
+
+
+def test_a_border_that_is_the_same_in_all_images_is_no_lost_channel() -> None:
+    images = _images(channels=1)
+    images[..., 0] = 0.0
+    model = _graph(
+        "a = Conv<pads=[1,1,1,1]>(x, w) ar = Relu(a) p = GlobalAveragePool(ar) f = Flatten(p) y = MatMul(f, v)",
+        inputs="float[N,1,8,8] x",
+        outputs="float[N,4] y",
+        w=_weights(8, 1, 3, 3),
+        v=_weights(8, 4),
+    )
+    assert "constant_channel" not in [pattern.name for pattern in _diagnose(model, images).patterns]
     assert "channel 2" in pattern.why
 
 

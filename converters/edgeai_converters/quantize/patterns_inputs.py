@@ -20,6 +20,9 @@ from edgeai_converters.quantize.patterns import Pattern, Planned
 FEW_STEPS_PER_DEVIATION = 8.0
 """Stored steps per standard deviation that most features of an input must have: rounding is then below 4 %."""
 
+FEW_CHANNELS = 4
+"""Channels of an image at its input: grey, colours, colours and transparency."""
+
 MOST_IMAGE_CHANNELS = 16
 """Size up to which an axis is taken for the channels of an image or a signal, each of which must say something."""
 
@@ -177,7 +180,7 @@ def _alternative(scaling: _Scaling | None, *, reverse: bool) -> Alternative:
 
 
 def _constant_channels(name: str, array: NDArray[Any]) -> list[Pattern]:
-    for axis in {1, array.ndim - 1}:
+    for axis in _channel_axes(array):
         if array.ndim < 3 or not 1 < array.shape[axis] <= MOST_IMAGE_CHANNELS or len(array) < 2:
             continue
         others = tuple(i for i in range(array.ndim) if i != axis)
@@ -269,3 +272,13 @@ def _colour_axis(array: NDArray[Any]) -> int | None:
 
 def _list(values: Sequence[float]) -> str:
     return "[" + ",".join(f"{value:g}" for value in values) + "]"
+
+
+def _channel_axes(array: NDArray[Any]) -> list[int]:
+    """Return the axes that may be the channels: the second and the last, but of an image those with few entries.
+
+    A column of pixels at the border may well be the same in all images.
+    """
+    axes = sorted({1, array.ndim - 1})
+    few = [axis for axis in axes if array.shape[axis] <= FEW_CHANNELS]
+    return few if array.ndim == 4 and few else axes
