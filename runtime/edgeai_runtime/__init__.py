@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from edgeai_runtime.bundle import open_bundle as open_bundle
     from edgeai_runtime.bundle_verify import verify_bundle as verify_bundle
     from edgeai_runtime.errors import EdgeAIError as EdgeAIError
+    from edgeai_runtime.loading import load as load
     from edgeai_runtime.model import Model as Model
-    from edgeai_runtime.model import load as load
     from edgeai_runtime.placement import Placement as Placement
     from edgeai_runtime.placement import PlacementReport as PlacementReport
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "load": "model",
+    "load": "loading",
     "Model": "model",
     "Placement": "placement",
     "PlacementReport": "placement",

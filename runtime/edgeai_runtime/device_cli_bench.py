@@ -80,7 +80,7 @@ def _tasks(options: argparse.Namespace) -> list[_Task]:
 
 def _prepare(path: Path, variant: str | None, name: str, options: argparse.Namespace) -> tuple[dict[str, Any], Any]:
     from edgeai_runtime.bench.memory import resident_mib
-    from edgeai_runtime.model import load
+    from edgeai_runtime.loading import load
 
     open_model = functools.partial(
         load, path, placement=read_placement(options), threads=options.threads, variant=variant

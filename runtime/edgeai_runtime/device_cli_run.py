@@ -25,7 +25,7 @@ def add_parser(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     """Return the document `{outputs, placement, latency_ms}` and exit code 0."""
-    from edgeai_runtime.model import load
+    from edgeai_runtime.loading import load
 
     with load(
         options.model, placement=read_placement(options), threads=options.threads, variant=options.variant

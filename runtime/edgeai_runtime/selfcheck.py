@@ -13,8 +13,9 @@ import numpy as np
 from edgeai_runtime.bundle import Bundle, open_bundle
 from edgeai_runtime.bundle_verify import Check
 from edgeai_runtime.errors import EdgeAIError, MissingEngineError
+from edgeai_runtime.loading import load
 from edgeai_runtime.manifest import Tolerance, Variant
-from edgeai_runtime.model import Model, load
+from edgeai_runtime.model import Model
 
 #: For an output without a tolerance of its own: a thousandth of its greatest value.
 _DEFAULT_SHARE = 1e-3

@@ -20,7 +20,7 @@ from edgeai_converters.quantize.schemes import SCHEMES
 from edgeai_converters.quantize.store_float16 import store_float16
 from edgeai_converters.quantize.store_int8_weights import store_int8_weights
 from edgeai_runtime.errors import UnsupportedOperationError
-from edgeai_runtime.model import load
+from edgeai_runtime.loading import load
 
 pytestmark = pytest.mark.openvino
 pytest.importorskip("openvino")

@@ -16,7 +16,7 @@ import pytest
 from edgeai_runtime.engines.protocol import Session
 from edgeai_runtime.engines.table import get_engine
 from edgeai_runtime.errors import DataError, ModelError, PlacementError
-from edgeai_runtime.model import load
+from edgeai_runtime.loading import load
 
 Batch = Literal["free", "one", "hidden"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from edgeai_runtime.engines.table import get_engine
 from edgeai_runtime.errors import DataError, PlacementError, UsageError
-from edgeai_runtime.model import load
+from edgeai_runtime.loading import load
 from edgeai_runtime.placement import Placement
 
 pytestmark = [pytest.mark.litert, pytest.mark.assets]

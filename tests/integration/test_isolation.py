@@ -11,7 +11,7 @@ import pytest
 from edgeai_runtime.engines.fake import write_fake_model
 from edgeai_runtime.errors import EngineError, MissingEngineError, ModelError, PlacementError
 from edgeai_runtime.isolation import call_in_child, check_in_child
-from edgeai_runtime.model import load
+from edgeai_runtime.loading import load
 
 
 @pytest.fixture(autouse=True)

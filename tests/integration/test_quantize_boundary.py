@@ -19,8 +19,8 @@ from edgeai_converters.quantize.integer_boundary import BoundaryDtype, integer_b
 from edgeai_converters.quantize.planner import plan_quantization
 from edgeai_converters.quantize.schemes import SCHEMES
 from edgeai_runtime.errors import UsageError
+from edgeai_runtime.loading import load
 from edgeai_runtime.manifest import Format, TensorSpec
-from edgeai_runtime.model import load
 
 pytestmark = [pytest.mark.litert, pytest.mark.onnxruntime]
 

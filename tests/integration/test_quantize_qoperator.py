@@ -18,7 +18,7 @@ from edgeai_converters.quantize.planner import plan_quantization
 from edgeai_converters.quantize.qoperator import to_qoperator
 from edgeai_converters.quantize.quantized_source import carry_refusal, describe_quantization
 from edgeai_converters.quantize.schemes import SCHEMES
-from edgeai_runtime.model import load
+from edgeai_runtime.loading import load
 
 pytestmark = pytest.mark.onnxruntime
 

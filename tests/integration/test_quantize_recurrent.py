@@ -24,8 +24,8 @@ from edgeai_converters.quantize.plan import QuantizationPlan
 from edgeai_converters.quantize.planner import plan_quantization
 from edgeai_converters.quantize.recurrent_plan import RECURRENT, lower_recurrent
 from edgeai_converters.quantize.schemes import SCHEMES
+from edgeai_runtime.loading import load
 from edgeai_runtime.manifest import Format
-from edgeai_runtime.model import load
 
 pytestmark = [pytest.mark.litert, pytest.mark.onnxruntime, pytest.mark.openvino]
 

@@ -24,8 +24,8 @@ from edgeai_converters.quantize.quantized_source import (
 )
 from edgeai_converters.quantize.schemes import SCHEMES
 from edgeai_converters.quantize.store_int8_weights import store_int8_weights
+from edgeai_runtime.loading import load
 from edgeai_runtime.manifest import Format
-from edgeai_runtime.model import load
 
 pytestmark = [pytest.mark.litert, pytest.mark.onnxruntime, pytest.mark.openvino]
 

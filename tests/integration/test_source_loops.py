@@ -21,7 +21,7 @@ from edgeai_converters.graph.simplify import simplify
 from edgeai_converters.sources.openvino_ir.graph import read_graph as read_openvino
 from edgeai_converters.sources.table import import_source
 from edgeai_runtime.errors import UnsupportedOperationError
-from edgeai_runtime.model import load
+from edgeai_runtime.loading import load
 
 pytestmark = [pytest.mark.onnxruntime]
 

@@ -22,7 +22,7 @@ from edgeai_converters.graph.simplify import simplify
 from edgeai_converters.quantize.store_float16 import store_float16
 from edgeai_converters.quantize.store_int8_weights import store_int8_weights
 from edgeai_converters.sources.table import import_source
-from edgeai_runtime.model import load
+from edgeai_runtime.loading import load
 
 pytest.importorskip("ai_edge_litert")
 pytestmark = [pytest.mark.litert, pytest.mark.onnxruntime]

@@ -11,8 +11,8 @@ import numpy as np
 from edgeai_converters.emit.artifact import Artifact
 from edgeai_converters.graph.parity import Parity, require_parity
 from edgeai_runtime.errors import ModelError
+from edgeai_runtime.loading import load
 from edgeai_runtime.manifest import Format, Precision
-from edgeai_runtime.model import load
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -23,7 +23,8 @@ from edgeai_runtime.bench.statistics import compare, summarize
 from edgeai_runtime.bundle_arrays import npz_bytes
 from edgeai_runtime.engines.boundary import input_adapter, output_adapter
 from edgeai_runtime.engines.table import engine_for
-from edgeai_runtime.model import Model, load
+from edgeai_runtime.loading import load
+from edgeai_runtime.model import Model
 
 
 def main(folder: Path) -> None:

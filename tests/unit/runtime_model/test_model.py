@@ -11,8 +11,8 @@ import pytest
 
 from edgeai_runtime.engines.fake import write_fake_model
 from edgeai_runtime.errors import BundleError, DataError, EngineError, ModelError, UsageError
+from edgeai_runtime.loading import load
 from edgeai_runtime.manifest import Quantization, Step, TensorSpec
-from edgeai_runtime.model import load
 
 MakeBundle = Callable[..., Path]
 

@@ -9,7 +9,7 @@ import pytest
 
 from edgeai_runtime.delegates.choose import check_placement, order_delegates
 from edgeai_runtime.errors import PlacementError, UsageError
-from edgeai_runtime.model import load
+from edgeai_runtime.loading import load
 from edgeai_runtime.placement import Placement
 
 MakeBundle = Callable[..., Path]
