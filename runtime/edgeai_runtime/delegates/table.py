@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 from edgeai_runtime.manifest import Format
 from edgeai_runtime.placement import Device
+
+
+class DelegateOption(NamedTuple):
+    """One option of a delegate: its value when none is given (empty: the engine's own choice), and what it does."""
+
+    default: str
+    meaning: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +24,15 @@ class DelegateSpec:
     Attributes:
         name: `<engine>:<delegate>`.
         engine: the engine's name in `engines/table.py`.
-        device: what it runs on. XNNPACK is the CPU.
+        device: what it runs on. XNNPACK is the CPU. `unknown`: the delegate itself decides, model by model.
         verified: how far it was tried: `none`, `emulated` (a simulator), `device` (real hardware).
         needs: what must be present, in words.
+        probe: `package.module:function`, called with the delegate's name, that returns a `probe.Probe`; imported when
+            asked. Empty: present when its engine is.
+        options: what `Engine.open` takes as `options` for it, by name.
+        static_shapes: every dimension of the model must be fixed.
+        precisions: what of a model it can run; anything else is left to the CPU.
+        formats: the formats of artifacts it loads.
     """
 
     name: str
@@ -26,6 +40,11 @@ class DelegateSpec:
     device: Device
     verified: Literal["none", "emulated", "device"]
     needs: str
+    probe: str = ""
+    options: Mapping[str, DelegateOption] = field(default_factory=dict)
+    static_shapes: bool = False
+    precisions: tuple[str, ...] = ("float32", "float16", "int8")
+    formats: tuple[Format, ...] = ()
 
 
 DELEGATES: dict[str, DelegateSpec] = {
