@@ -58,7 +58,13 @@ def _devices(document: dict[str, Any]) -> str:
         for one in document["engines"]
     ]
     delegates = [
-        (one["name"], one["device"], "yes" if one["available"] else "no", one["verified"])
+        (
+            one["name"],
+            one["device"],
+            "no" if not one["present"] else "simulated" if one["emulated"] else "yes",
+            one["verified"],
+            _first_line(one["reason"] or ", ".join(filter(None, (one["driver"], *one["devices"])))),
+        )
         for one in document["delegates"]
     ]
     head = [f"{machine['cpu']}, {machine['usable_cores']} of {machine['cores']} cores, {machine['os']}", machine["isa"]]
@@ -68,7 +74,7 @@ def _devices(document: dict[str, Any]) -> str:
             "",
             *_table([("engine", "package", "version", ""), *engines]),
             "",
-            *_table([("delegate", "device", "available", "tried on"), *delegates]),
+            *_table([("delegate", "device", "present", "tried on", ""), *delegates]),
         ]
     )
 
@@ -76,6 +82,11 @@ def _devices(document: dict[str, Any]) -> str:
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _first_line(text: str) -> str:
+    line = text.partition("\n")[0]
+    return line if len(line) <= 140 else f"{line[:139]}…"
 
 
 def _short(value: Any) -> str:

@@ -1,7 +1,7 @@
-"""ONNX Runtime on the CPU: runs `.onnx` files.
+"""ONNX Runtime: runs `.onnx` files on the CPU and through its execution providers.
 
-ONNX Runtime silently uses the CPU for a provider that is missing. Here exactly one provider is given, and the placement
-is what the session recorded while it assigned its nodes.
+ONNX Runtime silently uses the CPU for a provider that is missing, that fails to start, or that takes nothing of the
+model. Here each of these is an error, and the placement is what the session recorded while it assigned its nodes.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from edgeai_runtime.delegates.options import check_options
+from edgeai_runtime.delegates.table import DELEGATES
 from edgeai_runtime.engines.artifact_file import check_artifact_file
 from edgeai_runtime.engines.captured_log import capture_log
 from edgeai_runtime.engines.chunks import chunk_size, dtype_error, run_in_chunks, shape_error
+from edgeai_runtime.engines.onnxruntime_providers import CPU, PROVIDERS, add_provider, device_of
+from edgeai_runtime.engines.onnxruntime_settings import fixed_dimensions, make_settings
 from edgeai_runtime.engines.protocol import EngineInfo
 from edgeai_runtime.errors import (
     EngineError,
@@ -26,14 +30,9 @@ from edgeai_runtime.errors import (
     UnsupportedOperationError,
 )
 from edgeai_runtime.manifest import Format, TensorSpec
-from edgeai_runtime.placement import Device, OperationPlacement, PlacementReport
+from edgeai_runtime.placement import OperationPlacement, PlacementReport
 
 INSTALL = 'pip install "edgeai-runtime[onnx]"'
-PROVIDERS = {"onnxruntime:cpu": "CPUExecutionProvider"}
-
-_DEVICES: dict[str, tuple[Device, str]] = {"CPUExecutionProvider": ("cpu", "onnxruntime:cpu")}
-_RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
-_ONLY_ERRORS = 3
 
 _DTYPES = {
     "float": "float32",
@@ -60,11 +59,16 @@ class OnnxRuntimeEngine:
         return EngineInfo(present=True, package="onnxruntime", version=version, reason="", install=INSTALL)
 
     def open(self, path: Path, *, delegate: str, threads: int, options: Mapping[str, str]) -> OnnxRuntimeSession:
-        """Load `path`; `options` are ONNX Runtime session configuration entries. Errors: see `protocol.Engine.open`."""
+        """Load `path`; `options` are those of the delegate in the table. Errors: see `protocol.Engine.open`.
+
+        On a delegate that needs fixed shapes, a free batch becomes one, and other free dimensions are those given as
+        `dimension.<name>`.
+        """
         if delegate not in PROVIDERS:
             raise PlacementError(
                 f"ONNX Runtime has no delegate {delegate!r} here", hint=f"delegates: {', '.join(PROVIDERS)}"
             )
+        options = check_options(delegate, options)
         check_artifact_file(path, "onnx")
         return OnnxRuntimeSession(path, delegate=delegate, threads=threads, options=options)
 
@@ -75,22 +79,23 @@ class OnnxRuntimeSession:
     def __init__(self, path: Path, *, delegate: str, threads: int, options: Mapping[str, str]) -> None:
         ort = _import()
         self._path, self._delegate = path, delegate
-        settings = ort.SessionOptions()
-        settings.intra_op_num_threads = threads
-        settings.inter_op_num_threads = 1
-        settings.log_severity_level = _ONLY_ERRORS
-        # With one thread spinning changes nothing (measured); with two it makes small networks 1.3 to 1.6 times faster.
-        entries = {_RECORD_PLACEMENT: "1", **({"session.intra_op.allow_spinning": "0"} if threads == 1 else {})}
-        for key, value in {**entries, **options}.items():
-            settings.add_session_config_entry(key, value)
+        settings = make_settings(ort, threads, options)
+        providers = add_provider(ort, settings, delegate, options, threads)
         failure: Exception | None = None
         with capture_log() as log:
             try:
-                session = ort.InferenceSession(str(path), settings, providers=[PROVIDERS[delegate]])
+                if DELEGATES[delegate].static_shapes:
+                    for name, size in fixed_dimensions(ort, path, delegate, options).items():
+                        settings.add_free_dimension_override_by_name(name, size)
+                session = ort.InferenceSession(str(path), settings, providers=providers, enable_fallback=0)
+            except PlacementError:
+                raise
             except Exception as error:
                 failure = error
         if failure is not None:
-            raise _open_error(path, failure, log.tail()) from failure
+            raise _open_error(path, delegate, failure, log.tail()) from failure
+        if delegate != "onnxruntime:cpu":
+            _check_taken(session, delegate, log.tail())
         self._session: Any = session
         self._run = session.run
         self.inputs = tuple(_spec(value) for value in session.get_inputs())
@@ -110,15 +115,18 @@ class OnnxRuntimeSession:
     def placement(self) -> PlacementReport:
         """Say where each node was assigned; `unknown` when this version does not record it."""
         operations: list[OperationPlacement] = []
+        wanted = DELEGATES[self._delegate].device
         try:
             for subgraph in self._session.get_provider_graph_assignment_info():
-                device, delegate = _DEVICES.get(subgraph.ep_name, ("unknown", f"onnxruntime:{subgraph.ep_name}"))
+                device, delegate = device_of(subgraph.ep_name, self._delegate)
+                reason = "" if device == wanted else f"{PROVIDERS[self._delegate].name} did not take it"
                 operations += [
                     OperationPlacement(
                         name=node.name or f"{node.op_type}:{index}",
                         op_type=f"{node.domain}.{node.op_type}" if node.domain else node.op_type,
                         device=device,
                         delegate=delegate,
+                        reason=reason,
                     )
                     for index, node in enumerate(subgraph.get_nodes(), start=len(operations))
                 ]
@@ -132,7 +140,7 @@ class OnnxRuntimeSession:
 
     def _placement_without_record(self) -> OperationPlacement:
         providers = list(self._session.get_providers())
-        only_cpu = providers == ["CPUExecutionProvider"]
+        only_cpu = providers == [CPU]
         return OperationPlacement(
             name="model",
             op_type="?",
@@ -175,8 +183,37 @@ def _spec(value: Any) -> TensorSpec:
     )
 
 
-def _open_error(path: Path, error: Exception, log: str) -> Exception:
+def _check_taken(session: Any, delegate: str, log: str) -> None:
+    """Check that the delegate's provider runs at least one node.
+
+    A provider that fails while it looks at the model says so in the log, and the session goes on without it.
+
+    Raises:
+        PlacementError: it has none, or is not there at all.
+    """
+    name = PROVIDERS[delegate].name
+    if name not in session.get_providers():
+        raise PlacementError(f"ONNX Runtime went on without {name}, which was asked for{log}")
+    try:
+        taken = {subgraph.ep_name for subgraph in session.get_provider_graph_assignment_info()}
+    except (AttributeError, RuntimeError):
+        return  # this version does not record it: the placement says `unknown`
+    if name not in taken:
+        raise PlacementError(
+            f"{name} takes no operation of the model: all of them would run on the CPU{log}",
+            hint="the log says why, where there is one; else the model's operations, types or shapes do not suit it",
+        )
+
+
+def _open_error(path: Path, delegate: str, error: Exception, log: str) -> Exception:
     text, kind = str(error).strip(), type(error).__name__
+    if "fallback to CPU EP has been explicitly disabled" in text:
+        return PlacementError(
+            f"{delegate} leaves operations of {path.name} to the CPU, and the CPU is not allowed{log}",
+            hint="allow the CPU, or convert the model so that the delegate takes all of its operations",
+        )
+    if delegate != "onnxruntime:cpu" and kind in {"EPFail", "Fail", "RuntimeException", "RuntimeError", "ValueError"}:
+        return PlacementError(f"{delegate} can not be used for {path.name}: {text}{log}")
     if kind == "NotImplemented":
         return UnsupportedOperationError(f"ONNX Runtime can not run {path}: {text}{log}")
     if kind in {

@@ -1,6 +1,7 @@
-"""OpenVINO on the CPU: runs OpenVINO IR (`.xml` + `.bin`).
+"""OpenVINO: runs OpenVINO IR (`.xml` + `.bin`) on the CPU, GPU, NPU, or on what AUTO and HETERO choose.
 
-The inference precision is pinned to float32: OpenVINO otherwise computes in bf16, unasked, on processors that have it.
+The inference precision is pinned to float32 unless an option says otherwise: OpenVINO computes in bf16, unasked, on
+processors that have it, and in f16 on GPUs. An NPU has no float32 and is not pinned.
 When only the batch is free, the model is compiled for a batch of one first and again for another batch when one comes
 (a few are kept): static shapes are faster and their memory is flat.
 """
@@ -12,24 +13,27 @@ import importlib
 import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgeai_runtime.delegates.options import check_options
+from edgeai_runtime.delegates.table import DELEGATES
 from edgeai_runtime.engines.artifact_file import check_artifact_file
 from edgeai_runtime.engines.captured_log import capture_log
 from edgeai_runtime.engines.chunks import chunk_size, dtype_error, run_in_chunks, shape_error, shapes_agree
+from edgeai_runtime.engines.openvino_placement import list_operations
 from edgeai_runtime.engines.protocol import EngineInfo
 from edgeai_runtime.errors import EngineError, MissingEngineError, ModelError, PlacementError
 from edgeai_runtime.manifest import Format, TensorSpec
-from edgeai_runtime.placement import OperationPlacement, PlacementReport
+from edgeai_runtime.placement import PlacementReport
 
 INSTALL = 'pip install "edgeai-runtime[openvino]"'
-DEVICES = {"openvino:cpu": "CPU"}
+DEVICES = {f"openvino:{name}": name.upper() for name in ("cpu", "gpu", "npu", "auto", "hetero")}
 _KEPT_SHAPES = 4
-_NOT_OPERATIONS = frozenset({"Input", "Output", "Const", "Parameter", "Result", "Constant"})
 
 _Shapes = tuple[tuple[int, ...], ...]
 
@@ -49,9 +53,10 @@ class OpenVINOEngine:
         return EngineInfo(present=True, package="openvino", version=version, reason="", install=INSTALL)
 
     def open(self, path: Path, *, delegate: str, threads: int, options: Mapping[str, str]) -> OpenVINOSession:
-        """Load `path`; `options` are OpenVINO properties that override ours. Errors: see `protocol.Engine.open`."""
+        """Load `path`; `options` are those of the delegate in the table. Errors: see `protocol.Engine.open`."""
         if delegate not in DEVICES:
             raise PlacementError(f"OpenVINO has no delegate {delegate!r} here", hint=f"delegates: {', '.join(DEVICES)}")
+        options = check_options(delegate, options)
         check_artifact_file(path, "openvino")
         return OpenVINOSession(path, delegate=delegate, threads=threads, options=options)
 
@@ -71,33 +76,43 @@ class OpenVINOSession:
 
     def __init__(self, path: Path, *, delegate: str, threads: int, options: Mapping[str, str]) -> None:
         self._path, self._delegate = path, delegate
-        self._properties = {
-            "INFERENCE_PRECISION_HINT": "f32",
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": "1",
-            "INFERENCE_NUM_THREADS": str(threads),
-            **options,
-        }
+        self._properties = _properties(delegate, threads, options)
         self._compiled: OrderedDict[_Shapes, _Compiled] = OrderedDict()
         self._refused: set[_Shapes] = set()
         failure: Exception | None = None
         with capture_log() as log:
             try:
-                self._model: Any = _core().read_model(str(path))
+                self._model: Any = core().read_model(str(path))
                 self.inputs = tuple(_spec(port, f"input_{i}") for i, port in enumerate(self._model.inputs))
                 self.outputs = tuple(_spec(port, f"output_{i}") for i, port in enumerate(self._model.outputs))
-                self._dtypes = [np.dtype(spec.dtype) for spec in self.inputs]
-                self._static = all(None not in spec.shape[1:] for spec in self.inputs)
-                self._any_shape = None if self._static else self._compile(None)
-                self._shapes: _Shapes = tuple(tuple(d or 1 for d in spec.shape) for spec in self.inputs)
-                self._current = self._compile(self._shapes) if self._static else None
             except RuntimeError as error:
                 failure = error
         if failure is not None:
             raise ModelError(
-                f"OpenVINO can not read {path}: {_short(failure)}{log.tail()}",
+                f"OpenVINO can not read {path}: {short(failure)}{log.tail()}",
                 hint="the file is damaged, its .bin belongs to another .xml, or it was written by a newer OpenVINO",
             ) from failure
+        self._dtypes = [np.dtype(spec.dtype) for spec in self.inputs]
+        self._static = all(None not in spec.shape[1:] for spec in self.inputs)
+        self._shapes: _Shapes = tuple(tuple(d or 1 for d in spec.shape) for spec in self.inputs)
+        if not self._static and DELEGATES[delegate].static_shapes:
+            raise PlacementError(
+                f"{delegate} needs fixed shapes, and {path.name} has free ones: {[spec.shape for spec in self.inputs]}",
+                hint="convert the model with fixed input shapes",
+            )
+        with capture_log() as log:
+            try:
+                self._any_shape = None if self._static else self._compile(None)
+                self._current = self._compile(self._shapes) if self._static else None
+            except RuntimeError as error:
+                failure = error
+        if failure is not None and delegate != "openvino:cpu":
+            raise PlacementError(
+                f"{delegate} can not be used for {path.name}: {short(failure)}{log.tail()}",
+                hint="check that the hardware is there and its driver is installed",
+            ) from failure
+        if failure is not None:
+            raise ModelError(f"OpenVINO can not compile {path}: {short(failure)}{log.tail()}") from failure
 
     def run(self, arrays: Sequence[Any]) -> list[Any]:
         """Run once; a new batch size is compiled for, a baked-in batch is run in chunks of its size."""
@@ -113,25 +128,22 @@ class OpenVINOSession:
         try:
             current.request.infer(None, share_outputs=True)
         except RuntimeError as error:
-            raise EngineError(f"OpenVINO failed while running {self._path.name}: {_short(error)}") from error
+            raise EngineError(f"OpenVINO failed while running {self._path.name}: {short(error)}") from error
         if current.outputs is not None:
             return [output.copy() for output in current.outputs]
         return [current.request.get_output_tensor(index).data.copy() for index in range(len(self.outputs))]
 
     def placement(self) -> PlacementReport:
-        """Say what the compiled graph consists of: operations after fusion, each with its kernel."""
+        """Say what the compiled graph consists of: operations after fusion, each with its device and kernel."""
         compiled = self._current or self._any_shape
         assert compiled is not None, "a session without a compiled model has no placement"
-        operations = []
-        for node in compiled.model.get_runtime_model().get_ordered_ops():
-            facts = node.get_rt_info()
-            kind = _fact(facts, "layerType") or node.get_type_name()
-            if kind not in _NOT_OPERATIONS:
-                name, kernel = node.get_friendly_name(), _fact(facts, "primitiveType") or _fact(facts, "execType")
-                operations.append(
-                    OperationPlacement(name=name, op_type=kind, device="cpu", delegate=self._delegate, kernel=kernel)
-                )
-        return PlacementReport(engine="openvino", delegate=self._delegate, operations=tuple(operations))
+        split: Mapping[str, str] | None = None
+        if self._delegate == "openvino:hetero":
+            with suppress(RuntimeError):
+                split = core().query_model(self._model, self._device())
+        wanted = DELEGATES[self._delegate].device
+        operations = list_operations(compiled.model, self._delegate, wanted, split)
+        return PlacementReport(engine="openvino", delegate=self._delegate, operations=operations)
 
     def close(self) -> None:
         """Drop every compiled model."""
@@ -144,7 +156,7 @@ class OpenVINOSession:
             model = model.clone()
             partial_shape = _import().PartialShape
             model.reshape({port: partial_shape(list(shape)) for port, shape in zip(model.inputs, shapes, strict=False)})
-        compiled = _core().compile_model(model, DEVICES[self._delegate], self._properties)
+        compiled = core().compile_model(model, self._device(), self._properties)
         request = compiled.create_infer_request()
         inputs = outputs = None
         if shapes is not None:
@@ -157,6 +169,14 @@ class OpenVINOSession:
             while len(self._compiled) > _KEPT_SHAPES:
                 self._compiled.popitem(last=False)
         return entry
+
+    def _device(self) -> str:
+        """Return OpenVINO's word for the device; HETERO alone does not know what to choose from."""
+        name = DEVICES[self._delegate]
+        if name != "HETERO" or "MULTI_DEVICE_PRIORITIES" in self._properties:
+            return name
+        found = {device.partition(".")[0] for device in core().available_devices}
+        return ":".join([name, ",".join(one for one in ("NPU", "GPU", "CPU") if one in found)])
 
     def _for_shapes(self, arrays: Sequence[Any]) -> _Compiled | None:
         """Return the model compiled for the shapes of `arrays`, or `None` when it has to go another way."""
@@ -186,7 +206,7 @@ class OpenVINOSession:
             try:
                 results = self._any_shape.request.infer(list(arrays))
             except RuntimeError as error:
-                raise shape_error(self.inputs, arrays, why=_short(error)) from error
+                raise shape_error(self.inputs, arrays, why=short(error)) from error
             return [results[index] for index in range(len(self.outputs))]
         size = chunk_size([spec.shape for spec in self.inputs], shapes)
         if size is None:
@@ -209,8 +229,21 @@ def _import() -> Any:
 
 
 @functools.lru_cache(maxsize=1)
-def _core() -> Any:
+def core() -> Any:
+    """Return the one `Core` of this process."""
     return _import().Core()
+
+
+def _properties(delegate: str, threads: int, options: Mapping[str, str]) -> dict[str, str]:
+    """Return the properties for a delegate: of ours those it has, overridden by `options`."""
+    known = DELEGATES[delegate].options
+    ours = {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": "1",
+        "INFERENCE_NUM_THREADS": str(threads),
+    }
+    return {**{name: value for name, value in ours.items() if name in known}, **options}
 
 
 def _spec(port: Any, fallback: str) -> TensorSpec:
@@ -223,9 +256,6 @@ def _spec(port: Any, fallback: str) -> TensorSpec:
     )
 
 
-def _fact(facts: Any, key: str) -> str:
-    return str(facts[key].astype(str)) if key in facts else ""
-
-
-def _short(error: Exception) -> str:
+def short(error: Exception) -> str:
+    """Return what an error of OpenVINO says, in one line of bearable length."""
     return " ".join(str(error).split())[:600]

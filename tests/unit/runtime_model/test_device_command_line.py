@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edgeai_runtime.__main__ import main
+from edgeai_runtime.device_cli_text import as_text
 
 MakeBundle = Callable[..., Path]
 
@@ -79,7 +80,18 @@ def test_devices_lists_engines_and_delegates(capsys: pytest.CaptureFixture[str])
 
     assert code == 0
     assert {engine["name"] for engine in document["engines"]} == {"litert", "onnxruntime", "openvino"}
-    assert {delegate["device"] for delegate in document["delegates"]} == {"cpu"}
+    delegates = {delegate["name"]: delegate for delegate in document["delegates"]}
+    assert delegates["onnxruntime:cpu"]["present"] is True
+    assert all(one["present"] or one["reason"] for one in delegates.values())
+    assert delegates["openvino:npu"]["options"]["NPU_TURBO"]["meaning"]
+
+
+def test_devices_says_in_words_why_a_delegate_is_absent() -> None:
+    spec = {"name": "a:b", "device": "npu", "verified": "none", "driver": "", "devices": [], "emulated": False}
+    machine = {"cpu": "c", "usable_cores": "1", "cores": "1", "os": "o", "isa": ""}
+    absent = {**spec, "present": False, "reason": "no driver for it"}
+    text = as_text("devices", {"machine": machine, "engines": [], "delegates": [absent]})
+    assert "no driver for it" in text
 
 
 @pytest.mark.parametrize(
