@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeai_runtime import errors
+from edgeai_runtime.engines.protocol import Session
 from edgeai_runtime.engines.table import get_engine
 from edgeai_runtime.errors import DataError, EdgeAIError, EngineError, ModelError
 
@@ -33,14 +34,22 @@ _START = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from edgeai_r
 _LONGEST_LOG = 1500
 
 
-def check_in_child(path: Path, *, engine: str, delegate: str, threads: int, timeout_s: float = 120) -> None:
+def check_in_child(
+    path: Path,
+    *,
+    engine: str,
+    delegate: str,
+    threads: int,
+    options: Mapping[str, str] | None = None,
+    timeout_s: float = 120,
+) -> None:
     """Open the artifact `path` in a child process and run it once on zeros.
 
     Args:
         path: the file an engine opens; files beside it that belong to it count too.
         engine: the engine's name (`litert`, `onnxruntime`, `openvino`).
         delegate: the delegate to load it on.
-        threads: as for `Engine.open`.
+        threads, options: as for `Engine.open`.
         timeout_s: how long loading and running may take together.
 
     Raises:
@@ -49,10 +58,16 @@ def check_in_child(path: Path, *, engine: str, delegate: str, threads: int, time
         EngineError: the child could not be started.
     """
     path = Path(path).absolute()
-    verdict = _verdict_file(path, engine, delegate)
+    verdict = _verdict_file(path, engine, delegate, options or {})
     if verdict is not None and verdict.is_file():
         return
-    request = {"path": str(path), "engine": engine, "delegate": delegate, "threads": threads}
+    request = {
+        "path": str(path),
+        "engine": engine,
+        "delegate": delegate,
+        "threads": threads,
+        "options": dict(options or {}),
+    }
     call_in_child(
         "edgeai_runtime.isolation:open_and_run_once",
         request,
@@ -155,25 +170,33 @@ def main() -> None:
 
 def open_and_run_once(request: Mapping[str, Any]) -> None:
     """Open the artifact of `check_in_child`'s request and run it on zeros; called in the child."""
-    import numpy as np
-
     path = Path(request["path"])
     session = get_engine(request["engine"]).open(
-        path, delegate=request["delegate"], threads=request["threads"], options={}
+        path, delegate=request["delegate"], threads=request["threads"], options=request["options"]
     )
+    run_on_zeros(session, str(path))
+
+
+def run_on_zeros(session: Session, what: str) -> None:
+    """Run a session once on zeros, with free dimensions of 1; that it refuses such sizes politely is no error.
+
+    Raises:
+        ModelError: `what` can not be run on zeros although all its dimensions are fixed.
+    """
+    import numpy as np
+
     arrays = [np.zeros([d or 1 for d in spec.shape], spec.dtype) for spec in session.inputs]
-    free = any(None in spec.shape for spec in session.inputs)
     try:
         session.run(arrays)
     except (DataError, EngineError) as error:
-        if not free:
-            raise ModelError(f"{path} can be loaded, but not run on zeros: {error.message}") from error
-        # Sizes of 1 for free dimensions need not suit the model: that it refused them politely is enough.
+        if not any(None in spec.shape for spec in session.inputs):
+            raise ModelError(f"{what} can be loaded, but not run on zeros: {error.message}") from error
 
 
-def _verdict_file(path: Path, engine: str, delegate: str) -> Path | None:
+def _verdict_file(path: Path, engine: str, delegate: str, options: Mapping[str, str]) -> Path | None:
     """Return where the verdict on this content is kept, or `None` when the file can not be read or nothing is kept."""
     from edgeai_runtime.cache import cache_folder
+    from edgeai_runtime.installed import engine_version
 
     try:
         digest = hashlib.sha256()
@@ -183,7 +206,14 @@ def _verdict_file(path: Path, engine: str, delegate: str) -> Path | None:
                     digest.update(chunk)
     except OSError:
         return None
-    facts = [engine, _engine_version(engine), delegate, platform.machine(), sys.version]
+    facts = [
+        engine,
+        engine_version(engine),
+        delegate,
+        *map(str, sorted(options.items())),
+        platform.machine(),
+        sys.version,
+    ]
     digest.update("\0".join(facts).encode())
     return cache_folder() / "opened" / digest.hexdigest()
 
@@ -195,20 +225,6 @@ def _companions(path: Path) -> list[Path]:
     if path.suffix == ".onnx":
         return sorted(f for f in path.parent.glob("*") if f.is_file() and f.suffix in {".data", ".bin", ".weights"})
     return []
-
-
-def _engine_version(engine: str) -> str:
-    """Return the installed version by the package's metadata, without importing the engine."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    packages = {"litert": ("ai-edge-litert", "tflite-runtime", "tensorflow")}.get(engine, (engine,))
-    found = []
-    for package in packages:
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            continue
-    return ", ".join(found)
 
 
 def _remember(verdict: Path, request: dict[str, Any]) -> None:

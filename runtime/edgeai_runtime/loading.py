@@ -1,24 +1,29 @@
-"""Load a bundle or a bare artifact: choose a variant and a delegate, and open it there."""
+"""Load a bundle or a bare artifact: choose a variant and a delegate, check it, and open it there.
+
+Which delegates are tried, in which order, is `delegates/choose.py`; what a self-check is, `first_use.py`; measuring for
+`placement="fastest"` and `threads="auto"`, `autotune.py`. The policy as a whole is told in `docs/placement.md`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
-from edgeai_runtime.delegates.attempt import use_first
-from edgeai_runtime.delegates.choose import check_placement, check_report, needs_report
-from edgeai_runtime.delegates.table import DEFAULT_DELEGATES, find_delegate
+from edgeai_runtime.delegates.attempt import PassedOver, use_first
+from edgeai_runtime.delegates.choose import FASTEST, check_placement, check_report, needs_report
+from edgeai_runtime.delegates.table import DEFAULT_DELEGATES, DELEGATES, find_delegate
 from edgeai_runtime.engines.artifact_file import format_of
 from edgeai_runtime.engines.table import get_engine
-from edgeai_runtime.errors import UsageError
+from edgeai_runtime.errors import PlacementError, UsageError
 from edgeai_runtime.manifest import Variant
 from edgeai_runtime.model import Model
-from edgeai_runtime.placement import Placement
+from edgeai_runtime.placement import Attempt, Placement, Timing
 
 if TYPE_CHECKING:
     from edgeai_runtime.bundle import Bundle
+
+SelfCheck = Literal["auto", "always", "never"]
 
 #: More threads than this seldom help the small models of edge devices; `threads=` overrides it.
 _MOST_THREADS = 4
@@ -27,23 +32,30 @@ _MOST_THREADS = 4
 def load(
     path: str | Path,
     *,
-    placement: Placement | None = None,
-    threads: int | None = None,
+    placement: Placement | str | None = None,
+    threads: int | Literal["auto"] | None = None,
     variant: str | None = None,
     isolate: bool | None = None,
+    selfcheck: SelfCheck = "auto",
 ) -> Model:
     """Load a bundle (`.edge` file or folder) or a bare `.tflite`, `.onnx` or `.xml` file.
 
     Of a bundle, the variants are tried in the order of `placement.prefer`, then of the manifest; one whose engine is
-    not installed, or that does not load, is passed over, and `model.placement.attempts` says why.
+    not installed, that does not load, or whose numbers are wrong here, is passed over, and `model.placement.attempts`
+    says why.
 
     Args:
         path: the bundle or artifact.
-        placement: what is asked of the hardware; by default the best device there is.
-        threads: at most this many; by default the processors this process may use, 4 at most.
+        placement: what is asked of the hardware; by default the best device the bundle was made for. `"fastest"`, a
+            device or a delegate stands for a `Placement` that prefers it.
+        threads: at most this many; by default the (big) processors this process may use, 4 at most. `"auto"` measures
+            once what is fastest here and remembers it.
         variant: the id of the only variant to try.
         isolate: open the file in a child process first. By default that is done for bare files, which may crash their
             engine, and not for bundles, whose digests are checked.
+        selfcheck: `auto` runs the bundle's golden inputs in a child process before a delegate is used for the first
+            time, except on the CPU delegate that they were recorded on; `always` does it there too; `never` trusts
+            every delegate, even one that failed before.
 
     Raises:
         UsageError: an argument makes no sense, or there is no such variant.
@@ -56,72 +68,211 @@ def load(
         >>> model = load("digits.edge")                     # doctest: +SKIP
         >>> probabilities = model(image)                    # doctest: +SKIP
     """
-    path, asked = Path(path), placement or Placement()
+    path = Path(path)
+    asked = Placement(prefer=(placement,)) if isinstance(placement, str) else placement or Placement()
     check_placement(asked)
-    threads = _default_threads() if threads is None else threads
-    if threads < 1:
-        raise UsageError(f"threads is at least 1. Received: {threads}")
-    if not _looks_like_bundle(path):
-        if variant is not None:
-            raise UsageError(f"{path} is a bare artifact, not a bundle: it has no variant {variant!r}")
-        candidates = [(_Choice(path=path), delegate) for delegate in DEFAULT_DELEGATES[format_of(path)]]
-        candidates += _named_delegates(candidates[0], asked)
-        return _use_first(candidates, asked, threads, isolate=isolate is not False, bundle=None)
-    from edgeai_runtime.bundle import open_bundle
+    if selfcheck not in ("auto", "always", "never"):
+        raise UsageError(f"selfcheck is 'auto', 'always' or 'never'. Received: {selfcheck!r}")
+    loader = Loader(path, asked, threads, isolate, selfcheck, variant)
+    candidates = loader.candidates()
+    measured: tuple[Timing, ...] = ()
+    if FASTEST in asked.prefer or threads == "auto":
+        from edgeai_runtime.autotune import put_fastest_first
 
-    bundle = open_bundle(path)
-    variants = [one for one in bundle.manifest.variants if variant in (None, one.id)]
-    if not variants:
-        known = ", ".join(one.id for one in bundle.manifest.variants)
-        raise UsageError(f"{path} has no variant {variant!r}", hint=f"its variants: {known}")
-    candidates = [
-        (_Choice(path=bundle.file(one.files[0]), variant=one), delegate)
-        for one in variants
-        for delegate in one.delegates or DEFAULT_DELEGATES[one.format]
-    ]
-    return _use_first(candidates, asked, threads, isolate=isolate is True, bundle=bundle)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Choice:
-    """An artifact that may be loaded, and the variant it belongs to."""
-
-    path: Path
-    variant: Variant | None = None
-
-
-def _use_first(
-    candidates: Sequence[tuple[_Choice, str]], asked: Placement, threads: int, *, isolate: bool, bundle: Bundle | None
-) -> Model:
-    def open_one(choice: _Choice, delegate: str) -> Model:
-        return _open(choice, delegate, asked, threads, isolate=isolate, bundle=bundle)
-
-    model, attempts = use_first(candidates, asked, open_one)
-    model._attempts = attempts
+        candidates, measured = put_fastest_first(loader, candidates)
+    model, attempts = use_first(candidates, asked, loader.open)
+    model._chosen = {"attempts": attempts, "measured": measured}
     return model
 
 
-def _open(
-    choice: _Choice, delegate: str, asked: Placement, threads: int, *, isolate: bool, bundle: Bundle | None
-) -> Model:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Choice:
+    """An artifact that may be loaded, the variant it belongs to, and with how many threads (`None`: as asked)."""
+
+    path: Path
+    variant: Variant | None = None
+    threads: int | None = None
+
+    def __str__(self) -> str:
+        """Return the variant's id; empty for a bare artifact."""
+        return self.variant.id if self.variant is not None else ""
+
+
+class Loader:
+    """One call of `load`: what was asked, and the bundle once it is open.
+
+    Attributes:
+        bundle: `None` for a bare artifact.
+        measure_again: what was measured before does not count.
+        most_threads: never more than this.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        asked: Placement,
+        threads: int | Literal["auto"] | None,
+        isolate: bool | None,
+        selfcheck: SelfCheck,
+        variant: str | None,
+    ) -> None:
+        self.path, self.asked, self.threads, self.selfcheck = path, asked, threads, selfcheck
+        self.most_threads = _thread_count(threads)
+        self.bundle: Bundle | None = None
+        if _looks_like_bundle(path):
+            from edgeai_runtime.bundle import open_bundle
+
+            self.bundle = open_bundle(path)
+        elif variant is not None:
+            raise UsageError(f"{path} is a bare artifact, not a bundle: it has no variant {variant!r}")
+        self._isolate = isolate if isolate is not None else self.bundle is None
+        self._variant = variant
+        self.measure_again = False
+
+    def candidates(self) -> list[tuple[Choice, str]]:
+        """Return every artifact with every delegate that may run it, best first.
+
+        Those the bundle names come first, in its order; then, when the placement asks for anything special, the other
+        delegates of the artifact's engine that are here.
+        """
+        if self.bundle is None:
+            format = format_of(self.path)
+            choices = [(Choice(path=self.path), format, DEFAULT_DELEGATES[format])]
+        else:
+            variants = [one for one in self.bundle.manifest.variants if self._variant in (None, one.id)]
+            if not variants:
+                known = ", ".join(one.id for one in self.bundle.manifest.variants)
+                raise UsageError(f"{self.path} has no variant {self._variant!r}", hint=f"its variants: {known}")
+            choices = [
+                (
+                    Choice(path=self.bundle.file(one.files[0]), variant=one),
+                    one.format,
+                    one.delegates or DEFAULT_DELEGATES[one.format],
+                )
+                for one in variants
+            ]
+        named = [(choice, name) for choice, _, names in choices for name in names]
+        words = {self.asked.require or "", *self.asked.prefer, *(self.asked.allow or ())}
+        if words == {"", *Placement().prefer}:
+            return named
+        others = [
+            (choice, name)
+            for choice, format, names in choices
+            for name, spec in DELEGATES.items()
+            if name not in names
+            and _serves(name, format)
+            and (name in words or _is_here(name, spec.device, self.asked))
+        ]
+        return named + others
+
+    def open(self, choice: Choice, delegate: str, attempts: list[Attempt]) -> tuple[Model, Attempt]:
+        """Check one candidate and open it; see `delegates.attempt.use_first`."""
+        spec = find_delegate(delegate)
+        assert spec is not None, "delegates without a spec are skipped before"
+        threads = choice.threads or self.most_threads
+        options, used = self.check(choice, delegate, attempts)
+        if self._isolate:
+            from edgeai_runtime.isolation import check_in_child
+
+            check_in_child(choice.path, engine=spec.engine, delegate=delegate, threads=threads, options=options)
+        session = get_engine(spec.engine).open(choice.path, delegate=delegate, threads=threads, options=options)
+        if needs_report(self.asked):
+            report = session.placement()
+            macs = choice.variant.macs if choice.variant is not None else {}
+            try:
+                check_report(dataclasses.replace(report, macs=macs), self.asked)
+            except PlacementError:
+                session.close()
+                raise
+        return Model(session, variant=choice.variant, bundle=self.bundle, threads=threads), used
+
+    def check(self, choice: Choice, delegate: str, attempts: list[Attempt]) -> tuple[dict[str, str], Attempt]:
+        """Return the engine options that give the right numbers, and the attempt to report when it loads.
+
+        Trials that went wrong are appended to `attempts`.
+
+        Raises:
+            PassedOver: the variant needs what is not here, or the delegate is in quarantine.
+            PlacementError: the self-check failed.
+        """
+        options = dict(self.asked.options.get(delegate, {}))
+        variant, bundle = choice.variant, self.bundle
+        if variant is None or bundle is None:
+            return options, Attempt(delegate=delegate, outcome="used")
+        if variant.needs:
+            from edgeai_runtime.installed import unmet_need
+
+            unmet = unmet_need(variant.needs)
+            if unmet:
+                raise PassedOver(f"variant {variant.id} {unmet}")
+        used = Attempt(delegate=delegate, outcome="used", variant=variant.id)
+        if self.selfcheck == "never":
+            return options, used
+        must = self.selfcheck == "always" or bool(options) or not _is_recording_cpu(variant, delegate)
+        if not must:
+            from edgeai_runtime.verdicts import any_quarantined
+
+            if not any_quarantined(bundle.digest):
+                return options, used
+        from edgeai_runtime.first_use import check_delegate, known_verdict
+
+        verdict = known_verdict(bundle, variant, delegate, options=options)
+        if verdict is not None and not verdict.ok:
+            raise PassedOver(verdict.quarantine())
+        if verdict is None:
+            if not must:
+                return options, used
+            verdict = check_delegate(
+                bundle, variant, delegate, path=self.path, options=options, threads=self.most_threads
+            )
+        for trial in verdict.trials:
+            if not trial.ok:
+                reason = f"self-check failed: {trial.detail}"
+                attempts.append(
+                    Attempt(delegate=delegate, outcome="failed", reason=reason, remedy=trial.remedy, variant=variant.id)
+                )
+        if not verdict.ok:
+            raise PlacementError(f"{delegate} failed its self-check: {verdict.trials[-1].detail}")
+        reason = f"self-check passed: {verdict.trials[-1].detail}"
+        return dict(verdict.options), dataclasses.replace(used, remedy=verdict.remedy, reason=reason)
+
+
+def _is_recording_cpu(variant: Variant, delegate: str) -> bool:
+    """Say whether `delegate` is the CPU delegate of the golden outputs: same code, another processor."""
+    from edgeai_runtime.agreement import recording_delegate
+
     spec = find_delegate(delegate)
-    assert spec is not None, "delegates without a spec are skipped before"
-    if isolate:
-        from edgeai_runtime.isolation import check_in_child
-
-        check_in_child(choice.path, engine=spec.engine, delegate=delegate, threads=threads)
-    session = get_engine(spec.engine).open(choice.path, delegate=delegate, threads=threads, options={})
-    if needs_report(asked):
-        check_report(session.placement(), asked)
-    return Model(session, variant=choice.variant, bundle=bundle, threads=threads)
+    return spec is not None and spec.device == "cpu" and delegate == recording_delegate(variant)
 
 
-def _named_delegates(first: tuple[_Choice, str], asked: Placement) -> list[tuple[_Choice, str]]:
-    """Return the delegates of a bare file's engine that are not tried by default but named by the placement."""
-    choice, default = first
-    engine = default.partition(":")[0]
-    names = (asked.require or "", *asked.prefer, *(asked.allow or ()))
-    return [(choice, name) for name in dict.fromkeys(names) if name.startswith(f"{engine}:") and name != default]
+def _serves(name: str, format: str) -> bool:
+    """Say whether the delegate `name` loads artifacts of `format`."""
+    spec = DELEGATES[name]
+    return format in (spec.formats or (get_engine(spec.engine).format,))
+
+
+def _is_here(name: str, device: str, asked: Placement) -> bool:
+    """Say whether a delegate that nobody named is worth a try: the right device, present, and not the reference."""
+    if name == "litert:reference":
+        return False
+    if asked.require not in (None, device) or (asked.allow is not None and device not in asked.allow):
+        return False
+    if FASTEST not in asked.prefer and asked.require is None and asked.allow is None and device not in asked.prefer:
+        return False
+    from edgeai_runtime.delegates.probe import probe
+
+    found = probe(name)
+    return found.present and (not found.emulated or asked.require == device)
+
+
+def _thread_count(threads: Any) -> int:
+    if threads is None or threads == "auto":
+        from edgeai_runtime.cores import usable_big_cores, usable_cores
+
+        return usable_cores() if threads == "auto" else min(usable_big_cores(), _MOST_THREADS)
+    if not isinstance(threads, int) or threads < 1:
+        raise UsageError(f"threads is at least 1, or 'auto'. Received: {threads!r}")
+    return threads
 
 
 def _looks_like_bundle(path: Path) -> bool:
@@ -132,9 +283,3 @@ def _looks_like_bundle(path: Path) -> bool:
     from edgeai_runtime.bundle import is_bundle
 
     return is_bundle(path)
-
-
-def _default_threads() -> int:
-    from edgeai_runtime.bench.machine import usable_cores
-
-    return min(usable_cores(), _MOST_THREADS)

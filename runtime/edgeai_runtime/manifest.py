@@ -142,8 +142,10 @@ class Variant:
         inputs: the artifact's own inputs, in the order of the manifest's inputs.
         outputs: the artifact's own outputs, in the order of the manifest's outputs.
         delegates: delegates it was made for, best first, such as `litert:xnnpack`.
-        needs: requirements by name, such as `{"ai-edge-litert": ">=2.1"}`.
+        needs: requirements by name: of a package (`{"ai-edge-litert": ">=2.1,<3"}`), of `python`, or of the processor
+            (`{"isa": "avx512_vnni"}`: all of these flags, separated by spaces).
         tolerance: per output name (of the manifest), against the recorded outputs of this variant.
+        macs: multiply-accumulates of one sample by name of operation, as the variant's engine reports the names.
     """
 
     id: str
@@ -158,6 +160,7 @@ class Variant:
     certificate: Certificate | None = None
     measurements: tuple[Measurement, ...] = ()
     provenance: Provenance | None = None
+    macs: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

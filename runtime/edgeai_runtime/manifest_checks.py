@@ -113,6 +113,8 @@ def _check_variant(variant: Variant, where: str) -> None:
         )
     if not variant.files:
         raise BundleError(f"{where}: variant {variant.id!r} has no files")
+    if any(macs < 0 for macs in variant.macs.values()):
+        raise BundleError(f"{where}: the macs of variant {variant.id!r} can not be negative")
 
 
 def _check_manifest(manifest: Manifest, where: str) -> None:

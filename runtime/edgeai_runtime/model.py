@@ -16,7 +16,7 @@ from edgeai_runtime.engines.chunks import shape_error
 from edgeai_runtime.engines.protocol import Session
 from edgeai_runtime.errors import BundleError, UsageError
 from edgeai_runtime.manifest import Manifest, Step, TensorSpec, Variant
-from edgeai_runtime.placement import Attempt, PlacementReport
+from edgeai_runtime.placement import PlacementReport
 
 if TYPE_CHECKING:
     from edgeai_runtime.bundle import Bundle
@@ -41,7 +41,7 @@ class Model:
         self.manifest: Manifest | None = bundle.manifest if bundle is not None else None
         self.inputs: tuple[TensorSpec, ...] = self.manifest.inputs if self.manifest else session.inputs
         self.outputs: tuple[TensorSpec, ...] = self.manifest.outputs if self.manifest else session.outputs
-        self._attempts: tuple[Attempt, ...] = ()
+        self._chosen: dict[str, Any] = {}  # what `loading` adds to the engine's report: attempts, measured
         labels = bundle.labels() if bundle is not None else ()
         self._before = _steps(self.inputs, self.manifest.preprocessing if self.manifest else {}, ())
         self._after = _steps(self.outputs, self.manifest.postprocessing if self.manifest else {}, labels)
@@ -112,7 +112,7 @@ class Model:
     def placement(self) -> PlacementReport:
         """Where the operations run, as far as the engine tells, and which delegates were tried."""
         report: PlacementReport = self._session.placement()
-        return dataclasses.replace(report, attempts=self._attempts)
+        return dataclasses.replace(report, **self._chosen, macs=self.variant.macs if self.variant else {})
 
     def close(self) -> None:
         """Give back the memory; the model can not be called afterwards."""

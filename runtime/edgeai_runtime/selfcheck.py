@@ -1,6 +1,7 @@
-"""Run a bundle's golden inputs on this machine and compare with what was recorded, within each variant's tolerance.
+"""Run a bundle's golden inputs on this machine and compare with what was recorded.
 
-Not here yet: doing so in a child process before a delegate is used for the first time, with the verdict kept.
+In this process, on a model that is loaded already; doing so in a child process before a delegate is used for the first
+time, with remedies and a verdict that is kept, is `first_use.py`. What counts as right is `agreement.py`.
 """
 
 from __future__ import annotations
@@ -8,17 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from edgeai_runtime.agreement import compare_output, recording_delegate
 from edgeai_runtime.bundle import Bundle, open_bundle
 from edgeai_runtime.bundle_verify import Check
-from edgeai_runtime.errors import EdgeAIError, MissingEngineError
+from edgeai_runtime.errors import BundleError, EdgeAIError, MissingEngineError
 from edgeai_runtime.loading import load
-from edgeai_runtime.manifest import Tolerance, Variant
+from edgeai_runtime.manifest import Variant
+from edgeai_runtime.manifest_checks import SOURCE_KEY
 from edgeai_runtime.model import Model
-
-#: For an output without a tolerance of its own: a thousandth of its greatest value.
-_DEFAULT_SHARE = 1e-3
 
 
 def check_golden(path: Path, *, threads: int | None = None) -> list[Check]:
@@ -35,42 +33,43 @@ def check_golden(path: Path, *, threads: int | None = None) -> list[Check]:
     return [_check_variant(bundle, path, variant, threads) for variant in bundle.manifest.variants]
 
 
-def compare_golden(bundle: Bundle, model: Model) -> tuple[bool, str]:
-    """Run `model`, a variant of `bundle`, on the golden inputs; say whether it agrees and by how much it differs."""
-    assert model.variant is not None, "a bare artifact has nothing recorded"
-    golden = bundle.golden_outputs(model.variant.id)
+def compare_golden(bundle: Bundle, model: Model, *, delegate: str = "") -> tuple[bool, str]:
+    """Run `model`, a variant of `bundle`, on the golden inputs; say whether it agrees and by how much it differs.
+
+    With `delegate`, the one it runs on, the tolerance for another than the recording delegate applies where it is one;
+    without, the recorded outputs are expected.
+    """
+    variant = model.variant
+    assert variant is not None, "a bare artifact has nothing recorded"
+    other = bool(delegate) and delegate != recording_delegate(variant)
+    golden, source = bundle.golden_outputs(variant.id), _source(bundle) if other else {}
     results = model.run_raw(model.preprocess(bundle.golden_inputs()))
     ok, texts = True, []
     for spec, result in zip(model.outputs, results, strict=True):
-        good, text = _compare(spec.name, result, golden[spec.name], model.variant.tolerance.get(spec.name))
+        tolerance = variant.tolerance.get(spec.name)
+        good, text = compare_output(
+            spec.name, result, golden[spec.name], tolerance, source=source.get(spec.name), other=other
+        )
         ok = ok and good
         texts.append(text)
     return ok, "; ".join(texts)
+
+
+def _source(bundle: Bundle) -> dict[str, Any]:
+    try:
+        return bundle.golden_outputs(SOURCE_KEY)
+    except BundleError:  # not every bundle has a float source
+        return {}
 
 
 def _check_variant(bundle: Bundle, path: Path, variant: Variant, threads: int | None) -> Check:
     name = f"golden {variant.id}"
     try:
         with load(path, variant=variant.id, threads=threads) as model:
-            ok, detail = compare_golden(bundle, model)
-            return Check(name=name, ok=ok, detail=f"{model.placement.delegate}: {detail}")
+            delegate = model.placement.delegate
+            ok, detail = compare_golden(bundle, model, delegate=delegate)
+            return Check(name=name, ok=ok, detail=f"{delegate}: {detail}")
     except MissingEngineError as error:
         return Check(name=name, ok=True, detail=f"not run here: {error.message}")
     except EdgeAIError as error:
         return Check(name=name, ok=False, detail=str(error))
-
-
-def _compare(name: str, result: Any, recorded: Any, tolerance: Tolerance | None) -> tuple[bool, str]:
-    if result.shape != recorded.shape:
-        return False, f"{name} has shape {result.shape}, recorded is {recorded.shape}"
-    if not result.size:
-        return True, f"{name} is empty, as recorded"
-    got, want = result.astype(np.float64), recorded.astype(np.float64)
-    if tolerance is None:
-        tolerance = Tolerance(atol=_DEFAULT_SHARE * max(float(np.abs(want).max()), 1e-12), rtol=0.0)
-    same = (got == want) | (np.isnan(got) & np.isnan(want))
-    with np.errstate(invalid="ignore"):  # infinity less infinity
-        difference = np.where(same, 0.0, np.abs(got - want))
-    good = same | (difference <= tolerance.atol + tolerance.rtol * np.abs(want))
-    limit = f"allowed {tolerance.atol:.3g} + {tolerance.rtol:.3g} · |recorded|"
-    return bool(good.all()), f"{name} differs by at most {float(difference.max()):.3g} ({limit})"

@@ -7,6 +7,8 @@ import platform
 import re
 from pathlib import Path
 
+from edgeai_runtime.cores import usable_cores as usable_cores
+
 #: What decides how fast int8 and half precision are: flags of x86 and features of Arm, as /proc/cpuinfo spells them.
 ISA_FLAGS = (
     *("sse4_1", "avx", "avx2", "fma", "f16c", "avx_vnni"),
@@ -31,18 +33,6 @@ def describe_machine() -> dict[str, str]:
         "os": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
     }
-
-
-def usable_cores() -> int:
-    """Return how many processors this process may use: its affinity, and the quota of its control group on Linux."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:
-        cores = os.cpu_count() or 1
-    quota, _, period = _read("/sys/fs/cgroup/cpu.max").partition(" ")
-    if quota.isdigit() and period.isdigit() and int(period):
-        cores = min(cores, max(1, -(-int(quota) // int(period))))
-    return max(1, cores)
 
 
 def isa_flags(cpuinfo: str | None = None) -> list[str]:

@@ -13,15 +13,22 @@ _Owner = TypeVar("_Owner")
 _Loaded = TypeVar("_Loaded")
 
 
+class PassedOver(PlacementError):
+    """A candidate that was not even tried, and why; `use_first` reports it as skipped and goes on."""
+
+
 def use_first(
-    candidates: Sequence[tuple[_Owner, str]], asked: Placement, load: Callable[[_Owner, str], _Loaded]
+    candidates: Sequence[tuple[_Owner, str]],
+    asked: Placement,
+    load: Callable[[_Owner, str, list[Attempt]], tuple[_Loaded, Attempt]],
 ) -> tuple[_Loaded, tuple[Attempt, ...]]:
     """Return what `load` gives for the first candidate that loads, and the attempts up to it.
 
     Args:
-        candidates: pairs of what to load and a delegate's name, best first.
+        candidates: pairs of what to load (its `str()` is the variant's id) and a delegate's name, best first.
         asked: the placement; decides the order and what is skipped.
-        load: loads one candidate; may raise `EngineError`, `ModelError` or `PlacementError`.
+        load: loads one candidate and returns it with its attempt; appends what it tried before to the list it is given.
+            May raise `EngineError`, `ModelError` or `PlacementError`.
 
     Raises:
         PlacementError: no delegate satisfies the placement.
@@ -31,13 +38,23 @@ def use_first(
     ordered, attempts = order_delegates(candidates, asked)
     failures: list[EdgeAIError] = []
     for owner, delegate in ordered:
+        before = len(attempts)
         try:
-            loaded = load(owner, delegate)
+            loaded, used = load(owner, delegate, attempts)
         except (EngineError, ModelError, PlacementError) as error:
             failures.append(error)
-            attempts.append(Attempt(delegate=delegate, outcome="failed", reason=error.message))
+            if len(attempts) == before:
+                skipped = isinstance(error, PassedOver)
+                attempts.append(
+                    Attempt(
+                        delegate=delegate,
+                        outcome="skipped" if skipped else "failed",
+                        reason=error.message,
+                        variant=str(owner),
+                    )
+                )
             continue
-        return loaded, (*attempts, Attempt(delegate=delegate, outcome="used"))
+        return loaded, (*attempts, used)
     raise _nothing_loaded(asked, attempts, failures)
 
 

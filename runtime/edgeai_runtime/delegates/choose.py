@@ -10,6 +10,7 @@ from edgeai_runtime.errors import PlacementError, UsageError
 from edgeai_runtime.placement import Attempt, OperationPlacement, Placement, PlacementReport
 
 DEVICES = ("cpu", "gpu", "npu")
+FASTEST = "fastest"
 
 #: What an artifact belongs to (a variant, or nothing for a bare file).
 _Owner = TypeVar("_Owner")
@@ -21,15 +22,17 @@ def check_placement(placement: Placement) -> None:
     Raises:
         UsageError: a name that is neither a device nor of the form `engine:delegate`, or a coverage outside 0 to 1.
     """
-    for name in (*([placement.require] if placement.require else []), *placement.prefer, *(placement.allow or ())):
+    preferred = [name for name in placement.prefer if name != FASTEST]
+    for name in (*([placement.require] if placement.require else []), *preferred, *(placement.allow or ())):
         if name not in DEVICES and ":" not in name:
             import difflib
 
             near = difflib.get_close_matches(name, (*DEVICES, *DELEGATES), n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"devices: {', '.join(DEVICES)}; or a delegate's name"
             raise UsageError(f"{name!r} is neither a device nor a delegate", hint=hint)
-    if not 0.0 <= placement.min_coverage <= 1.0:
-        raise UsageError(f"min_coverage is a share from 0 to 1. Received: {placement.min_coverage}")
+    for field in ("min_coverage", "min_mac_coverage"):
+        if not 0.0 <= getattr(placement, field) <= 1.0:
+            raise UsageError(f"{field} is a share from 0 to 1. Received: {getattr(placement, field)}")
 
 
 def order_delegates(
@@ -71,6 +74,8 @@ def check_report(report: PlacementReport, placement: Placement) -> None:
             f"at least {placement.min_coverage:.0%} are asked for. Left behind: {_left_behind(report, wanted)}",
             hint="lower min_coverage, or convert the model so that the device has all of its operations",
         )
+    if placement.min_mac_coverage:
+        _check_macs(report, wanted, placement.min_mac_coverage)
     if placement.allow is not None:
         outside = [o for o in report.operations if not any(_matches(o, name) for name in placement.allow)]
         if outside:
@@ -84,7 +89,9 @@ def check_report(report: PlacementReport, placement: Placement) -> None:
 
 def needs_report(placement: Placement) -> bool:
     """Say whether `check_report` has anything to check, so that a plain load does not pay for it."""
-    return bool(placement.require or placement.min_coverage or placement.allow is not None)
+    return bool(
+        placement.require or placement.min_coverage or placement.min_mac_coverage or placement.allow is not None
+    )
 
 
 def placement_error(placement: Placement, attempts: Sequence[Attempt]) -> PlacementError:
@@ -93,8 +100,10 @@ def placement_error(placement: Placement, attempts: Sequence[Attempt]) -> Placem
     for name in DELEGATES:
         if name not in lines:
             lines[name] = _why_not(name, placement) or "the model has no variant for it"
-    asked = f"{placement.require} is required" if placement.require else f"only {placement.allow} is allowed"
     listing = "".join(f"\n  {name}: {reason}" for name, reason in lines.items())
+    if not placement.require and placement.allow is None:
+        return PlacementError(f"no delegate here can run this model as asked:{listing}")
+    asked = f"{placement.require} is required" if placement.require else f"only {placement.allow} is allowed"
     return PlacementError(
         f"{asked}, and no delegate here satisfies that:{listing}",
         hint="prefer= instead of require= takes the best device there is; model.placement then says which",
@@ -111,6 +120,18 @@ def _why_not(name: str, placement: Placement) -> str:
     if placement.allow is not None and not any(allowed in names for allowed in placement.allow):
         return f"runs on {spec.device}; allowed: {', '.join(placement.allow) or 'nothing'}"
     return ""
+
+
+def _check_macs(report: PlacementReport, wanted: str, least: float) -> None:
+    shares = report.mac_shares()
+    device = wanted if wanted in DEVICES else _device(wanted)
+    share = None if shares is None else next((value for name, value in shares.items() if name == device), 0.0)
+    if share is None or share < least:
+        found = "an unknown share" if share is None else f"{share:.0%}"
+        raise PlacementError(
+            f"{report.delegate} runs {found} of the multiply-accumulates on {device}; {least:.0%} are asked for",
+            hint="lower min_mac_coverage, or use min_coverage, which counts operations",
+        )
 
 
 def _rank(name: str, prefer: Sequence[str]) -> int:

@@ -7,6 +7,10 @@ An artifact is a JSON file such as
 Its one output `y` is its first input times `factor` (1 by default), with the same shape and dtype. `on_open` and
 `on_run` may be `raise`, `abort`, `segfault`, `exit` or `hang`. `left_behind` operations of `operations` are placed on
 the CPU, the others on the delegate's device, so that the rules of placement can be tried without hardware.
+
+`faults` says how it misbehaves on one delegate only, unless an option cures it, and `slow_ms` how long a run takes
+there: `{"faults": {"fake:npu": {"factor": 3, "cured_by": {"precision": "f32"}}}, "slow_ms": {"fake:gpu": 5}}`. With
+`"threads_help": true` a run takes that time divided by the number of threads.
 """
 
 from __future__ import annotations
@@ -39,7 +43,7 @@ class FakeEngine:
         return EngineInfo(present=True, package="edgeai-runtime", version="1", reason="", install="")
 
     def open(self, path: Path, *, delegate: str, threads: int, options: Mapping[str, str]) -> FakeSession:
-        """Load the JSON file `path`; `threads` and `options` change nothing."""
+        """Load the JSON file `path`; an option can cure a fault."""
         try:
             document = json.loads(path.read_text())
         except (OSError, ValueError) as error:
@@ -48,8 +52,13 @@ class FakeEngine:
             raise ModelError(f"{path} is not a fake model")
         if delegate not in _DEVICES or delegate in document.get("no_driver", ()):
             raise PlacementError(f"no driver for {delegate}")
+        fault = dict(document.get("faults", {}).get(delegate, {}))
+        cure = fault.pop("cured_by", None)
+        if cure is None or any(options.get(name) != value for name, value in cure.items()):
+            document.update(fault)
+        slow_ms = float(document.get("slow_ms", {}).get(delegate, 0)) / (threads if document.get("threads_help") else 1)
         _misbehave(document.get("on_open", ""), path)
-        return FakeSession(path, document, delegate)
+        return FakeSession(path, {**document, "slow_s": slow_ms / 1e3}, delegate)
 
 
 class FakeSession:
@@ -67,6 +76,8 @@ class FakeSession:
     def run(self, arrays: Sequence[Any]) -> list[Any]:
         """Return the first array times `factor`."""
         _misbehave(self._document.get("on_run", ""), self._path)
+        if self._document["slow_s"]:
+            time.sleep(self._document["slow_s"])
         if len(arrays) != len(self.inputs):
             raise shape_error(self.inputs, arrays)
         return [(arrays[0] * self._document.get("factor", 1)).astype(arrays[0].dtype)]

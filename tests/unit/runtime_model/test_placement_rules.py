@@ -38,10 +38,10 @@ def test_delegates_are_tried_in_order_of_preference_then_of_the_manifest(
 
 
 def test_a_delegate_that_this_runtime_does_not_have_is_skipped_with_the_reason() -> None:
-    kept, skipped = order_delegates([("a", "onnxruntime:qnn-htp"), ("b", "fake:cpu")], Placement())
+    kept, skipped = order_delegates([("a", "onnxruntime:abacus"), ("b", "fake:cpu")], Placement())
 
     assert [owner for owner, _ in kept] == ["b"]
-    assert [(one.delegate, one.outcome) for one in skipped] == [("onnxruntime:qnn-htp", "skipped")]
+    assert [(one.delegate, one.outcome) for one in skipped] == [("onnxruntime:abacus", "skipped")]
     assert "no such delegate" in skipped[0].reason
 
 
