@@ -26,7 +26,7 @@ _SUFFIX = ".npy"
 
 
 def npz_bytes(arrays: Mapping[str, Any]) -> bytes:
-    """Return a `.npz` file with `arrays` (name → array of numbers or bools), the same bytes for the same arrays.
+    """Return a `.npz` file with `arrays` (name → array of numbers, bools or text), the same bytes for the same arrays.
 
     Members are stored, sorted by name, with a fixed time; arrays are written in C order, little-endian.
 
@@ -43,8 +43,8 @@ def npz_bytes(arrays: Mapping[str, Any]) -> bytes:
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in sorted(arrays):
             array = np.asarray(arrays[name])
-            if array.dtype.kind not in "biufc":
-                raise UsageError(f"the array {name!r} has dtype {array.dtype}; only numbers and bools can be stored")
+            if array.dtype.kind not in "biufcU":
+                raise UsageError(f"the array {name!r} has dtype {array.dtype}; numbers, bools and text can be stored")
             if not name or "\0" in name or "\\" in name:
                 raise UsageError(f"an array can not be called {name!r}")
             little = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
@@ -77,6 +77,16 @@ def read_npz(file: Path | BinaryIO, *, where: str) -> dict[str, Any]:
     return arrays
 
 
+def read_npy(path: Path, *, where: str) -> Any:
+    """Read one array from a `.npy` file, as trusting as `read_npz`.
+
+    Raises:
+        BundleError: not such a file, or damaged.
+    """
+    with _as_bundle_error(where, kind=".npy"):
+        return _read_array(path.read_bytes())
+
+
 def stored_member(name: str) -> zipfile.ZipInfo:
     """Return the zip entry of an uncompressed member that is the same on every system and at any time."""
     import zipfile
@@ -96,16 +106,18 @@ def _read_array(content: bytes) -> Any:
         raise ValueError(f"an array in version {version} of the npy format; this reader knows (1, 0)")
     shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
     start = file.tell()
-    if dtype.kind not in "biufc":
+    if dtype.kind not in "biufcU":
         raise ValueError(f"an array of dtype {dtype}")
     if any(size < 0 for size in shape) or math.prod(shape) * dtype.itemsize != len(content) - start:
         raise ValueError(f"an array that claims shape {shape} of {dtype} in {len(content) - start} bytes")
     flat = np.frombuffer(content, dtype=dtype, offset=start)
+    if dtype.kind == "U" and flat.size and flat.view(dtype.byteorder + "u4").max() > 0x10FFFF:
+        raise ValueError("text with characters that do not exist")
     return flat.reshape(shape, order="F" if fortran_order else "C").copy(order="C")
 
 
 @contextlib.contextmanager
-def _as_bundle_error(where: str) -> Iterator[None]:
+def _as_bundle_error(where: str, *, kind: str = ".npz") -> Iterator[None]:
     """Turn what a damaged or hostile file makes zip, numpy and the header's parser raise into a `BundleError`."""
     import tokenize
     import zipfile
@@ -118,5 +130,6 @@ def _as_bundle_error(where: str) -> Iterator[None]:
         *(SyntaxError, tokenize.TokenError, OverflowError, MemoryError, LookupError, Warning),
     ) as error:
         raise BundleError(
-            f"{where} is not a readable .npz file: {error}", hint="Write it with edgeai_runtime.bundle.npz_bytes."
+            f"{where} is not a readable {kind} file: {error}",
+            hint="Write it with edgeai_runtime.bundle.npz_bytes." if kind == ".npz" else "Write it with numpy.save.",
         ) from error

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from edgeai_runtime.transforms.operation import REQUIRED
 from edgeai_runtime.transforms.table import OPERATIONS
 
 MAKE = re.compile(r"(?:^|`|\s)make ((?:[a-z]+)(?: [a-z]+)*)(?=`|$|\s{2,}|\s*#)", re.MULTILINE)
@@ -98,9 +99,16 @@ def test_every_page_is_reached_from_the_index(root: Path) -> None:
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS))
 def test_every_step_is_documented(root: Path, operation: str) -> None:
-    text = (root / "docs" / "bundle.md").read_text(encoding="utf-8")
-    names = [parameter.name for parameter in OPERATIONS[operation].parameters]
-    assert re.search(rf"`{operation}{{{', '.join(f'{name}[^,}}]*' for name in names)}}}`", text)
+    text = (root / "docs" / "transforms.md").read_text(encoding="utf-8")
+    parameters = [
+        one.name if one.default is REQUIRED else f"{one.name}={_plain(one.default)}"
+        for one in OPERATIONS[operation].parameters
+    ]
+    assert f"`{operation}{{{', '.join(parameters)}}}`" in text
+
+
+def _plain(default: object) -> str:
+    return f"[{','.join(map(str, default))}]" if isinstance(default, tuple) else str(default)
 
 
 def test_readme_types_in_no_figures(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""Operations on images and their axes: resize, crop, channels, layout.
+"""Operations on images and their axes: resize, crop, pad, channels, layout, expand.
 
 Images are batches [n, H, W, C] (NHWC) or [n, C, H, W] (NCHW). Results are contiguous, as engines want them.
 """
@@ -15,13 +15,17 @@ from edgeai_runtime.transforms.numeric import checked_axis
 IMAGE_LAYOUTS = ("NHWC", "NCHW")
 
 
-def resize(array: Any, *, height: int, width: int, method: str, layout: str) -> Any:
+def resize(array: Any, *, height: int, width: int, method: str, layout: str, fit: str) -> Any:
     """Resize images to `height` × `width`.
 
-    Pixel centres are at halves and edges are clamped: ONNX `Resize` with `half_pixel`. There is no antialiasing, which
-    PIL and torchvision put into their `bilinear` when they shrink; the values differ then. `bilinear` computes in
-    float32 and rounds integers to the nearest, halves to even. `nearest` takes the pixel that the centre falls into,
-    the later one on a border (ONNX `round_prefer_ceil`, PIL `NEAREST`).
+    Pixel centres are at halves and edges are clamped: ONNX `Resize` with `half_pixel`. `bilinear` has no antialiasing,
+    which PIL and torchvision put into theirs when they shrink: that is `antialias`, a triangle as wide as the shrinking
+    (TensorFlow `antialias=True`, ONNX `antialias=1`; PIL rounds 8-bit images between the axes, and may be 1 off).
+    Both compute in float32 and round integers to the nearest, halves to even. `nearest` takes the pixel that the
+    centre falls into, the later one on a border (ONNX `round_prefer_ceil`, PIL `NEAREST`).
+
+    `fit=inside` keeps the proportions: the largest size that fits into `height` × `width`, sides rounded to the
+    nearest, halves up; `pad` makes it whole (letterbox).
 
     [n, H, W, C] or [n, C, H, W] of any numbers → the same with new H and W and the same dtype.
 
@@ -29,8 +33,12 @@ def resize(array: Any, *, height: int, width: int, method: str, layout: str) -> 
         DataError: not four axes, or an image without pixels.
     """
     vertical, horizontal = _image_axes("resize", array, layout)
-    one_way = _nearest if method == "nearest" else _bilinear
+    one_way = {"nearest": _nearest, "bilinear": _bilinear, "antialias": _antialias}[method]
     dtype = array.dtype
+    if fit == "inside":
+        old = array.shape[vertical], array.shape[horizontal]
+        share = min(height / old[0], width / old[1])
+        height, width = (max(1, int(size * share + 0.5)) for size in old)
     if (array.shape[vertical], array.shape[horizontal]) == (height, width):
         return array
     values = array if method == "nearest" or dtype == np.float64 else array.astype(np.float32)
@@ -60,6 +68,35 @@ def crop(array: Any, *, height: int, width: int, layout: str) -> Any:
         start = (array.shape[axis] - size) // 2
         cut[axis] = slice(start, start + size)
     return np.ascontiguousarray(array[tuple(cut)])
+
+
+def pad(array: Any, *, height: int, width: int, value: float, layout: str, place: str) -> Any:
+    """Put images into larger ones of `height` × `width` filled with `value`, in the middle or at the top left.
+
+    In the middle, an odd pixel is added at the bottom or right. [n, H, W, C] or [n, C, H, W] of any dtype → the same
+    with new H and W.
+
+    Raises:
+        DataError: not four axes, or images larger than that.
+    """
+    added = [(0, 0)] * array.ndim
+    for axis, size in zip(_image_axes("pad", array, layout), (height, width), strict=True):
+        missing = size - array.shape[axis]
+        if missing < 0:
+            raise DataError(
+                f"pad: an image of shape {array.shape[1:]} does not fit into {height}×{width}",
+                hint="Put resize:…,fit=inside before it.",
+            )
+        before = missing // 2 if place == "middle" else 0
+        added[axis] = (before, missing - before)
+    return np.pad(array, added, constant_values=value)
+
+
+def expand(array: Any, *, axis: int) -> Any:
+    """Add an axis of one entry at `axis` of the result, such as the channel of grey images. [n, …] → [n, …, 1]."""
+    if not 0 < (position := axis + array.ndim + 1 if axis < 0 else axis) <= array.ndim:
+        raise DataError(f"expand: an axis can not be put at {axis} of an array of shape {array.shape}")
+    return np.expand_dims(array, position)
 
 
 def channels(array: Any, *, order: Any, axis: int) -> Any:
@@ -115,6 +152,17 @@ def _image_axes(operation: str, array: Any, layout: str) -> tuple[int, int]:
 def _nearest(array: Any, axis: int, size: int) -> Any:
     old = array.shape[axis]
     return np.take(array, (2 * np.arange(size) + 1) * old // (2 * size), axis=axis)
+
+
+def _antialias(array: Any, axis: int, size: int) -> Any:
+    old = array.shape[axis]
+    if old <= size:
+        return _bilinear(array, axis, size)
+    ratio = old / size
+    centres = (np.arange(size) + 0.5) * ratio
+    weights = np.maximum(0, 1 - np.abs((np.arange(old) + 0.5 - centres[:, np.newaxis]) / ratio))
+    weights /= weights.sum(axis=1, keepdims=True)
+    return np.moveaxis(np.moveaxis(array, axis, -1) @ weights.T.astype(array.dtype), -1, axis)
 
 
 def _bilinear(array: Any, axis: int, size: int) -> Any:

@@ -42,7 +42,7 @@ def cast(array: Any, *, dtype: str) -> Any:
 
 def scale(array: Any, *, factor: float, offset: float) -> Any:
     """Return `array * factor + offset`. [n, …] any numbers → the same shape, float32."""
-    values = _as_float(array)
+    values = as_float(array)
     result = values * values.dtype.type(factor)
     return result + values.dtype.type(offset) if offset else result
 
@@ -53,17 +53,18 @@ def normalize(array: Any, *, mean: Any, std: Any, axis: int) -> Any:
     Raises:
         DataError: the list has not one value per channel.
     """
-    values = _as_float(array)
+    values = as_float(array)
     return (values - _per_channel(mean, "mean", values, axis)) / _per_channel(std, "std", values, axis)
 
 
 def dequantize(array: Any, *, scale: float, zero_point: int) -> Any:
     """Return `(array - zero_point) * scale`. [n, …] integers → the same shape, float32."""
-    values = _as_float(array)
+    values = as_float(array)
     return (values - values.dtype.type(zero_point)) * values.dtype.type(scale)
 
 
-def _as_float(array: Any) -> Any:
+def as_float(array: Any) -> Any:
+    """Return float32 and float64 as they are, anything else as float32."""
     return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
 
 

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 MAX_IMAGE_SIDE = 16384  # far above any model's input; a typing error must not allocate all memory
 MAX_RANK = 8
+MAX_SAMPLES = 2**26  # 23 minutes at 48 kHz
+MAX_RATE = 768_000
+MAX_TEXT = 4096  # a path or a name
 _LARGEST, _SMALLEST = 3e38, 1.2e-38  # what float32 holds, in which the operations compute
 
 Check = Callable[[Any], str]
@@ -37,12 +41,16 @@ class Parameter:
         check: says what is expected when a value will not do.
         default: the value when the step has none; `REQUIRED` when it must.
         argument: the function's name for it when that differs (`from` is a word of Python).
+        read: for the name of a file (an asset of the bundle): makes of it what the function takes.
+        is_output: the value names another output of the model, and the function takes that output's result.
     """
 
     name: str
     check: Check
     default: Any = REQUIRED
     argument: str = ""
+    read: Callable[[Path], Any] | None = None
+    is_output: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +63,8 @@ class Operation:
         together: a check of all parameters at once (name → value), for those that depend on each other.
         takes_labels: `run` also gets `names`, the class names of the bundle.
         ends: the result is no array, so no step can follow.
+        takes_text: works on text instead of numbers, so it can only come first.
+        adds_axes: by how much the result's rank differs from the argument's.
     """
 
     run: Callable[..., Any]
@@ -62,6 +72,8 @@ class Operation:
     together: Check | None = None
     takes_labels: bool = False
     ends: bool = False
+    takes_text: bool = False
+    adds_axes: int = 0
 
 
 def number(value: Any) -> str:
@@ -98,6 +110,53 @@ def side(value: Any) -> str:
 def count(value: Any) -> str:
     """Accept an integer above zero."""
     return "" if _is_integer(value) and 1 <= value < 2**31 else "an integer above zero"
+
+
+def sample_count(value: Any) -> str:
+    """Accept a number of samples, or the length of another axis."""
+    return "" if _is_integer(value) and 1 <= value <= MAX_SAMPLES else f"an integer from 1 to {MAX_SAMPLES}"
+
+
+def sample_rate(value: Any) -> str:
+    """Accept a sample rate in Hz."""
+    return "" if _is_integer(value) and 1 <= value <= MAX_RATE else f"a whole number of Hz from 1 to {MAX_RATE}"
+
+
+def counts(value: Any) -> str:
+    """Accept a list of integers above zero."""
+    good = isinstance(value, (list, tuple)) and value and not any(map(count, value))
+    return "" if good else "a list of integers above zero, such as [8,16,32]"
+
+
+def count_or_zero(value: Any) -> str:
+    """Accept an integer from zero."""
+    return "" if _is_integer(value) and 0 <= value < 2**31 else "an integer from 0"
+
+
+def least_number(value: Any) -> str:
+    """Accept a finite number from zero."""
+    return "" if _is_number(value) and value >= 0 else "a number from 0"
+
+
+def share(value: Any) -> str:
+    """Accept a number from 0 to 1."""
+    return "" if _is_number(value) and 0 <= value <= 1 else "a number from 0 to 1"
+
+
+def four_numbers(value: Any) -> str:
+    """Accept a list of four numbers above zero."""
+    good = isinstance(value, (list, tuple)) and len(value) == 4 and _all(value, _is_positive)
+    return "" if good else "a list of four numbers above zero"
+
+
+def word(value: Any) -> str:
+    """Accept text, which may be empty."""
+    return "" if isinstance(value, str) and len(value) <= MAX_TEXT else "text"
+
+
+def filled_word(value: Any) -> str:
+    """Accept text that is not empty."""
+    return "" if value and not word(value) else "a name"
 
 
 def inner_axis(value: Any) -> str:

@@ -3,10 +3,11 @@
     steps      = step { ";" step }
     step       = operation [ ":" argument { ("," | ">") argument } ]
     argument   = [ name "=" ] value          without a name: the operation's next parameter
-    value      = number | word | "[" value { "," value } "]"
+    value      = number | word | quoted | "[" value { "," value } "]"
 
 Spaces around any part do not matter. Examples: `cast:float32`, `resize:224,224,method=nearest`, `layout:NHWC>NCHW`,
-`normalize:mean=[123,116,103],std=[58,57,57]`, `softmax;labels:5`.
+`normalize:mean=[123,116,103],std=[58,57,57]`, `softmax;labels:5`, `tokenize:words.txt,32,padding="[P]"`.
+`quoted` is a word in double quotes, which may hold anything but a double quote.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from edgeai_runtime.transforms.pipeline import check_steps, suggest
 from edgeai_runtime.transforms.table import OPERATIONS
 
 MAX_CHARACTERS = 10_000
+_SPECIAL = frozenset(",;>=[]")
 
 
 def parse_steps(text: str) -> tuple[Step, ...]:
@@ -34,7 +36,7 @@ def parse_steps(text: str) -> tuple[Step, ...]:
     """
     if len(text) > MAX_CHARACTERS:
         raise UsageError(f"steps have {len(text)} characters, more than {MAX_CHARACTERS}")
-    parts = [part.strip() for part in text.split(";")] if text.strip() else []
+    parts = list(_split(text, text, ";")) if text.strip() else []
     if parts and not parts[-1]:
         parts.pop()
     steps = tuple(_parse_step(part, text) for part in parts)
@@ -70,8 +72,8 @@ def _parse_step(part: str, text: str) -> Step:
     order = [parameter.name for parameter in OPERATIONS[name].parameters]
     params: dict[str, Any] = {}
     named = False
-    for position, argument in enumerate(_split(rest, part) if rest else ()):
-        key, equals, value = (piece.strip() for piece in argument.partition("="))
+    for position, argument in enumerate(_split(rest, part, ",>") if rest else ()):
+        key, equals, value = (piece.strip() for piece in argument.partition("=" if argument[:1] != '"' else "\0"))
         if equals:
             named = True
         elif named:
@@ -88,16 +90,22 @@ def _parse_step(part: str, text: str) -> Step:
     return Step(op=name, params=params)
 
 
-def _split(text: str, part: str) -> Iterator[str]:
-    """Yield what stands between the commas and `>` that are not inside brackets."""
+def _split(text: str, part: str, separators: str) -> Iterator[str]:
+    """Yield what stands between the separators that are not inside brackets or quotes."""
     depth = start = 0
+    quoted = False
     for position, character in enumerate(text):
+        quoted ^= character == '"'
+        if quoted:
+            continue
         depth += (character == "[") - (character == "]")
         if depth not in (0, 1):
             raise UsageError(f"{part[:80]!r}: brackets do not match; a list is [1,2,3], without lists in it")
-        if depth == 0 and character in ",>":
+        if depth == 0 and character in separators:
             yield text[start:position].strip()
             start = position + 1
+    if quoted:
+        raise UsageError(f"{part[:80]!r}: a quote is not closed", hint='A word in quotes is "like this".')
     if depth:
         raise UsageError(f"{part[:80]!r}: a bracket is not closed", hint="A list is [1,2,3].")
     yield text[start:].strip()
@@ -107,7 +115,9 @@ def _value(text: str, part: str) -> Any:
     if not text:
         raise UsageError(f"{part[:80]!r}: a value is missing")
     if text.startswith("[") and text.endswith("]"):
-        return [_value(item.strip(), part) for item in text[1:-1].split(",")]
+        return [_value(item, part) for item in _split(text[1:-1], part, ",")]
+    if text[0] == text[-1] == '"' and text.count('"') == 2:
+        return text[1:-1]
     if any(character in text for character in "[]=\"'"):
         raise UsageError(
             f"{part[:80]!r}: {text[:40]!r} is no value", hint="A value is a number, a word, or a list [1,2,3]."
@@ -121,4 +131,16 @@ def _value(text: str, part: str) -> Any:
 
 
 def _text(value: Any) -> str:
-    return "[" + ",".join(map(_text, value)) + "]" if isinstance(value, (list, tuple)) else str(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(_text, value)) + "]"
+    if isinstance(value, str) and (not value or set(value) & _SPECIAL or value != value.strip() or _is_number(value)):
+        return f'"{value}"'
+    return str(value)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

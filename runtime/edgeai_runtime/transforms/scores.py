@@ -1,4 +1,4 @@
-"""Operations on scores of classes: softmax, argmax, labels."""
+"""Operations on scores of classes: softmax, sigmoid, argmax, top_k, labels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgeai_runtime.errors import DataError
-from edgeai_runtime.transforms.numeric import checked_axis
+from edgeai_runtime.transforms.numeric import as_float, checked_axis
 
 
 def softmax(array: Any, *, axis: int) -> Any:
@@ -18,10 +18,30 @@ def softmax(array: Any, *, axis: int) -> Any:
         DataError: the array has no such axis, or it is empty.
     """
     position = _filled_axis("softmax", array, axis)
-    values = array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
+    values = as_float(array)
     with np.errstate(invalid="ignore"):  # infinities give NaN, as they should
         powers = np.exp(values - values.max(axis=position, keepdims=True))
     return powers / powers.sum(axis=position, keepdims=True)
+
+
+def sigmoid(array: Any) -> Any:
+    """Return `1 / (1 + exp(-x))` without overflow. [n, …] any numbers → the same shape, float32 in 0 to 1."""
+    values = as_float(array)
+    powers = np.exp(-np.abs(values))
+    return np.where(values >= 0, 1, powers) / (1 + powers)
+
+
+def top_k(array: Any, *, k: int, give: str) -> Any:
+    """Return the indices or values of the `k` largest along the last axis, best first; equal ones by index.
+
+    [n, …, classes] → [n, …, k], int64 or the same dtype; fewer classes than `k` give all of them.
+
+    Raises:
+        DataError: the array has no such axis, or it is empty.
+    """
+    _filled_axis("top_k", array, -1)
+    order = np.argsort(-array.astype(np.float64), axis=-1, kind="stable")[..., :k]
+    return order.astype(np.int64) if give == "indices" else np.take_along_axis(array, order, axis=-1)
 
 
 def argmax(array: Any, *, axis: int) -> Any:

@@ -63,9 +63,23 @@ def test_read_arrays_can_be_written_to() -> None:
     read_npz(io.BytesIO(npz_bytes(ARRAYS)), where="t")["x"][0, 0] = 1
 
 
-@pytest.mark.parametrize("array", [np.array([object()]), np.array(["text"]), np.array(["2020-01-01"], "datetime64[D]")])
-def test_only_numbers_and_bools_are_written(array: np.ndarray) -> None:
-    with pytest.raises(UsageError, match="only numbers and bools"):
+def test_text_is_written_and_read() -> None:
+    texts = np.array([["one", "zwölf"], ["", "三"]])
+    np.testing.assert_array_equal(read_npz(io.BytesIO(npz_bytes({"x": texts})), where="t")["x"], texts)
+
+
+def test_characters_that_do_not_exist_are_refused() -> None:
+    content = npz_bytes({"x": np.array(["ab"])}).replace("b".encode("utf-32-le"), b"\xff\xff\xff\xff")
+    broken = io.BytesIO(content)
+    with pytest.raises(BundleError, match=r"is not a readable \.npz file"):
+        read_npz(broken, where="t")
+
+
+@pytest.mark.parametrize(
+    "array", [np.array([object()]), np.array([b"bytes"]), np.array(["2020-01-01"], "datetime64[D]")]
+)
+def test_only_numbers_bools_and_text_are_written(array: np.ndarray) -> None:
+    with pytest.raises(UsageError, match="numbers, bools and text can"):
         npz_bytes({"x": array})
 
 

@@ -106,3 +106,34 @@ def test_layout_moves_the_axes_and_gives_contiguous_memory() -> None:
 def test_layout_refuses_another_number_of_axes() -> None:
     with pytest.raises(DataError, match=r"NHWC has 4 axes, the array has shape \(2, 3\)"):
         run("layout", np.zeros((2, 3)), **{"from": "NHWC", "to": "NCHW"})
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "expected"), [("middle", 7, [7, 1, 2, 7, 7]), ("start", 0, [1, 2, 0, 0, 0])]
+)
+def test_pad_puts_the_image_into_a_larger_one(place: str, value: float, expected: list[int]) -> None:
+    result = run("pad", row(1, 2, dtype="uint8"), height=1, width=5, place=place, value=value)
+    assert result.ravel().tolist() == expected
+    assert result.dtype == np.uint8
+
+
+def test_pad_follows_the_layout_and_refuses_larger_images() -> None:
+    assert run("pad", np.zeros((2, 3, 6, 8)), height=7, width=9, layout="NCHW").shape == (2, 3, 7, 9)
+    with pytest.raises(DataError, match="does not fit into 7×7"):
+        run("pad", np.zeros((2, 6, 8, 3)), height=7, width=7)
+
+
+@pytest.mark.parametrize(("size", "expected"), [((100, 100), (75, 100)), ((30, 100), (30, 40)), ((3, 4), (3, 4))])
+def test_an_image_inside_keeps_its_proportions(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    result = run("resize", np.ones((1, 3, 4, 1)), height=size[0], width=size[1], fit="inside")
+    assert result.shape[1:3] == expected
+
+
+@pytest.mark.parametrize(("axis", "shape"), [(-1, (2, 3, 4, 1)), (1, (2, 1, 3, 4)), (-2, (2, 3, 1, 4))])
+def test_expand_adds_an_axis(axis: int, shape: tuple[int, ...]) -> None:
+    assert run("expand", np.zeros((2, 3, 4)), axis=axis).shape == shape
+
+
+def test_expand_refuses_the_samples_axis() -> None:
+    with pytest.raises(DataError, match="can not be put at -4"):
+        run("expand", np.zeros((2, 3, 4)), axis=-4)

@@ -30,6 +30,12 @@ LONG = " cast : float32 ; normalize:mean=[123, 116.5,103], std=[58,57,57] ;layou
         ("channels:[2,1,0]", [("channels", {"order": [2, 1, 0]})]),
         ("softmax;labels:5", [("softmax", {}), ("labels", {"top": 5})]),
         ("argmax:axis=-1", [("argmax", {"axis": -1})]),
+        (
+            'tokenize:"a;b,c.txt",8,unknown="[UNK]",padding=""',
+            [("tokenize", {"vocabulary": "a;b,c.txt", "length": 8, "unknown": "[UNK]", "padding": ""})],
+        ),
+        ('tokenize:"x=1",8', [("tokenize", {"vocabulary": "x=1", "length": 8})]),
+        ('tokenize:vocabulary="12",length=8', [("tokenize", {"vocabulary": "12", "length": 8})]),
     ],
 )
 def test_text_becomes_steps(text: str, steps: list[tuple[str, dict[str, Any]]]) -> None:
@@ -49,6 +55,8 @@ def test_text_becomes_steps(text: str, steps: list[tuple[str, dict[str, Any]]]) 
         ("resize:3,", "a value is missing", ""),
         ("resize:3,width=", "a value is missing", ""),
         ("channels:[2,1,0", "not closed", ""),
+        ('tokenize:"a,8', "a quote is not closed", ""),
+        ('tokenize:"a"b,8', "is no value", ""),
         ("channels:2]", "brackets do not match", ""),
         ("channels:[[2],1]", "brackets do not match", ""),
         ("channels:[2,,1]", "a value is missing", ""),

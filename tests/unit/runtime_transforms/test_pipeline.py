@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from edgeai_runtime.errors import DataError, UsageError
 from edgeai_runtime.manifest import Step
 from edgeai_runtime.transforms.operation import REQUIRED
-from edgeai_runtime.transforms.pipeline import apply_steps, check_steps, prepare_steps
+from edgeai_runtime.transforms.pipeline import apply_steps, axes_added, check_steps, prepare_steps
 from edgeai_runtime.transforms.table import OPERATIONS
 
 GOOD: dict[str, dict[str, Any]] = {
@@ -25,17 +26,84 @@ GOOD: dict[str, dict[str, Any]] = {
     "softmax": {},
     "argmax": {"axis": 1},
     "labels": {"top": 2},
+    "pad": {"height": 8, "width": 9, "value": 1},
+    "expand": {},
+    "mono": {},
+    "resample": {"from": 8000, "to": 4000},
+    "fit_length": {"length": 7},
+    "spectrogram": {"frame_length": 16, "hop": 4},
+    "mel": {"sample_rate": 8000, "n_mels": 2},
+    "log": {"offset": 1},
+    "dct": {"keep": 2},
+    "log_mel": {"sample_rate": 8000, "frame_length": 16, "hop": 4, "n_mels": 2},
+    "mfcc": {"sample_rate": 8000, "frame_length": 16, "hop": 4, "n_mels": 4, "n_mfcc": 2},
+    "tokenize": {"vocabulary": "words.txt", "length": 4},
+    "sigmoid": {},
+    "top_k": {"k": 2},
+    "corners": {"from": "cxcywh"},
+    "anchor_boxes": {"anchors": "anchors.npy"},
+    "grid_boxes": {"height": 16, "width": 32, "strides": [8]},
+    "detect": {},
 }
+SHAPES = {
+    "labels": (2, 3),
+    "corners": (2, 8, 4),
+    "anchor_boxes": (2, 8, 4),
+    "grid_boxes": (2, 8, 4),
+    "detect": (2, 8, 6),
+}
+SHAPES |= dict.fromkeys(("resample", "spectrogram", "log_mel", "mfcc"), (2, 64))
+
+
+@pytest.fixture
+def assets(tmp_path: Path) -> dict[str, Path]:
+    (tmp_path / "words.txt").write_text("[PAD]\n[UNK]\na\nb\n")
+    np.save(tmp_path / "anchors.npy", np.ones((8, 4), np.float32))
+    return {name: tmp_path / name for name in ("words.txt", "anchors.npy")}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_every_operation_of_the_table_runs_with_its_parameters(operation: str) -> None:
-    shape = (2, 3) if operation == "labels" else (2, 5, 4, 3)
+def test_every_operation_of_the_table_runs_with_its_parameters(operation: str, assets: dict[str, Path]) -> None:
+    shape = SHAPES.get(operation, (2, 5, 4, 3))
     array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    if OPERATIONS[operation].takes_text:
+        array = np.array(["b a", "c"])
     before = array.copy()
-    result = apply_steps([Step(op=operation, params=GOOD[operation])], array)
+    steps = [Step(op=operation, params=GOOD[operation])]
+    result = apply_steps(steps, array, assets=assets)
     assert len(result) == 2
+    if not OPERATIONS[operation].ends and operation != "argmax":
+        assert result.ndim - array.ndim == axes_added(steps)
     np.testing.assert_array_equal(array, before)
+
+
+def test_a_bundle_s_step_names_no_file_outside_its_assets(assets: dict[str, Path]) -> None:
+    step = Step(op="tokenize", params={"vocabulary": str(assets["words.txt"]), "length": 4})
+    with pytest.raises(UsageError, match="not among the bundle's assets") as caught:
+        prepare_steps([step], assets=assets)
+    assert "words.txt, anchors.npy" in caught.value.hint
+
+
+def test_without_assets_a_step_names_a_path(assets: dict[str, Path]) -> None:
+    step = Step(op="tokenize", params={"vocabulary": str(assets["words.txt"]), "length": 4})
+    assert apply_steps([step], ["b a c"]).tolist() == [[3, 2, 1, 0]]
+
+
+def test_text_is_taken_by_the_first_step_only() -> None:
+    with pytest.raises(UsageError, match=r"'tokenize' \(step 2\) takes text"):
+        check_steps([Step(op="softmax"), Step(op="tokenize", params=GOOD["tokenize"])])
+
+
+@pytest.mark.parametrize("array", [[1, 2], "text", [["a"]], np.array(["a", None], object)], ids=repr)
+def test_what_is_no_list_of_texts_can_not_be_tokenized(array: Any, assets: dict[str, Path]) -> None:
+    with pytest.raises(DataError, match="takes a list of texts"):
+        apply_steps([Step(op="tokenize", params=GOOD["tokenize"])], array, assets=assets)
+
+
+@pytest.mark.parametrize("others", [None, {"classes": np.zeros((1, 2, 3))}])
+def test_an_output_that_is_not_there_is_named(others: Any) -> None:
+    with pytest.raises(DataError, match="takes the output 'scores', which is not there"):
+        apply_steps([Step(op="detect", params={"scores": "scores"})], np.zeros((1, 2, 4)), others=others)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -104,6 +172,18 @@ def test_an_unknown_parameter_is_an_error_with_the_nearest_name() -> None:
         ("layout", "from", "nhwc", "one different capital letter"),
         ("layout", "to", "NCCW", "one different capital letter"),
         ("labels", "top", 0, "an integer above zero"),
+        ("resize", "fit", "cover", "one of stretch, inside"),
+        ("pad", "value", "grey", "a finite number"),
+        ("resample", "to", 0, "a whole number of Hz"),
+        ("fit_length", "length", 10**9, "an integer from 1 to"),
+        ("spectrogram", "hop", 0, "an integer above zero"),
+        ("spectrogram", "fft", -1, "an integer from 0"),
+        ("mel", "fmin", -1, "a number from 0"),
+        ("tokenize", "vocabulary", "", "a name"),
+        ("tokenize", "padding", 3, "text"),
+        ("anchor_boxes", "scales", [10, 10], "a list of four numbers"),
+        ("grid_boxes", "strides", [], "a list of integers above zero"),
+        ("detect", "score", 1.5, "a number from 0 to 1"),
     ],
 )
 def test_a_senseless_value_is_refused_by_name(operation: str, name: str, value: Any, expected: str) -> None:
@@ -115,6 +195,22 @@ def test_a_senseless_value_is_refused_by_name(operation: str, name: str, value: 
 def test_layouts_must_agree_and_keep_the_samples_first(source: str, target: str) -> None:
     with pytest.raises(UsageError, match=f"{source} and {target}"):
         check_steps([Step(op="layout", params={"from": source, "to": target})])
+
+
+@pytest.mark.parametrize(
+    ("operation", "values", "expected"),
+    [
+        ("spectrogram", {"fft": 8}, "fft to be at least frame_length"),
+        ("mel", {"fmin": 4000}, "fmin < fmax"),
+        ("mel", {"fmax": 5000}, "fmax ≤ sample_rate / 2"),
+        ("log_mel", {"fmax": 5000}, "fmax ≤ sample_rate / 2"),
+        ("mfcc", {"n_mfcc": 5}, "n_mfcc to be at most n_mels"),
+        ("tokenize", {"length": 2, "begin": "a", "end": "b"}, "a length above 2"),
+    ],
+)
+def test_parameters_that_do_not_fit_together_are_refused(operation: str, values: Any, expected: str) -> None:
+    with pytest.raises(UsageError, match=f"needs .*{expected}"):
+        check_steps([Step(op=operation, params={**GOOD[operation], **values})])
 
 
 def test_nothing_can_follow_labels() -> None:

@@ -66,3 +66,15 @@ def test_names_must_be_as_many_as_classes() -> None:
 def test_labels_need_one_row_of_scores_per_sample() -> None:
     with pytest.raises(DataError, match=r"\[n, classes\].*\(1, 1, 3\)"):
         run("labels", np.zeros((1, 1, 3)))
+
+
+def test_sigmoid_is_exact_and_never_overflows() -> None:
+    values = np.array([[-1000, -2, 0, 2, 1000]], np.float32)
+    expected = [0, 1 / (1 + np.exp(2.0)), 0.5, 1 / (1 + np.exp(-2.0)), 1]
+    np.testing.assert_allclose(apply_steps([Step(op="sigmoid")], values)[0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("give", "expected"), [("indices", [[1, 0], [0, 1]]), ("values", [[3, 2], [5, 5]])])
+def test_top_k_gives_the_largest_first_and_equal_ones_by_index(give: str, expected: list[list[int]]) -> None:
+    values = np.array([[2, 3, 1], [5, 5, 0]], np.int32)
+    assert apply_steps([Step(op="top_k", params={"k": 2, "give": give})], values).tolist() == expected
