@@ -19,24 +19,23 @@ from numpy.typing import NDArray
 
 from edgeai_converters.evaluate.metrics import Metric
 from edgeai_converters.progress import OnStep
-from edgeai_converters.require import require
+from edgeai_converters.train.device import choose_device
 from edgeai_converters.train.examples import Examples
 from edgeai_converters.train.features import feature_loss, with_features
 from edgeai_converters.train.loop import Augment, Training, fit
-from edgeai_converters.train.losses import OutputKind, distillation_loss, label_loss
+from edgeai_converters.train.losses import distillation_loss, label_loss, spread_of, takes_labels
 from edgeai_converters.train.ops.view import Tensor
 from edgeai_converters.train.parameters import trained_constants
+from edgeai_converters.train.precision import choose_precision, run_in
 from edgeai_converters.train.score import SearchScore
 from edgeai_converters.train.teacher import AnyTeacher, Teacher, teach
 from edgeai_converters.train.training_spec import TrainingSpec
-from edgeai_converters.train.twin import make_twin, write_back
+from edgeai_converters.train.twin import Twin, digest_of_graph, make_twin, write_back
 from edgeai_converters.workfolder import digest_of
 from edgeai_runtime.errors import UsageError
 
 _TAUGHT = "taught:"
 """What the teacher says travels with the inputs of a step, under names that no graph has."""
-
-_SMALLEST = 1e-8
 
 
 def distill(
@@ -79,15 +78,17 @@ def distill(
         UsageError: tensors of student and teacher that do not belong together.
         UnsupportedOperationError: an operator that the twin does not have.
     """
-    torch = require("torch", extra="torch")
-    device = "cuda" if spec.device == "cuda" or (spec.device == "auto" and torch.cuda.is_available()) else "cpu"
+    device = choose_device(spec)
+    precision = choose_precision(spec.precision, student, device)
     features = dict(features or {})
     asked = Teacher(teacher, student, labels=examples.labels, features=features, threads=spec.threads)
     if not asked.kinds:
         raise UsageError("The student has no output of real numbers that could follow a teacher's.")
     twin = make_twin(with_features(student, features), trained=trained_constants(student))
     twin.to(device)
-    sources = digest_of([_digest(student), _digest(teacher) if isinstance(teacher, ir.Model) else "", features])
+    sources = digest_of(
+        [digest_of_graph(student), digest_of_graph(teacher) if isinstance(teacher, ir.Model) else "", features]
+    )
     outputs = [str(value.name) for value in student.graph.outputs]
     wanted = teach(asked, search)
     taught: Examples = examples
@@ -96,7 +97,17 @@ def distill(
         targets = teach(asked, examples, folder=folder, key=kept, on_step=on_step)
         taught = _TaughtExamples(examples=examples, targets=targets)
         key = key or _digest_of_arrays(targets)
-    loss_of = _Loss(twin, asked.kinds, features, feature_weight, spec, _spread(examples.labels))
+    anew = None if augment is None else asked.on_device(device, precision)
+    loss_of = _Loss(
+        twin=twin,
+        teacher=asked,
+        anew=anew,
+        features=features,
+        feature_weight=feature_weight,
+        spec=spec,
+        precision=precision,
+        spread=spread_of(examples.labels),
+    )
     training = fit(
         twin,
         taught,
@@ -111,9 +122,9 @@ def distill(
             device=device,
         ),
         spec=spec,
-        augment=None if augment is None else _taught_anew(asked, augment),
+        augment=augment,
         folder=folder,
-        key=digest_of([sources, key, feature_weight, metric.name if metric else None, augment is not None]),
+        key=digest_of([sources, key, feature_weight, metric.name if metric else None, augment is not None, precision]),
         on_step=on_step,
         stop=stop,
     )
@@ -139,60 +150,44 @@ class _TaughtExamples:
         return self.examples.read(indices) | taught
 
 
-def _taught_anew(teacher: Teacher, augment: Augment) -> Augment:
-    """Return the augmentation followed by the teacher's answers to its result."""
-
-    def run(inputs: Mapping[str, NDArray[Any]], random: np.random.Generator) -> Mapping[str, NDArray[Any]]:
-        changed = augment(inputs, random)
-        return dict(changed) | {_TAUGHT + name: array for name, array in teacher(changed).items()}
-
-    return run
-
-
+@dataclass(frozen=True, kw_only=True)
 class _Loss:
-    """What is minimised: distance to the teacher's outputs and features, and to the labels."""
+    """What is minimised: distance to the teacher's outputs and features, and to the labels.
 
-    def __init__(
-        self,
-        twin: Any,
-        kinds: Mapping[str, OutputKind],
-        features: Mapping[str, str],
-        feature_weight: float,
-        spec: TrainingSpec,
-        spread: float,
-    ) -> None:
-        self._twin, self._kinds, self._features = twin, kinds, features
-        self._feature_weight, self._spec, self._spread = feature_weight, spec, spread
+    Attributes:
+        twin: the student.
+        teacher: tells what outputs mean.
+        anew: what answers to inputs that were changed; `None` when the answers come with the examples.
+        features: inner values of the student → of the teacher.
+        feature_weight: weight of each.
+        spec: how to train.
+        precision: the format to compute in.
+        spread: variance of the labels.
+    """
+
+    twin: Twin
+    teacher: Teacher
+    anew: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None
+    features: Mapping[str, str]
+    feature_weight: float
+    spec: TrainingSpec
+    precision: str
+    spread: float
 
     def __call__(self, inputs: dict[str, Tensor], labels: Tensor | None) -> Tensor:
-        found = self._twin.run(inputs)
-        wanted = {name: inputs[_TAUGHT + name] for name in (*self._kinds, *self._features)}
-        loss = distillation_loss(found, wanted, self._kinds, temperature=self._spec.temperature)
-        first = self._twin.output_names[0]
-        kind = self._kinds.get(first)
-        if labels is not None and self._spec.label_weight > 0 and kind is not None and _fit(labels, found[first], kind):
-            part = label_loss(found[first], labels, kind)
-            part = part / self._spread if kind == "values" else part
-            loss = (1 - self._spec.label_weight) * loss + self._spec.label_weight * part
-        for name in self._features:
-            loss = loss + self._feature_weight * feature_loss(found[name], wanted[name], name)
+        kinds, share = self.teacher.kinds, self.spec.label_weight
+        names = (*kinds, *self.features)
+        wanted = {name: inputs[_TAUGHT + name] for name in names} if self.anew is None else self.anew(inputs)
+        found = run_in(self.precision, self.twin, inputs)
+        loss = distillation_loss(found, wanted, kinds, temperature=self.spec.temperature)
+        first = self.twin.output_names[0]
+        kind = kinds.get(first)
+        if labels is not None and share > 0 and kind is not None and takes_labels(found[first], labels, kind):
+            part = label_loss(found[first], labels, kind, smoothing=self.spec.label_smoothing)
+            loss = (1 - share) * loss + share * (part / self.spread if kind == "values" else part)
+        for name in self.features:
+            loss = loss + self.feature_weight * feature_loss(found[name], wanted[name], name)
         return loss
-
-
-def _fit(labels: Tensor, output: Tensor, kind: OutputKind) -> bool:
-    """Tell whether labels are of the form that an output of this kind is compared with."""
-    if kind in ("values", "chances"):
-        return bool(labels.numel() == output.numel())
-    return bool(labels.ndim == 1 and output.numel() == output.shape[0] * output.shape[-1])
-
-
-def _spread(labels: NDArray[Any] | None) -> float:
-    """Return the variance of targets: squared errors are a share of it, as those to the teacher are."""
-    return 1.0 if labels is None else max(float(np.var(labels)), _SMALLEST)
-
-
-def _digest(model: ir.Model) -> str:
-    return sha256(ir.to_proto(model).SerializeToString(deterministic=True)).hexdigest()
 
 
 def _digest_of_arrays(arrays: Mapping[str, NDArray[Any]]) -> str:

@@ -1,18 +1,17 @@
 """The training loop: passes over examples, early stop on a score, checkpoints, time left.
 
 It knows neither quantization nor pruning nor distillation: what is minimised and what is scored are functions.
-Deterministic under a seed, on one device with one number of threads; a training that was interrupted and goes on from
-its checkpoint ends with the same weights as one that was not.
+Deterministic under a seed, on one device with one number of threads; a training that was interrupted, also in the
+middle of a pass, and goes on from its checkpoint ends with the same weights as one that was not.
 """
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,9 +20,14 @@ from numpy.typing import NDArray
 
 from edgeai_converters.progress import OnStep
 from edgeai_converters.require import require
-from edgeai_converters.train.checkpoint import load_checkpoint, save_checkpoint
+from edgeai_converters.train.average import Average
+from edgeai_converters.train.course import Course
 from edgeai_converters.train.examples import Examples
+from edgeai_converters.train.interruption import interrupt_noted
 from edgeai_converters.train.ops.view import Tensor
+from edgeai_converters.train.optimizer import make_optimizer, set_rate
+from edgeai_converters.train.precision import lay_out
+from edgeai_converters.train.read_ahead import read_ahead
 from edgeai_converters.train.schedule import rate_factor
 from edgeai_converters.train.torch_threads import torch_threads
 from edgeai_converters.train.training_spec import TrainingSpec
@@ -31,9 +35,6 @@ from edgeai_converters.workfolder import digest_of
 from edgeai_runtime.errors import DataError
 
 _LOG = logging.getLogger(__name__)
-
-_LEAST_SIZE, _LEAST_SIZE_OF_A_VECTOR = 1e-3, 0.05
-"""Sizes that weights and biases are given at least: those that begin at 0 must be able to leave it."""
 
 LossOf = Callable[[dict[str, Tensor], "Tensor | None"], Tensor]
 """(inputs by name, labels or `None`) → the loss, a single number with a gradient."""
@@ -59,6 +60,7 @@ class Training:
         scores: score after each pass.
         losses: mean loss of each pass.
         duration_s: seconds, those before an interruption counted in.
+        averaged: whether the weights that were kept are averaged ones.
     """
 
     ended: Ended
@@ -70,20 +72,11 @@ class Training:
     scores: tuple[float, ...]
     losses: tuple[float, ...]
     duration_s: float
+    averaged: bool = False
 
 
-@dataclass(kw_only=True)
-class _State:
-    """How far a training is."""
-
-    epoch: int = 0
-    step: int = 0
-    first_score: float = -math.inf
-    best_score: float = -math.inf
-    best_epoch: int = 0
-    scores: list[float] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-    spent_s: float = 0.0
+_NOT_IN_THE_KEY = ("max_duration_s", "checkpoint_s", "patience")
+"""What decides when a training ends, not what it computes: it goes on when they are changed."""
 
 
 def fit(
@@ -104,7 +97,7 @@ def fit(
 
     Args:
         module: a `torch.nn.Module`, on the device where the inputs will be put.
-        examples: what to train on.
+        examples: what to train on; read, and augmented, in a thread ahead of the steps.
         loss_of: what is minimised.
         score: what is maximised, on samples that are not trained on; called before the first and after each pass.
         spec: how to train.
@@ -114,122 +107,126 @@ def fit(
         folder: where checkpoints are kept; a training with the same spec and `key` goes on from there.
         key: digest of all else the training depends on.
         on_step: called after each step with steps done, steps in all, and a label that tells the time left.
-        stop: asked after each step; training ends at once when it holds, and can go on from the last whole pass.
+        stop: asked after each step; training ends at once when it holds, and can go on from there.
 
     Raises:
         DataError: there is no example.
+        KeyboardInterrupt: Ctrl-C was pressed; with a folder a checkpoint was written first.
     """
-    torch = require("torch", extra="torch")
     if not len(examples):
         raise DataError("There is no example to train on.")
-    device = next(module.parameters()).device
-    optimizer = torch.optim.AdamW(_groups(module, spec, rates))
     per_epoch = -(-len(examples) // spec.batch_size)
     total = per_epoch * spec.epochs
-    key = digest_of({"spec": asdict(spec), "key": key, "examples": len(examples)})
-    state, best = _State(), copy.deepcopy(module.state_dict())
+    for parameter in module.parameters():
+        parameter.data = lay_out(parameter.data)
+    optimizer = make_optimizer(module, spec, rates)
+    average = Average(module, spec.averaging * total) if spec.averaging else None
+    chosen = {name: value for name, value in asdict(spec).items() if name not in _NOT_IN_THE_KEY}
+    key = digest_of({"spec": chosen, "key": key, "examples": len(examples)})
+    course = Course(module, optimizer, average, folder=folder, key=key)
     ended: Ended = "finished"
-    with torch_threads(spec.threads):
-        saved = load_checkpoint(folder, key) if folder is not None else None
-        if saved is not None:
-            module.load_state_dict(saved["module"])
-            optimizer.load_state_dict(saved["optimizer"])
-            best, state = saved["best"], _State(**saved["state"])
-        else:
-            state.first_score = state.best_score = score()
-        began = time.monotonic() - state.spent_s
-        began_here, first_step = time.monotonic(), state.step
-        while state.epoch < spec.epochs and ended == "finished":
-            if spec.patience is not None and state.epoch - state.best_epoch >= spec.patience:
+    with torch_threads(spec.threads), interrupt_noted() as pressed:
+        course.begin(score)
+        at = course.at
+        while at.epoch < spec.epochs and ended == "finished":
+            if spec.patience is not None and at.epoch - at.best_epoch >= spec.patience:
                 ended = "no_gain"
                 break
-            order = np.random.default_rng([spec.seed, state.epoch]).permutation(len(examples))
-            losses = []
-            for number in range(per_epoch):
-                chosen = order[number * spec.batch_size : (number + 1) * spec.batch_size]
-                inputs, labels = _read(torch, examples, chosen, augment, [spec.seed, state.epoch, number], device)
-                for group in optimizer.param_groups:
-                    group["lr"] = group["highest"] * rate_factor(state.step, total, warm_up=spec.warm_up)
-                loss = loss_of(inputs, labels)
-                losses.append(float(loss.detach()))
-                if not math.isfinite(losses[-1]):
-                    ended = "diverged"
-                    break
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                optimizer.step()
-                state.step += 1
-                if on_step is not None:
-                    pace = (time.monotonic() - began_here) / (state.step - first_step)
-                    on_step(state.step, total, _label(state, spec, pace * (total - state.step)))
-                if stop is not None and stop():
-                    ended = "interrupted"
-                    break
-                if spec.max_duration_s is not None and time.monotonic() - began > spec.max_duration_s:
-                    ended = "time"
-                    break
+            with closing(_batches(examples, spec, at.epoch, at.number, per_epoch, augment)) as batches:
+                for batch in batches:
+                    if _is_over(course, spec):
+                        ended = "time"
+                        break
+                    inputs, labels = _tensors(batch, next(module.parameters()).device)
+                    set_rate(optimizer, rate_factor(_progress(course, spec, total), total, warm_up=spec.warm_up))
+                    loss = loss_of(inputs, labels)
+                    value = float(loss.detach())
+                    if not math.isfinite(value):
+                        ended = "diverged"
+                        break
+                    optimizer.zero_grad(set_to_none=True)
+                    loss.backward()
+                    optimizer.step()
+                    if average is not None:
+                        average.update()
+                    at.running.append(value)
+                    at.step, at.number = at.step + 1, at.number + 1
+                    if on_step is not None:
+                        on_step(at.step, total, _label(course, spec, total))
+                    if pressed() or (stop is not None and stop()):
+                        ended = "interrupted"
+                        break
+                    course.save(every_s=spec.checkpoint_s)
+            if ended in ("interrupted", "time"):
+                course.save()
+            if pressed():
+                raise KeyboardInterrupt
             if ended in ("diverged", "interrupted"):
                 break
-            state.epoch += 1
-            state.losses.append(float(np.mean(losses)))
-            state.scores.append(score())
-            if state.scores[-1] > state.best_score:
-                state.best_score, state.best_epoch = state.scores[-1], state.epoch
-                best = copy.deepcopy(module.state_dict())
-            state.spent_s = time.monotonic() - began
-            if folder is not None and ended == "finished":
-                states = {"module": module.state_dict(), "optimizer": optimizer.state_dict(), "best": best}
-                save_checkpoint(folder, key, {**states, "state": asdict(state)})
-        duration_s = time.monotonic() - began
-    module.load_state_dict(best)
-    _LOG.info("training %s after %d passes: %.4g → %.4g", ended, state.epoch, state.first_score, state.best_score)
+            if at.number:
+                course.end_pass(score)
+            if ended == "finished":
+                course.save()
+        duration_s = course.spent_s
+        if pressed():  # while the last pass was scored
+            raise KeyboardInterrupt
+    course.take_best()
+    _LOG.info("training %s after %d passes: %.4g → %.4g", ended, at.epoch, at.first_score, at.best_score)
     return Training(
         ended=ended,
-        epochs=state.epoch,
-        steps=state.step,
-        first_score=state.first_score,
-        best_score=state.best_score,
-        best_epoch=state.best_epoch,
-        scores=tuple(state.scores),
-        losses=tuple(state.losses),
+        epochs=at.epoch,
+        steps=at.step,
+        first_score=at.first_score,
+        best_score=at.best_score,
+        best_epoch=at.best_epoch,
+        scores=tuple(at.scores),
+        losses=tuple(at.losses),
         duration_s=duration_s,
+        averaged=at.best_is_average,
     )
 
 
-def _groups(module: Any, spec: TrainingSpec, rates: Sequence[tuple[Sequence[Tensor], float]]) -> list[dict[str, Any]]:
-    """Return the optimizer's groups, one per parameter, with its highest rate.
-
-    Adam's steps are as large as the rate, whatever the weights' size: in a graph with folded normalization, where that
-    differs a thousandfold between layers, one rate for all destroys some. So rates are in proportion to the weights,
-    the relative step size of Adafactor (Shazeer and Stern 2018, arXiv:1804.04235, section 8).
-    """
-    own = {id(tensor): factor for tensors, factor in rates for tensor in tensors}
-    groups = []
-    for tensor in module.parameters():
-        least = _LEAST_SIZE_OF_A_VECTOR if tensor.ndim < 2 else _LEAST_SIZE
-        size = max(least, float(tensor.detach().square().mean().sqrt()))
-        rate = spec.learning_rate * own.get(id(tensor), size)
-        decay = 0.0 if id(tensor) in own else spec.weight_decay
-        groups.append({"params": [tensor], "lr": rate, "highest": rate, "weight_decay": decay})
-    return groups
+_Batch = tuple[Mapping[str, NDArray[Any]], "NDArray[Any] | None"]
 
 
-def _read(
-    torch: Any,
-    examples: Examples,
-    chosen: NDArray[np.int64],
-    augment: Augment | None,
-    seed: list[int],
-    device: Any,
-) -> tuple[dict[str, Tensor], Tensor | None]:
-    arrays: Mapping[str, NDArray[Any]] = examples.read(chosen)
-    if augment is not None:
-        arrays = augment(arrays, np.random.default_rng(seed))
-    inputs = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()}
-    labels = None if examples.labels is None else torch.from_numpy(np.asarray(examples.labels)[chosen]).to(device)
-    return inputs, labels
+def _batches(
+    examples: Examples, spec: TrainingSpec, epoch: int, first: int, per_epoch: int, augment: Augment | None
+) -> Generator[_Batch, None, None]:
+    """Yield the inputs and labels of a pass from its step `first` on; what is drawn depends on seed, pass and step."""
+    order = np.random.default_rng([spec.seed, epoch]).permutation(len(examples))
+
+    def read(number: int) -> _Batch:
+        chosen = order[number * spec.batch_size : (number + 1) * spec.batch_size]
+        arrays: Mapping[str, NDArray[Any]] = examples.read(chosen)
+        if augment is not None:
+            arrays = augment(arrays, np.random.default_rng([spec.seed, epoch, number]))
+        labels = None if examples.labels is None else np.asarray(examples.labels)[chosen]
+        return {name: np.ascontiguousarray(array) for name, array in arrays.items()}, labels
+
+    return read_ahead(range(first, per_epoch), read)
 
 
-def _label(state: _State, spec: TrainingSpec, left_s: float) -> str:
+def _tensors(batch: _Batch, device: Any) -> tuple[dict[str, Tensor], Tensor | None]:
+    torch = require("torch", extra="torch")
+    arrays, labels = batch
+    inputs = {name: lay_out(torch.from_numpy(array).to(device)) for name, array in arrays.items()}
+    return inputs, None if labels is None else torch.from_numpy(labels).to(device)
+
+
+def _is_over(course: Course, spec: TrainingSpec) -> bool:
+    return spec.max_duration_s is not None and course.at.step > 0 and course.spent_s > spec.max_duration_s
+
+
+def _progress(course: Course, spec: TrainingSpec, total: int) -> float:
+    """Return the step that the schedule is at: further on than the steps are, when time is what ends the training."""
+    share = 0.0 if spec.max_duration_s is None else course.spent_s / spec.max_duration_s
+    return max(float(course.at.step), min(1.0, share) * total)
+
+
+def _label(course: Course, spec: TrainingSpec, total: int) -> str:
+    left_s = course.left_s(total)
+    if spec.max_duration_s is not None:
+        left_s = min(left_s, max(0.0, spec.max_duration_s - course.spent_s))
     minutes, seconds = divmod(round(left_s), 60)
-    return f"epoch {state.epoch + 1} of {spec.epochs}, {minutes}:{seconds:02d} left, best score {state.best_score:.4g}"
+    at = course.at
+    return f"epoch {at.epoch + 1} of {spec.epochs}, {minutes}:{seconds:02d} left, best score {at.best_score:.4g}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
@@ -78,8 +79,15 @@ def distillation_loss(
     return total / len(kinds)
 
 
-def label_loss(output: Tensor, labels: Tensor, kind: OutputKind) -> Tensor:
-    """Return the distance of one output `[n, …]` to its labels: class indices `[n]`, or targets of the same size."""
+def label_loss(output: Tensor, labels: Tensor, kind: OutputKind, *, smoothing: float = 0.0) -> Tensor:
+    """Return the distance of one output `[n, …]` to its labels: class indices `[n]`, or targets of the same size.
+
+    Args:
+        output: class scores, probabilities, chances or values.
+        labels: its labels.
+        kind: what the output means.
+        smoothing: share of a class label that is spread over all classes.
+    """
     functional = require("torch", extra="torch").nn.functional
     if kind == "chances":
         return functional.binary_cross_entropy(
@@ -87,7 +95,20 @@ def label_loss(output: Tensor, labels: Tensor, kind: OutputKind) -> Tensor:
         )
     if kind == "values":
         return functional.mse_loss(output, labels.to(output.dtype).reshape(output.shape))
-    return functional.cross_entropy(_scores(output, kind).reshape(len(labels), -1), labels.long())
+    scores = _scores(output, kind).reshape(len(labels), -1)
+    return functional.cross_entropy(scores, labels.long(), label_smoothing=smoothing)
+
+
+def takes_labels(output: Tensor, labels: Tensor, kind: OutputKind) -> bool:
+    """Tell whether labels are of the form that an output of this kind is compared with."""
+    if kind in ("values", "chances"):
+        return bool(labels.numel() == output.numel())
+    return bool(labels.ndim == 1 and output.numel() == output.shape[0] * output.shape[-1])
+
+
+def spread_of(labels: NDArray[Any] | None) -> float:
+    """Return the variance of targets: squared errors are a share of it, as those to the teacher are."""
+    return 1.0 if labels is None else max(float(np.var(labels)), _SMALLEST)
 
 
 def _scores(output: Tensor, kind: OutputKind) -> Tensor:

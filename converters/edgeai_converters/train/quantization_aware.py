@@ -20,6 +20,7 @@ from edgeai_converters.progress import OnStep
 from edgeai_converters.quantize.affine import real_range
 from edgeai_converters.quantize.plan import QuantizationPlan, TensorQuantization
 from edgeai_converters.require import require
+from edgeai_converters.train.device import choose_device
 from edgeai_converters.train.examples import Examples
 from edgeai_converters.train.fake_quantization import FakeQuantized, fake_quantize
 from edgeai_converters.train.loop import Augment, Training, fit
@@ -87,7 +88,7 @@ def train_quantized(
     torch = require("torch", extra="torch")
     if not plan.activations and not plan.weights:
         raise UsageError("The plan quantizes nothing: there is no rounding to train for.")
-    device = "cuda" if spec.device == "cuda" or (spec.device == "auto" and torch.cuda.is_available()) else "cpu"
+    device = choose_device(spec)
     fake = fake_quantize(model, plan)
     student, scales = _make_student(fake, learn_ranges=learn_ranges)
     student.to(device)
@@ -105,7 +106,8 @@ def train_quantized(
         first = student.output_names[0]
         if labels is None or spec.label_weight == 0.0 or first not in kinds:
             return loss
-        return (1 - spec.label_weight) * loss + spec.label_weight * label_loss(found[first], labels, kinds[first])
+        part = label_loss(found[first], labels, kinds[first], smoothing=spec.label_smoothing)
+        return (1 - spec.label_weight) * loss + spec.label_weight * part
 
     wanted = outputs_of(teacher, search, device)
     score = SearchScore(student, search, wanted, metric=metric, kinds=kinds, spec=spec, device=device)

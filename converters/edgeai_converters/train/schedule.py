@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 
-def rate_factor(step: int, steps: int, *, warm_up: float) -> float:
+def rate_factor(step: float, steps: int, *, warm_up: float) -> float:
     """Return the share of the highest rate at a step (from 0): a straight rise, then half a cosine down to 0.
 
     SGDR without restarts (Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5).

@@ -12,6 +12,7 @@ from edgeai_converters.evaluate.metrics import Metric
 from edgeai_converters.require import require
 from edgeai_converters.train.examples import Examples
 from edgeai_converters.train.losses import OutputKind, distillation_loss
+from edgeai_converters.train.precision import lay_out
 from edgeai_converters.train.training_spec import TrainingSpec
 from edgeai_converters.train.twin import Twin
 
@@ -66,6 +67,6 @@ def outputs_of(twin: Twin, examples: Examples, device: str) -> dict[str, NDArray
     for start in range(0, len(examples), _BATCH):
         arrays = examples.read(np.arange(start, min(start + _BATCH, len(examples))))
         with torch.no_grad():
-            inputs = {name: torch.from_numpy(np.array(array)).to(device) for name, array in arrays.items()}
+            inputs = {name: lay_out(torch.from_numpy(np.array(array)).to(device)) for name, array in arrays.items()}
             parts.append({name: tensor.cpu().numpy() for name, tensor in twin.run(inputs).items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in twin.output_names}

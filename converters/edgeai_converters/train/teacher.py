@@ -6,6 +6,8 @@ student gives class scores. All that is brought to the student's side here, in n
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,15 +20,22 @@ from scipy.special import expit, log_softmax, logit, softmax
 from edgeai_converters.graph.boundary import input_specs, output_specs
 from edgeai_converters.graph.execute import GraphRunner
 from edgeai_converters.progress import OnStep
+from edgeai_converters.require import require
 from edgeai_converters.train.examples import Examples
+from edgeai_converters.train.features import with_features
 from edgeai_converters.train.losses import OutputKind, output_kinds
+from edgeai_converters.train.ops.view import Tensor
+from edgeai_converters.train.precision import lay_out, run_in
+from edgeai_converters.train.twin import Twin, make_twin
 from edgeai_converters.workfolder import WorkFolder
-from edgeai_runtime.errors import UsageError
+from edgeai_runtime.errors import UnsupportedOperationError, UsageError
 from edgeai_runtime.manifest import TensorSpec
 
 Arrays = Mapping[str, NDArray[Any]]
 AnyTeacher = ir.Model | Callable[[Arrays], Arrays]
 """A graph, or a function from prepared inputs by the student's names to outputs `[n, …]` in the student's terms."""
+
+_LOG = logging.getLogger(__name__)
 
 _BATCH = 64
 _SMALLEST = 1e-8
@@ -68,12 +77,14 @@ class Teacher:
         self._shapes = {spec.name: spec.shape for spec in output_specs(student)}
         self._features = dict(features or {})
         self._convert: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {}
+        self._model: ir.Model | None = None
         if not isinstance(teacher, ir.Model):
             self._run, self._names = teacher, None
             return
         names = [spec.name for spec in output_specs(teacher)]
         self._names = _pair(self._outputs, names, what="output")
-        inputs = _pair_inputs(input_specs(student), input_specs(teacher))
+        self._inputs = inputs = _pair_inputs(input_specs(student), input_specs(teacher))
+        self._model = with_features(teacher, dict.fromkeys(self._features.values(), ""))
         runner = GraphRunner(teacher, outputs=[*names, *self._features.values()], threads=threads)
         self._run = lambda arrays: runner.run({name: _turn(arrays[one], turn) for name, one, turn in inputs})
         kinds = output_kinds(teacher, labels)
@@ -88,7 +99,39 @@ class Teacher:
         Raises:
             UsageError: an output that has another shape than the student's, or is missing.
         """
-        found = self._run(inputs)
+        return self._in_terms(self._run(inputs))
+
+    def on_device(self, device: str, precision: str) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
+        """Return what answers tensors as this answers arrays: a graph as a twin, on a device and in a format.
+
+        A function, and a graph that no twin can be made of, is asked as ever; its answers are moved.
+        """
+        torch = require("torch", extra="torch")
+        run = self._run
+        if self._model is not None:
+            try:
+                twin = make_twin(self._model, trained=())
+            except UnsupportedOperationError as error:
+                _LOG.info("the teacher runs in ONNX Runtime while training: %s", error)
+            else:
+                twin.to(device)
+                run = functools.partial(self._run_twin, twin, device, precision)
+
+        def answer(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            with torch.no_grad():
+                arrays = {name: tensor.cpu().contiguous().numpy() for name, tensor in inputs.items()}
+                found = self._in_terms(run(arrays))
+            return {name: torch.from_numpy(np.array(array)).to(device) for name, array in found.items()}
+
+        return answer
+
+    def _run_twin(self, twin: Twin, device: str, precision: str, arrays: Arrays) -> Arrays:
+        torch = require("torch", extra="torch")
+        given = {name: _turn(arrays[one], turn) for name, one, turn in self._inputs}
+        tensors = {name: lay_out(torch.from_numpy(array).to(device)) for name, array in given.items()}
+        return {name: one.cpu().numpy() for name, one in run_in(precision, twin, tensors).items()}
+
+    def _in_terms(self, found: Arrays) -> dict[str, NDArray[Any]]:
         given = [name for name in found if name in self._outputs or name not in self._features.values()]
         names = self._names or _pair(self._outputs, given, what="output")
         result = {}

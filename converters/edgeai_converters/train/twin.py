@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -109,6 +110,11 @@ def write_back(twin: Twin, model: ir.Model) -> ir.Model:
             raise ModelError(f"{name!r} has shape {list(old.shape)} in the graph. Received: {list(array.shape)}")
         value.const_value = ir.tensor(array.copy(), name=name)
     return model
+
+
+def digest_of_graph(model: ir.Model) -> str:
+    """Return the SHA-256 of a graph with its constants."""
+    return sha256(ir.to_proto(model).SerializeToString(deterministic=True)).hexdigest()
 
 
 def save_twin(twin: Twin, model: ir.Model, path: Path) -> None:
