@@ -1,7 +1,8 @@
 """Catch what an engine's C++ side writes to standard error, so that it can be attached to the error it belongs to.
 
 Out of scope: Python's `logging` and `sys.stderr` as such. While the block runs, file descriptor 2 of the whole process
-points at a temporary file; a lock keeps two threads from doing that at once.
+points at a temporary file; a lock keeps two threads from doing that at once. Blocks may be nested: an object that is
+collected inside one may catch what its engine says in its destructor.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 _LOGGER = logging.getLogger(__name__)
-_LOCK = threading.Lock()
+_LOCK = threading.RLock()
 _LONGEST_LOG = 4000
 
 

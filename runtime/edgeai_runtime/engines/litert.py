@@ -1,7 +1,9 @@
 """LiteRT: runs `.tflite` files with `ai-edge-litert`, else `tflite-runtime`, else TensorFlow's own interpreter.
 
-Delegates here: `litert:xnnpack` (the CPU with XNNPACK, the default) and `litert:reference` (the slow reference kernels,
-used to judge others). Operations that XNNPACK does not take run in LiteRT's built-in CPU kernels (`litert:cpu`).
+In this module: `litert:xnnpack` (the CPU with XNNPACK, the default), `litert:reference` (the slow reference kernels,
+used to judge others), and the delegates that are shared libraries (`litert_external.py`). The GPU and the NPU go
+through LiteRT's other API, in `litert_compiled.py`. Operations that a delegate does not take run in XNNPACK or in
+LiteRT's built-in CPU kernels (`litert:cpu`).
 
 A model with state (LSTM, RNN, SVDF, resource variables) keeps it between calls in LiteRT; here variables are reset
 before every call, so that a call depends on its inputs alone.
@@ -9,9 +11,7 @@ before every call, so that a call depends on its inputs alone.
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,37 +19,26 @@ from typing import Any
 
 import numpy as np
 
+from edgeai_runtime.delegates.options import check_options
+from edgeai_runtime.delegates.table import find_delegate
 from edgeai_runtime.engines.artifact_file import check_artifact_file
 from edgeai_runtime.engines.captured_log import capture_log
 from edgeai_runtime.engines.chunks import chunk_size, dtype_error, run_in_chunks, shape_error, shapes_agree
 from edgeai_runtime.engines.litert_placement import describe_operations
-from edgeai_runtime.engines.protocol import EngineInfo
-from edgeai_runtime.errors import (
-    EngineError,
-    MissingEngineError,
-    ModelError,
-    PlacementError,
-    UnsupportedOperationError,
-    UsageError,
+from edgeai_runtime.engines.litert_source import (
+    INSTALL,
+    import_interpreter,
+    keeps_state,
+    list_nodes,
+    open_error,
+    tensor_spec,
 )
-from edgeai_runtime.manifest import Format, Quantization, TensorSpec
-from edgeai_runtime.placement import PlacementReport
+from edgeai_runtime.engines.protocol import EngineInfo, Session
+from edgeai_runtime.errors import EngineError, MissingEngineError, PlacementError
+from edgeai_runtime.manifest import Format
+from edgeai_runtime.placement import Device, OperationPlacement, PlacementReport
 
-INSTALL = 'pip install "edgeai-runtime[tflite]"'
 RESOLVERS = {"litert:xnnpack": "AUTO", "litert:reference": "BUILTIN_REF"}
-
-#: Where an interpreter may come from, in order: module, distribution.
-_SOURCES = (
-    ("ai_edge_litert.interpreter", "ai-edge-litert"),
-    ("tflite_runtime.interpreter", "tflite-runtime"),
-    ("tensorflow.lite.python.interpreter", "tensorflow"),
-)
-
-#: Operators that keep state between calls.
-_STATEFUL = re.compile(
-    r"LSTM|RNN|SVDF|UNIDIRECTIONAL_SEQUENCE_(LSTM|RNN)|BIDIRECTIONAL_SEQUENCE_(LSTM|RNN)"
-    r"|VAR_HANDLE|READ_VARIABLE|ASSIGN_VARIABLE|CALL_ONCE"
-)
 
 
 class LiteRTEngine:
@@ -61,7 +50,7 @@ class LiteRTEngine:
     def info(self) -> EngineInfo:
         """Say which of the three packages is used, or that none is installed."""
         try:
-            _, package = _import_interpreter()
+            _, package = import_interpreter()
         except MissingEngineError as error:
             return EngineInfo(
                 present=False, package="ai-edge-litert", version="", reason=error.message, install=INSTALL
@@ -69,26 +58,30 @@ class LiteRTEngine:
         version = importlib.metadata.version(package)
         return EngineInfo(present=True, package=package, version=version, reason="", install=INSTALL)
 
-    def open(self, path: Path, *, delegate: str, threads: int, options: Mapping[str, str]) -> LiteRTSession:
-        """Load `path`; there are no options here. See `protocol.Engine.open` for the errors."""
-        if delegate not in RESOLVERS:
-            raise PlacementError(f"LiteRT has no delegate {delegate!r} here", hint=f"delegates: {', '.join(RESOLVERS)}")
-        if options:
-            raise UsageError(f"LiteRT takes no options. Received: {', '.join(options)}")
+    def open(self, path: Path, *, delegate: str, threads: int, options: Mapping[str, str]) -> Session:
+        """Load `path`; the options are those of the table of delegates. See `protocol.Engine.open` for the errors."""
+        spec = find_delegate(delegate)
+        if spec is None or spec.engine != self.name:
+            raise PlacementError(f"LiteRT has no delegate {delegate!r} here", hint="`devices` lists those it has")
+        options = check_options(delegate, options)
         check_artifact_file(path, "tflite")
-        return LiteRTSession(path, delegate=delegate, threads=threads)
+        if delegate in ("litert:gpu", "litert:npu"):
+            from edgeai_runtime.engines.litert_compiled import CompiledSession
+
+            return CompiledSession(path, delegate=delegate, threads=threads, options=options)
+        return LiteRTSession(path, delegate=delegate, threads=threads, options=options)
 
 
 class LiteRTSession:
     """One interpreter; see `protocol.Session` for what its members promise."""
 
-    def __init__(self, path: Path, *, delegate: str, threads: int) -> None:
-        self._path, self._delegate, self._threads = path, delegate, threads
-        self._resizable = True
+    def __init__(self, path: Path, *, delegate: str, threads: int, options: Mapping[str, str]) -> None:
+        self._path, self._delegate, self._threads, self._options = path, delegate, threads, options
+        self._resizable = delegate in RESOLVERS  # a library's delegate stays with the shapes it was given
         self._shapes: tuple[tuple[int, ...], ...] = ()
         self._open()
-        self.inputs = tuple(_spec(detail) for detail in self._interpreter.get_input_details())
-        self.outputs = tuple(_spec(detail) for detail in self._interpreter.get_output_details())
+        self.inputs = tuple(tensor_spec(detail) for detail in self._interpreter.get_input_details())
+        self.outputs = tuple(tensor_spec(detail) for detail in self._interpreter.get_output_details())
 
     def run(self, arrays: Sequence[Any]) -> list[Any]:
         """Run once; shapes are followed along free dimensions, a baked-in batch is run in chunks of its size."""
@@ -105,34 +98,61 @@ class LiteRTSession:
         return self._run_other_shapes(arrays)
 
     def placement(self) -> PlacementReport:
-        """Say which operations XNNPACK took, from the interpreter's list of nodes."""
-        operations = describe_operations(self._interpreter, self._delegate)
-        return PlacementReport(engine="litert", delegate=self._delegate, operations=operations)
+        """Say which operations each delegate took, from the interpreter's list of nodes."""
+        return PlacementReport(engine="litert", delegate=self._delegate, operations=self._describe())
 
     def close(self) -> None:
         """Drop the interpreter."""
         del self._interpreter, self._set, self._get, self._invoke, self._reset
 
     def _open(self) -> None:
-        module, package = _import_interpreter()
-        resolver = module.OpResolverType[RESOLVERS[self._delegate]]
+        module, package = import_interpreter()
+        resolver = module.OpResolverType[RESOLVERS.get(self._delegate, "AUTO")]
+        delegates = []
+        if self._delegate not in RESOLVERS:
+            from edgeai_runtime.engines.litert_external import load_library
+
+            delegates.append(load_library(module, self._delegate, self._options))
         failure: Exception | None = None
+        self._foreign_partitions = 0
         with capture_log() as log, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TensorFlow's interpreter announces its own removal
             try:
                 interpreter = module.Interpreter(
-                    model_path=str(self._path), num_threads=self._threads, experimental_op_resolver_type=resolver
+                    model_path=str(self._path),
+                    num_threads=self._threads,
+                    experimental_op_resolver_type=resolver,
+                    experimental_delegates=delegates or None,
                 )
+                if delegates:  # XNNPACK comes later, when tensors are allocated
+                    self._foreign_partitions = sum(n["op_name"] == "DELEGATE" for n in list_nodes(interpreter))
                 interpreter.allocate_tensors()
             except Exception as error:
                 failure = error
+        if failure is not None and delegates and "delegate" in str(failure).lower():
+            raise PlacementError(f"{self._delegate} refuses {self._path.name}: {failure}{log.tail()}") from failure
         if failure is not None:
-            raise _open_error(self._path, package, failure, log.tail()) from failure
+            raise open_error(self._path, package, failure, log.tail()) from failure
         self._interpreter: Any = interpreter
         self._set, self._invoke, self._get = interpreter.set_tensor, interpreter.invoke, interpreter.get_tensor
-        stateful = any(_STATEFUL.fullmatch(node["op_name"]) for node in _nodes(interpreter))
-        self._reset = interpreter.reset_all_variables if stateful else None
+        nodes = list_nodes(interpreter)
+        if delegates and nodes and not self._foreign_partitions:
+            raise PlacementError(
+                f"{self._delegate} takes none of the {sum(n['op_name'] != 'DELEGATE' for n in nodes)} operations of "
+                f"{self._path.name}; it would run on the CPU{log.tail()}",
+                hint="convert the model as this device needs it: most take int8 only, some need their own compiler",
+            )
+        self._reset = interpreter.reset_all_variables if keeps_state(nodes) else None
         self._read_details()
+
+    def _describe(self) -> tuple[OperationPlacement, ...]:
+        device: Device = "cpu"
+        if self._delegate not in RESOLVERS:
+            from edgeai_runtime.engines.litert_external import device_of
+
+            spec = find_delegate(self._delegate)
+            device = device_of(self._delegate, spec.device if spec else "unknown", self._options)
+        return describe_operations(self._interpreter, self._delegate, device, self._foreign_partitions)
 
     def _read_details(self) -> None:
         inputs = self._interpreter.get_input_details()
@@ -172,46 +192,3 @@ class LiteRTSession:
             if array.dtype != np.dtype(spec.dtype):
                 return dtype_error(spec, array)
         return EngineError(f"LiteRT failed while running {self._path.name}: {error}")
-
-
-def _import_interpreter() -> tuple[Any, str]:
-    tried = []
-    for name, package in _SOURCES:
-        try:
-            return importlib.import_module(name), package
-        except ImportError as error:
-            tried.append(f"{package}: {error}")
-    raise MissingEngineError(f"no LiteRT interpreter is installed ({'; '.join(tried)})", hint=INSTALL)
-
-
-def _nodes(interpreter: Any) -> Sequence[Mapping[str, Any]]:
-    list_nodes = getattr(interpreter, "_get_ops_details", None)
-    return list_nodes() if list_nodes is not None else ()
-
-
-def _spec(detail: Mapping[str, Any]) -> TensorSpec:
-    signature = detail.get("shape_signature")
-    shape = signature if signature is not None and len(signature) == len(detail["shape"]) else detail["shape"]
-    scale, zero_point = detail["quantization"]
-    return TensorSpec(
-        name=str(detail["name"]),
-        shape=tuple(None if int(d) < 0 else int(d) for d in shape),
-        dtype=np.dtype(detail["dtype"]).name,
-        quantization=Quantization(scale=float(scale), zero_point=int(zero_point)) if scale else None,
-    )
-
-
-def _open_error(path: Path, package: str, error: Exception, log: str) -> Exception:
-    text = str(error).strip() or type(error).__name__
-    if isinstance(error, SystemError):
-        return EngineError(
-            f"{package} does not work with numpy {np.__version__}: {text}{log}",
-            hint=f"{INSTALL} (tflite-runtime needs numpy 1)",
-        )
-    if "custom op" in text.lower() or "op builtin_code out of range" in text or "not supported" in text.lower():
-        return UnsupportedOperationError(
-            f"LiteRT can not run {path}: {text}{log}", hint="convert it with builtin ops only"
-        )
-    if len(text) > 600:
-        text = f"{text[:600]} …"
-    return ModelError(f"LiteRT can not read {path}: {text}{log}", hint="the file is damaged or made for another engine")

@@ -1,0 +1,105 @@
+"""Where a LiteRT interpreter comes from, what it tells of a file, and what its refusals mean.
+
+Three packages carry one: `ai-edge-litert` (the one to install), the old `tflite-runtime` (2.14 is its last; numpy 1
+only) and TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeai_runtime.errors import EdgeAIError, EngineError, MissingEngineError, ModelError, UnsupportedOperationError
+from edgeai_runtime.manifest import Quantization, TensorSpec
+
+INSTALL = 'pip install "edgeai-runtime[tflite]"'
+
+#: Where an interpreter may come from, in order: module, distribution.
+_SOURCES = (
+    ("ai_edge_litert.interpreter", "ai-edge-litert"),
+    ("tflite_runtime.interpreter", "tflite-runtime"),
+    ("tensorflow.lite.python.interpreter", "tensorflow"),
+)
+
+#: Operators that keep state between calls.
+_STATEFUL = re.compile(
+    r"LSTM|RNN|SVDF|UNIDIRECTIONAL_SEQUENCE_(LSTM|RNN)|BIDIRECTIONAL_SEQUENCE_(LSTM|RNN)"
+    r"|VAR_HANDLE|READ_VARIABLE|ASSIGN_VARIABLE|CALL_ONCE"
+)
+
+
+def import_interpreter() -> tuple[Any, str]:
+    """Return the module that has `Interpreter`, and the distribution it belongs to.
+
+    Raises:
+        MissingEngineError: none is installed, or only a `tflite-runtime` beside numpy 2, with which it does not work.
+    """
+    tried = []
+    for name, package in _SOURCES:
+        try:
+            if package == "tflite-runtime" and int(np.__version__.partition(".")[0]) > 1:
+                version = importlib.metadata.version(package)
+                raise ImportError(f"{version} works with numpy 1 only, and numpy {np.__version__} is installed")
+            return importlib.import_module(name), package
+        except ImportError as error:
+            tried.append(f"{package}: {error}")
+    raise MissingEngineError(
+        f"no LiteRT interpreter can be used ({'; '.join(tried)})", hint=f"{INSTALL} (it brings ai-edge-litert)"
+    )
+
+
+def list_nodes(interpreter: Any) -> Sequence[Mapping[str, Any]]:
+    """Return the operations of the main subgraph; nothing where the interpreter does not list them."""
+    listing = getattr(interpreter, "_get_ops_details", None)
+    return listing() if listing is not None else ()
+
+
+def keeps_state(nodes: Sequence[Mapping[str, Any]]) -> bool:
+    """Say whether an operation keeps state between calls."""
+    return any(_STATEFUL.fullmatch(node["op_name"]) for node in nodes)
+
+
+def tensor_spec(detail: Mapping[str, Any]) -> TensorSpec:
+    """Return what an interpreter's detail of an input or output says."""
+    signature = detail.get("shape_signature")
+    shape = signature if signature is not None and len(signature) == len(detail["shape"]) else detail["shape"]
+    scale, zero_point = detail["quantization"]
+    return TensorSpec(
+        name=str(detail["name"]),
+        shape=tuple(None if int(d) < 0 else int(d) for d in shape),
+        dtype=np.dtype(detail["dtype"]).name,
+        quantization=Quantization(scale=float(scale), zero_point=int(zero_point)) if scale else None,
+    )
+
+
+def open_error(path: Path, package: str, error: Exception, log: str) -> EdgeAIError:
+    """Return the error for a file that an interpreter refused, by what it said."""
+    text = str(error).strip() or type(error).__name__
+    if isinstance(error, SystemError):
+        return EngineError(
+            f"{package} does not work with numpy {np.__version__}: {text}{log}",
+            hint=f"{INSTALL} (it brings ai-edge-litert; tflite-runtime needs numpy 1)",
+        )
+    said = (text + log).lower()
+    if "older version of this builtin" in said or "op builtin_code out of range" in said:
+        version = importlib.metadata.version(package)
+        other = "pip install -U ai-edge-litert" if package == "ai-edge-litert" else "pip install ai-edge-litert"
+        return UnsupportedOperationError(
+            f"{path} is too new for {package} {version}: {text}{log}",
+            hint=f"{other} (it is used before {package} once it is there)"
+            if package != "ai-edge-litert"
+            else f"{other}, or convert the model with an older converter",
+        )
+    if "custom op" in said or "not supported" in text.lower():
+        return UnsupportedOperationError(
+            f"LiteRT can not run {path}: {text}{log}", hint="convert it with builtin ops only"
+        )
+    if len(text) > 600:
+        text = f"{text[:600]} …"
+    return ModelError(f"LiteRT can not read {path}: {text}{log}", hint="the file is damaged or made for another engine")
