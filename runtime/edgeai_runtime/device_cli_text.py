@@ -7,20 +7,56 @@ from typing import Any
 
 
 def as_text(verb: str, document: dict[str, Any]) -> str:
-    """Return the document of `verb` (`run`, `verify`, `bench`, `devices`) as lines of text."""
-    return {"run": _run, "verify": _verify, "bench": _bench, "devices": _devices}[verb](document)
+    """Return the document of `verb` (`run`, `verify`, `bench`, `devices`, `warm`) as lines of text."""
+    return {"run": _run, "verify": _verify, "bench": _bench, "devices": _devices, "warm": _warm}[verb](document)
 
 
 def _run(document: dict[str, Any]) -> str:
     lines = [f"{name}: {_short(value)}" for name, value in document["outputs"].items()]
     placement = document["placement"]
     shares = ", ".join(f"{device} {share:.0%}" for device, share in placement.items() if device != "delegate" and share)
-    return "\n".join([*lines, f"ran on {placement['delegate']} ({shares}) in {document['latency_ms']:.3g} ms"])
+    ran = f"ran on {placement['delegate']} ({shares}) in {document['latency_ms']:.3g} ms"
+    return "\n".join([*lines, *_attempts(document["attempts"]), ran])
+
+
+def _attempts(attempts: Sequence[dict[str, Any]]) -> list[str]:
+    """Return a line for what was not used and why, and for the remedy with which the last one was."""
+    lines = []
+    for one in attempts:
+        name = f"{one['delegate']} with {one['remedy']}" if one["remedy"] else one["delegate"]
+        if one["outcome"] != "used" or one["remedy"]:
+            lines.append(f"{one['outcome']} {name}: {one['reason']}")
+    return lines
 
 
 def _verify(document: dict[str, Any]) -> str:
     lines = [f"{'ok  ' if check['ok'] else 'FAIL'} {check['name']}: {check['detail']}" for check in document["checks"]]
-    return "\n".join([*lines, "the bundle is good" if document["ok"] else "the bundle is NOT good"])
+    return "\n".join(
+        [*lines, *_quarantine(document), "the bundle is good" if document["ok"] else "the bundle is NOT good"]
+    )
+
+
+def _warm(document: dict[str, Any]) -> str:
+    lines = [f"{'ok  ' if check['ok'] else 'FAIL'} {check['name']}: {check['detail']}" for check in document["checks"]]
+    placement = document["placement"]
+    rows = [
+        (one["delegate"], one["variant"], str(one["threads"] or ""), _ms(one["median_ms"]), one["how"])
+        for one in placement["measured"]
+    ]
+    table = _table([("delegate", "variant", "threads", "median ms", ""), *rows]) if rows else []
+    chosen = f"will run on {placement['delegate']} with {placement['threads']} threads"
+    return "\n".join([*lines, *_quarantine(document), *table, *_attempts(placement["attempts"]), chosen])
+
+
+def _quarantine(document: dict[str, Any]) -> list[str]:
+    return [
+        f"in quarantine since {one['since']} UTC: {one['variant']} on {one['delegate']} (verify --retry tries again)"
+        for one in document["quarantine"]
+    ]
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
 
 
 def _bench(document: dict[str, Any]) -> str:

@@ -173,6 +173,6 @@ OPENVINO_AUTO = {
     **_HINT,
     **_DEVICES,
     "ENABLE_STARTUP_FALLBACK": _O("NO", "YES: the CPU serves while the other device still compiles"),
-    "ENABLE_RUNTIME_FALLBACK": _O("NO", "YES: go on with the next device when one fails"),
+    "ENABLE_RUNTIME_FALLBACK": _O("YES", "NO: fail when the device fails while it runs"),
 }
 OPENVINO_HETERO = {**_HINT, **_DEVICES, "CACHE_DIR": _O("", "folder of compiled blobs")}

@@ -28,6 +28,7 @@ from edgeai_runtime.errors import (
     ModelError,
     PlacementError,
     UnsupportedOperationError,
+    UsageError,
 )
 from edgeai_runtime.manifest import Format, TensorSpec
 from edgeai_runtime.placement import OperationPlacement, PlacementReport
@@ -88,7 +89,7 @@ class OnnxRuntimeSession:
                     for name, size in fixed_dimensions(ort, path, delegate, options).items():
                         settings.add_free_dimension_override_by_name(name, size)
                 session = ort.InferenceSession(str(path), settings, providers=providers, enable_fallback=0)
-            except PlacementError:
+            except (PlacementError, UsageError):
                 raise
             except Exception as error:
                 failure = error

@@ -54,6 +54,11 @@ def plugin_devices(
     if not library:
         raise PlacementError(f"onnxruntime {ort.__version__} has no {name}", hint=f"pip install {package}")
     with _LOCK:
+        if _REGISTERED.get(name, library) != library:
+            raise PlacementError(
+                f"the plugin of {name} is {_REGISTERED[name]} in this process already. Received: {library}",
+                hint="one process uses one library for a provider",
+            )
         if name not in _REGISTERED:
             failure = None
             with capture_log() as log:

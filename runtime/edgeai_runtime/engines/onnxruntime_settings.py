@@ -60,8 +60,11 @@ def fixed_dimensions(ort: Any, path: Path, delegate: str, options: Mapping[str, 
     settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     settings.log_severity_level = _ONLY_ERRORS + 1  # what is wrong with the file is said when it is really loaded
     settings.intra_op_num_threads = 1
-    glance = ort.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
     sizes = dict(given)
+    try:
+        glance = ort.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+    except Exception:  # a compiled model is not for the CPU; of any other, the real load says what is wrong
+        return sizes
     for value in glance.get_inputs():
         for axis, dimension in enumerate(value.shape):
             if isinstance(dimension, int) or dimension in sizes:

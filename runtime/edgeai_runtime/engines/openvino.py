@@ -242,6 +242,7 @@ def _properties(delegate: str, threads: int, options: Mapping[str, str]) -> dict
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",
         "INFERENCE_NUM_THREADS": str(threads),
+        "ENABLE_STARTUP_FALLBACK": "NO",
     }
     return {**{name: value for name, value in ours.items() if name in known}, **options}
 
