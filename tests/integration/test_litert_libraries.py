@@ -42,7 +42,8 @@ ADDING = """
 typedef int Status;
 typedef struct { int size; int data[]; } Array;
 typedef struct { int type; union { float* f; void* raw; } data; Array* dims;
-  struct { float scale; int32_t zero; } params; int allocation_type; size_t bytes; const void* allocation; const char* name; void* delegate; int buffer_handle;
+  struct { float scale; int32_t zero; } params; int allocation_type; size_t bytes;
+  const void* allocation; const char* name; void* delegate; int buffer_handle;
   bool data_is_stale, is_variable; struct { int type; void* params; } quantization; void* sparsity;
   const Array* dims_signature; } Tensor;
 typedef struct { Array *inputs, *outputs, *intermediates, *temporaries; void *user_data, *builtin_data;
