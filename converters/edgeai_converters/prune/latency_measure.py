@@ -56,6 +56,10 @@ _MOST_POINTS = 480
 """Most artifacts of layers; with more, the fine lines get coarser, then the grid."""
 
 _ANCHOR_SHARES = (1.0, 0.75, 0.5, 0.25)
+_TILED_SHARES = (0.5, 0.25)
+_TILE = 16
+"""Kernels that compute 16 channels at a time are at their best in networks whose widths are multiples of 16."""
+
 _DRAWN_ANCHORS = 2
 _FREE = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Constant", "Shape", "Cast")
 """Operations that cost nothing in any engine, or next to it."""
@@ -235,13 +239,18 @@ def _count_values(nodes: Sequence[ir.Node], axes: GraphAxes) -> tuple[tuple[Axes
 
 
 def _anchor_widths(groups: Sequence[ChannelGroup], seed: int) -> tuple[dict[str, int], ...]:
-    """Return the widths of whole networks: the same share everywhere, and some drawn ones."""
+    """Return the widths of whole networks: the same share everywhere, in multiples of a tile, and some drawn ones."""
     random = np.random.default_rng(seed)
     even = [{group.id: width_at(group.size, share) for group in groups} for share in _ANCHOR_SHARES]
+    tiled = [
+        {group.id: min(group.size, max(1, round(group.size * share / _TILE)) * _TILE) for group in groups}
+        for share in _TILED_SHARES
+    ]
     drawn = [
         {group.id: int(random.choice(candidate_widths(group.size))) for group in groups} for _ in range(_DRAWN_ANCHORS)
     ]
-    return (*even, *drawn)
+    every = {tuple(widths.values()): widths for widths in (*even, *tiled, *drawn)}
+    return tuple(every.values())
 
 
 def _write_layers(asked: _Asked, target: _Target, folder: Path) -> dict[tuple[str, Point], Path]:
