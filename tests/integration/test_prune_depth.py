@@ -135,6 +135,23 @@ def denoiser() -> ir.Model:
     return _model("(float[N,3,8,8] x) => (float[N,3,8,8] y)", body, sizes)
 
 
+def upscaler() -> ir.Model:
+    """Two blocks, a sum around both, and layers enough behind them."""
+    body = f"""a = Conv {_SAME} (x, w1) p = Conv {_SAME} (a, w2) b = Conv {_SAME} (p, w3) s1 = Add(p, b)
+        c = Conv {_SAME} (s1, w8) s2 = Add(s1, c) s3 = Add(a, s2) t = Tanh(s3)
+        d = Conv {_SAME} (t, w4) dr = Relu(d) e = Conv {_SAME} (dr, w5) er = Sigmoid(e)
+        f = Conv {_SAME} (er, w6) fr = Tanh(f) y = Conv {_SAME} (fr, w7)"""
+    sizes = {"w1": (6, 3, 3, 3), "w2": (6, 6, 3, 3), "w3": (6, 6, 3, 3), "w4": (8, 6, 3, 3), "w5": (9, 8, 3, 3)}
+    sizes |= {"w6": (10, 9, 3, 3), "w7": (3, 10, 3, 3), "w8": (6, 6, 3, 3)}
+    return _model("(float[N,3,8,8] x) => (float[N,3,8,8] y)", body, sizes)
+
+
+def shortcuts_from_the_input() -> ir.Model:
+    """What enters the second sum is not what enters the layer before it."""
+    body = "a = MatMul(x, w1) s = Add(a, x) b = MatMul(s, w2) t = Add(b, x) y = Relu(t)"
+    return _model("(float[N,6] x) => (float[N,6] y)", body, {"w1": (6, 6), "w2": (6, 6)})
+
+
 NETWORKS: dict[str, tuple[Callable[[], ir.Model], dict[str, str]]] = {
     "resnet": (resnet, {"s1": "r0", "s3": "r3"}),
     "norms before": (
@@ -149,6 +166,8 @@ NETWORKS: dict[str, tuple[Callable[[], ir.Model], dict[str, str]]] = {
     "dense": (dense, {"cr": "ar", "dr": "cr"}),
     "stacked lstm": (stacked_lstm, {"z2": "z1", "z3": "z2"}),
     "denoiser": (denoiser, {"cr": "ar", "dr": "cr"}),
+    "upscaler": (upscaler, {"s1": "p", "s2": "s1"}),
+    "shortcuts from the input": (shortcuts_from_the_input, {"s": "x"}),
 }
 
 
@@ -178,7 +197,7 @@ def test_blocks_are_found(name: str) -> None:
 def test_any_set_of_blocks_can_go(name: str) -> None:
     model = NETWORKS[name][0]()
     blocks = find_blocks(model)
-    for gone in (blocks, blocks[:1], blocks[1:]):
+    for gone in (blocks, blocks[:1], blocks[-1:]):
         smaller, changed = remove_blocks(model, gone)
         assert changed
         assert _run(smaller).shape == _run(model).shape
@@ -210,6 +229,12 @@ def test_a_value_that_is_read_behind_the_block_keeps_it() -> None:
     sizes = {"w1": (5, 12), "w2": (12, 12), "w3": (12, 12)}
     model = _model("(float[N,5] x) => (float[N,12] y)", body, sizes)
     assert "cr" not in {block.id for block in find_blocks(model)}
+
+
+def test_weights_that_blocks_share_belong_to_none_of_them() -> None:
+    body = "a = MatMul(x, w) s = Add(x, a) b = MatMul(s, w) y = Add(s, b)"
+    model = _model("(float[N,6] x) => (float[N,6] y)", body, {"w": (6, 6)})
+    assert [(block.parameters, block.weights) for block in find_blocks(model)] == [(0, ()), (0, ())]
 
 
 def _with_a_useless_block() -> ir.Model:

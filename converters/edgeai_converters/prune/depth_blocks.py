@@ -9,8 +9,8 @@ values are still waited for: when it is one value only, all paths meet there. Tw
   depthwise networks with stride 1 and equal width, hidden layers of a dense network, layers of stacked LSTMs.
 
 Blocks do not overlap. Residual blocks come before chains that lie inside them; a sum around the whole network is no
-block where it holds smaller ones. What a block may read besides its entry: constants, and values that no layer has
-touched that the entry depends on (masks), but not of the entry's own shape (a shortcut of an outer block).
+block where it holds smaller ones. A chain is one only where nothing flows past it: not in one of several branches, and
+not below a shortcut.
 """
 
 from __future__ import annotations
@@ -111,14 +111,15 @@ def _region_from(
     waiting = {entry: len(entry.uses())}
     made = {entry}
     nodes: list[ir.Node] = []
+    crossed = False
     for node in order[start:]:
         read = [value for value in node.inputs if value in made]
         if not read:
             continue
         if any(attr.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for attr in node.attributes.values()):
             return
-        if any(_is_foreign(value, entry, shape, behind) for value in node.inputs if value not in made):
-            return
+        if any(constant_of(value) is None and shape_of(value) == shape for value in node.inputs if value not in made):
+            crossed = True
         nodes.append(node)
         for value in read:
             assert value is not None
@@ -130,14 +131,15 @@ def _region_from(
             uses = len(value.uses()) + value.is_graph_output()
             if uses:
                 waiting[value] = uses
-        kind = _kind(entry, next(iter(waiting)), shape) if len(waiting) == 1 else None
+        ends = [value for value in waiting if value is not entry]
+        kind = _kind(entry, ends[0], shape) if len(ends) == 1 else None
         mixing = frozenset(filter(_mixes, nodes)) if kind is not None else frozenset()
-        if kind == "chain" and mixing and _has_a_way_around(entry, start, order, behind):
+        if kind == "chain" and (entry in waiting or not mixing):
+            continue
+        if kind == "chain" and (crossed or _has_a_way_around(entry, start, order, behind)):
             return
         if kind is not None and mixing:
-            yield _Region(
-                kind=kind, entry=entry, exit=next(iter(waiting)), nodes=tuple(nodes), mixing=mixing, start=start
-            )
+            yield _Region(kind=kind, entry=entry, exit=ends[0], nodes=tuple(nodes), mixing=mixing, start=start)
             return
 
 
@@ -153,15 +155,6 @@ def _known_shape(value: ir.Value) -> tuple[int | str | None, ...] | None:
     shape = shape_of(value)
     is_float = value.dtype == ir.DataType.FLOAT
     return shape if is_float and shape is not None and len(shape) >= 2 and None not in shape else None
-
-
-def _is_foreign(
-    value: ir.Value | None, entry: ir.Value, shape: tuple[int | str | None, ...], behind: dict[ir.Value, int]
-) -> bool:
-    """Whether a value from outside ties the region to what lies before its entry."""
-    if value is None or constant_of(value) is not None:
-        return False
-    return bool(behind.get(value, 0) & behind.get(entry, 0)) or shape_of(value) == shape
 
 
 def _kind(entry: ir.Value, exit: ir.Value, shape: tuple[int | str | None, ...]) -> BlockKind | None:
