@@ -20,11 +20,12 @@ from edgeai_runtime import (
     device_cli_devices,
     device_cli_run,
     device_cli_verify,
+    device_cli_warm,
 )
 from edgeai_runtime.device_cli_text import as_text
 from edgeai_runtime.errors import EdgeAIError, UsageError
 
-_VERBS = (device_cli_run, device_cli_verify, device_cli_bench, device_cli_devices)
+_VERBS = (device_cli_run, device_cli_verify, device_cli_bench, device_cli_devices, device_cli_warm)
 
 
 class _Parser(argparse.ArgumentParser):

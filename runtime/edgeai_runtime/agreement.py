@@ -79,6 +79,6 @@ def compare_output(
 def _within(got: Any, want: Any, limit: Tolerance) -> tuple[Any, float]:
     """Return where `got` lies within `limit` of `want`, and the greatest difference."""
     same = (got == want) | (np.isnan(got) & np.isnan(want))
-    with np.errstate(invalid="ignore"):  # infinity less infinity
+    with np.errstate(invalid="ignore"):  # infinity less infinity, or times nothing
         difference = np.where(same, 0.0, np.abs(got - want))
-    return same | (difference <= limit.atol + limit.rtol * np.abs(want)), float(difference.max())
+        return same | (difference <= limit.atol + limit.rtol * np.abs(want)), float(difference.max())

@@ -9,6 +9,7 @@ drivers, processor and number of usable cores.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -27,6 +28,7 @@ from edgeai_runtime.errors import EdgeAIError, UsageError
 from edgeai_runtime.placement import Attempt, Timing
 
 if TYPE_CHECKING:
+    from edgeai_runtime.bundle import Bundle
     from edgeai_runtime.loading import Choice, Loader
     from edgeai_runtime.model import Model
 
@@ -144,7 +146,7 @@ def _look(call: Callable[[], object]) -> float:
 
 def _opener(path: Path) -> _Opener:
     """Return a function that opens an entry and returns the model and a call of it on one sample."""
-    from edgeai_runtime.bundle import Bundle, is_bundle, open_bundle
+    from edgeai_runtime.bundle import is_bundle, open_bundle
     from edgeai_runtime.device_cli_inputs import draw_inputs
     from edgeai_runtime.engines.table import get_engine
     from edgeai_runtime.model import Model
@@ -209,8 +211,9 @@ def _measured(loader: Loader, entries: list[dict[str, Any]]) -> tuple[Timing, ..
     from edgeai_runtime.atomic import write_atomically
     from edgeai_runtime.isolation import call_in_child
 
-    file = cache_folder() / "fastest" / f"{_key(loader, entries)}.json"
-    kept = None if loader.measure_again else _read(file)
+    digest = _digest(loader.path, loader.bundle)
+    file = _folder(digest) / f"{_key(digest, entries)}.json"
+    kept = _read(file)
     if kept is not None:
         return kept
     budget = budget_s()
@@ -236,18 +239,32 @@ def _read(file: Path) -> tuple[Timing, ...] | None:
         return None
 
 
-def _key(loader: Loader, entries: Sequence[Mapping[str, Any]]) -> str:
+def forget_measurements(path: Path) -> None:
+    """Delete what was measured of the bundle or artifact `path`, so that its next use measures again."""
+    from edgeai_runtime.bundle import is_bundle, open_bundle
+
+    digest = _digest(path, open_bundle(path) if is_bundle(path) else None)
+    for file in _folder(digest).glob("*.json"):
+        with contextlib.suppress(OSError):
+            file.unlink()
+
+
+def _folder(digest: str) -> Path:
+    return cache_folder() / "fastest" / digest[:40]
+
+
+def _digest(path: Path, bundle: Bundle | None) -> str:
+    return bundle.digest if bundle is not None else hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _key(digest: str, entries: Sequence[Mapping[str, Any]]) -> str:
     from edgeai_runtime import __version__
     from edgeai_runtime.bench.machine import describe_machine
-    from edgeai_runtime.delegates.probe import probe
+    from edgeai_runtime.first_use import driver_of
     from edgeai_runtime.installed import engine_version
 
-    if loader.bundle is not None:
-        digest = loader.bundle.digest
-    else:
-        digest = hashlib.sha256(loader.path.read_bytes()).hexdigest()
     specs = [spec for name in sorted({entry["delegate"] for entry in entries}) if (spec := find_delegate(name))]
-    versions = [(engine_version(spec.engine), probe(spec.name).driver if spec.probe else "") for spec in specs]
+    versions = [(engine_version(spec.engine), driver_of(spec.name)) for spec in specs]
     machine = describe_machine()
     facts = [digest, entries, versions, machine["cpu"], machine["isa"], machine["usable_cores"], __version__]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:40]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeai_runtime.device_cli_inputs import draw_inputs, read_inputs
-from edgeai_runtime.device_cli_placement import add_placement_options, read_placement
+from edgeai_runtime.device_cli_placement import add_placement_options, read_placement, read_threads
 
 if TYPE_CHECKING:
     from edgeai_runtime.model import Model
@@ -83,7 +83,7 @@ def _prepare(path: Path, variant: str | None, name: str, options: argparse.Names
     from edgeai_runtime.loading import load
 
     open_model = functools.partial(
-        load, path, placement=read_placement(options), threads=options.threads, variant=variant
+        load, path, placement=read_placement(options), threads=read_threads(options), variant=variant
     )
     open_model().close()  # imports the engine, checks the file, and unpacks the bundle
     memory = resident_mib()

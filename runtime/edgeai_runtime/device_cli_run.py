@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from edgeai_runtime.device_cli_checks import attempts_document
 from edgeai_runtime.device_cli_inputs import read_inputs
-from edgeai_runtime.device_cli_placement import add_placement_options, read_placement
+from edgeai_runtime.device_cli_placement import add_placement_options, read_placement, read_threads
 
 
 def add_parser(verbs: Any) -> None:
@@ -19,16 +20,26 @@ def add_parser(verbs: Any) -> None:
         "--input", type=Path, required=True, metavar="FILE", help=".npy, or .npz with arrays by input name"
     )
     parser.add_argument("--variant", metavar="ID", help="the only variant to try")
+    parser.add_argument(
+        "--selfcheck",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="check delegates before their first use",
+    )
     add_placement_options(parser)
     parser.set_defaults(work=run)
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
-    """Return the document `{outputs, placement, latency_ms}` and exit code 0."""
+    """Return the document `{outputs, placement, attempts, threads, variant, latency_ms}` and exit code 0."""
     from edgeai_runtime.loading import load
 
     with load(
-        options.model, placement=read_placement(options), threads=options.threads, variant=options.variant
+        options.model,
+        placement=read_placement(options),
+        threads=read_threads(options),
+        variant=options.variant,
+        selfcheck=options.selfcheck,
     ) as model:
         x = read_inputs(options.input, [spec.name for spec in model.inputs])
         start = time.perf_counter()
@@ -39,6 +50,8 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         document = {
             "outputs": {name: value.tolist() if hasattr(value, "tolist") else value for name, value in outputs.items()},
             "placement": {**shares, "delegate": model.placement.delegate},
+            "attempts": attempts_document(model.placement.attempts),
+            "threads": model.threads,
             "variant": model.variant.id if model.variant else None,
             "latency_ms": latency_ms,
         }

@@ -9,6 +9,8 @@ Not here: whether a delegate is checked at all (`loading.py` decides that by `se
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import sys
 import time
@@ -16,10 +18,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeai_runtime.cache import cache_folder
 from edgeai_runtime.delegates.table import find_delegate
 from edgeai_runtime.errors import (
-    BundleError,
     DataError,
+    EdgeAIError,
     EngineError,
     MissingEngineError,
     ModelError,
@@ -153,15 +156,40 @@ def limit_s() -> float:
     return limit
 
 
-def _key(bundle: Bundle, variant: Variant, delegate: str, options: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+def driver_of(delegate: str) -> str:
+    """Return the driver version of `delegate` as its probe tells it, asked once per boot and kept in the cache.
+
+    A probe may take a second; where the system has no name for a boot, it is asked every time.
+    """
     from edgeai_runtime.delegates.probe import probe
     from edgeai_runtime.installed import engine_version
 
     spec = find_delegate(delegate)
-    if spec is None:
-        raise BundleError(f"there is no delegate {delegate!r} here")
-    facts = {"engine": engine_version(spec.engine), "driver": probe(delegate).driver if spec.probe else ""}
-    return (
-        verdict_key(digest=bundle.digest, variant=variant.id, delegate=delegate, options=options, **facts),
-        facts,
-    )
+    if spec is None or not spec.probe:
+        return ""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+    except OSError:
+        return probe(delegate).driver
+    name = hashlib.sha256(f"{boot}{delegate}{engine_version(spec.engine)}".encode()).hexdigest()[:32]
+    file = cache_folder() / "drivers" / name
+    try:
+        return file.read_text()
+    except (OSError, ValueError):
+        found = probe(delegate)
+    if found.present:
+        from edgeai_runtime.atomic import write_atomically
+
+        with contextlib.suppress(EdgeAIError):
+            write_atomically(file, found.driver.encode())
+    return found.driver
+
+
+def _key(bundle: Bundle, variant: Variant, delegate: str, options: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    from edgeai_runtime.installed import engine_version
+
+    spec = find_delegate(delegate)
+    assert spec is not None, "delegates without a spec are skipped before"
+    facts = {"engine": engine_version(spec.engine), "driver": driver_of(delegate)}
+    key = verdict_key(digest=bundle.digest, variant=variant.id, delegate=delegate, options=options, **facts)
+    return key, facts
