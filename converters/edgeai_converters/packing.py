@@ -14,6 +14,7 @@ from edgeai_converters.evaluate.job import Job
 from edgeai_converters.evaluate.measure import read_outputs, run_job
 from edgeai_converters.pipeline import Compression
 from edgeai_converters.search.candidate import Candidate
+from edgeai_converters.step_assets import pack_assets
 from edgeai_converters.versions import tool_versions
 from edgeai_runtime.bundle_arrays import npz_bytes
 from edgeai_runtime.bundle_writer import file_entry, write_bundle
@@ -73,6 +74,8 @@ def write_compression(result: Compression, path: Path, *, force: bool = False) -
     if result.spec.labels:
         members["labels.txt"] = ("\n".join(result.spec.labels) + "\n").encode()
         labels = file_entry("labels.txt", members["labels.txt"])
+    before, after, assets = pack_assets(result.spec.preprocessing, result.spec.postprocessing)
+    members |= {f"assets/{name}": file for name, file in assets.items()}
     manifest = Manifest(
         name=result.spec.name or result.spec.source.stem,
         version="1",
@@ -80,9 +83,10 @@ def write_compression(result: Compression, path: Path, *, force: bool = False) -
         outputs=result.graph.outputs,
         variants=tuple(variants),
         golden=tuple(file_entry(name, members[name]) for name in ("golden/inputs.npz", "golden/outputs.npz")),
-        preprocessing=dict(result.spec.preprocessing),
-        postprocessing=dict(result.spec.postprocessing),
+        preprocessing=before,
+        postprocessing=after,
         labels=labels,
+        assets={name: file_entry(f"assets/{name}", file) for name, file in assets.items()},
     )
     write_bundle(path, manifest, members, force=force)
 

@@ -90,6 +90,10 @@ class Bundle:
         lines = text.split("\n")
         return tuple(line.rstrip("\r") for line in (lines[:-1] if lines[-1] == "" else lines))
 
+    def assets(self) -> dict[str, Path]:
+        """Return where the files lie that steps name: asset name → path."""
+        return {name: self.file(entry) for name, entry in self.manifest.assets.items()}
+
     def _golden(self, name: str) -> dict[str, Any]:
         for entry in self.manifest.golden:
             if entry.path == name:

@@ -1,14 +1,15 @@
 """Checking a bundle for a report: every check by name, none of them raising.
 
 The digests are those `open_bundle` demands; here one bad member does not hide the next. Beyond them: that the pre- and
-post-processing steps are known here, and that the recorded samples are complete. Nothing is unpacked into the cache.
+post-processing steps are known here, and that the recorded samples are complete. The stages of a pipeline are checked
+as the bundles that they are. Nothing is unpacked into the cache.
 """
 
 from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from edgeai_runtime.bundle_files import Container, open_container, read_manifest
 from edgeai_runtime.bundle_members import check_listing, check_member
 from edgeai_runtime.bundle_paths import MANIFEST_NAME
 from edgeai_runtime.errors import BundleError, EdgeAIError
-from edgeai_runtime.manifest import Manifest
-from edgeai_runtime.manifest_checks import GOLDEN_INPUTS, GOLDEN_OUTPUTS, SOURCE_KEY, manifest_files
+from edgeai_runtime.manifest import Manifest, Stage
+from edgeai_runtime.manifest_checks import GOLDEN_INPUTS, GOLDEN_OUTPUTS, SOURCE_KEY, manifest_files, stage_folder
 from edgeai_runtime.manifest_json import parse_manifest
 
 
@@ -64,6 +65,12 @@ def _check_content(container: Container, manifest: Manifest) -> list[Check]:
         else:
             checks.append(Check(name=name, ok=False, detail="the member is missing"))
     checks.append(_attempt("steps", lambda: _check_steps(manifest), "all operations are known here"))
+    for stage in manifest.pipeline.stages if manifest.pipeline is not None else ():
+        if all(check.ok for check in checks):
+            try:
+                checks += _check_stage(container, stage)
+            except EdgeAIError as error:
+                checks.append(Check(name=f"{stage.name}: manifest", ok=False, detail=str(error)))
     if manifest.golden and all(check.ok for check in checks):
         checks.append(_attempt("golden", lambda: _check_golden(container, manifest), "recorded samples are complete"))
     return checks
@@ -78,10 +85,37 @@ def _attempt(name: str, check: Callable[[], object], detail: str) -> Check:
 
 
 def _check_steps(manifest: Manifest) -> None:
-    from edgeai_runtime.transforms.pipeline import check_steps
+    from edgeai_runtime.transforms.pipeline import check_steps, files_named
 
     for steps in (*manifest.preprocessing.values(), *manifest.postprocessing.values()):
         check_steps(steps)
+        for name in files_named(steps):
+            if name not in manifest.assets:
+                raise BundleError(f"a step names the file {name!r}, which is not among the assets")
+
+
+def _check_stage(container: Container, stage: Stage) -> list[Check]:
+    """Check a stage as the bundle that it is; its members were checked against the whole bundle's manifest already."""
+    inner = _Inside(container, stage_folder(stage))
+    manifest = parse_manifest(read_manifest_bytes(inner), where=f"{stage_folder(stage)}{MANIFEST_NAME}")
+    return [
+        Check(name=f"{stage.name}: {check.name}", ok=check.ok, detail=check.detail)
+        for check in _check_content(inner, manifest)
+    ]
+
+
+class _Inside:
+    """The members of a container that lie in one of its folders."""
+
+    def __init__(self, container: Container, folder: str) -> None:
+        self.path, self._container, self._folder = container.path / folder, container, folder
+        self.sizes = {name[len(folder) :]: size for name, size in container.sizes.items() if name.startswith(folder)}
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        return self._container.chunks(self._folder + name)
+
+    def close(self) -> None:
+        pass
 
 
 def _check_golden(container: Container, manifest: Manifest) -> None:

@@ -164,13 +164,53 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One model of a pipeline: a bundle of its own, whose members lie in the folder `models/<name>`.
+
+    Attributes:
+        files: all its members, its `manifest.json` too.
+        inputs: in a sequence, where an input's values come from when names do not tell: an input of the pipeline, or
+            `<stage>/<output>` of an earlier stage.
+        threshold: in a cascade, samples with less confidence than this go on to the next stage; the last has none.
+        weight: in an ensemble, how much its answer counts.
+    """
+
+    name: str
+    files: tuple[FileEntry, ...]
+    inputs: dict[str, str] = field(default_factory=dict)
+    threshold: float | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """Several models in one bundle, each run with its own pre- and post-processing.
+
+    Attributes:
+        kind: `sequence` (results are the next one's inputs), `cascade` (the next one is asked where the first is
+            unsure) or `ensemble` (all are asked).
+        stages: the models, in order.
+        confidence: of a cascade's first output: `score` the largest value, `margin` the largest less the second,
+            `softmax` the largest after a softmax.
+        combine: of an ensemble: the weighted `mean`, or the weighted share of `vote`s for each class.
+    """
+
+    kind: Literal["sequence", "cascade", "ensemble"]
+    stages: tuple[Stage, ...]
+    confidence: Literal["score", "margin", "softmax"] = "score"
+    combine: Literal["mean", "vote"] = "mean"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """The whole of `manifest.json`.
 
     `inputs` and `outputs` are the graph's (after pre-processing, before post-processing). `preprocessing` and
     `postprocessing` map their names to the steps run on them. `variants` come best first. `golden` holds the two
     golden files (`golden/inputs.npz`: one array per input, `[n, …]`, *before* pre-processing;
-    `golden/outputs.npz`: `source/<output>` and `<variant id>/<output>`, *before* post-processing).
+    `golden/outputs.npz`: `source/<output>` and `<variant id>/<output>`, *before* post-processing). `assets` are files
+    that steps name. A bundle has either `variants` or a `pipeline`; the inputs and outputs of a pipeline are those of
+    its first and last stage, and its own steps run around all of them.
     """
 
     name: str
@@ -182,5 +222,7 @@ class Manifest:
     preprocessing: dict[str, tuple[Step, ...]] = field(default_factory=dict)
     postprocessing: dict[str, tuple[Step, ...]] = field(default_factory=dict)
     labels: FileEntry | None = None
+    assets: dict[str, FileEntry] = field(default_factory=dict)
+    pipeline: Pipeline | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     schema: str = SCHEMA

@@ -16,7 +16,9 @@ from edgeai_runtime.manifest import (
     FileEntry,
     Manifest,
     Measurement,
+    Pipeline,
     Quantization,
+    Stage,
     TensorSpec,
     Tolerance,
     Variant,
@@ -49,11 +51,20 @@ def check_object(value: Any, *, where: str) -> None:
 
 
 def manifest_files(manifest: Manifest) -> tuple[FileEntry, ...]:
-    """Return every member the manifest names, once each, in the order of the archive: variants, golden, labels."""
+    """Return every member the manifest names, once each, in the order of the archive.
+
+    That is: variants, golden, labels, assets, stages.
+    """
+    return tuple({entry.path: entry for entry in _entries(manifest)}.values())
+
+
+def _entries(manifest: Manifest) -> list[FileEntry]:
     entries = [entry for variant in manifest.variants for entry in variant.files]
     entries += manifest.golden
     entries += [manifest.labels] if manifest.labels is not None else []
-    return tuple({entry.path: entry for entry in entries}.values())
+    entries += manifest.assets.values()
+    stages = manifest.pipeline.stages if manifest.pipeline is not None else ()
+    return entries + [entry for stage in stages for entry in stage.files]
 
 
 def _check_file(entry: FileEntry, where: str) -> None:
@@ -117,9 +128,42 @@ def _check_variant(variant: Variant, where: str) -> None:
         raise BundleError(f"{where}: the macs of variant {variant.id!r} can not be negative")
 
 
+def stage_folder(stage: Stage) -> str:
+    """Return the path, with a slash at its end, under which the members of a stage lie."""
+    return f"models/{stage.name}/"
+
+
+def _check_stage(stage: Stage, where: str) -> None:
+    if not _VARIANT_ID.fullmatch(stage.name):
+        raise BundleError(
+            f"{where}: a stage's name must be 1 to 64 letters, digits, '.', '_', '+' or '-'. "
+            f"Received: {stage.name[:80]!r}"
+        )
+    folder = stage_folder(stage)
+    outside = [entry.path for entry in stage.files if not entry.path.startswith(folder)]
+    if outside:
+        raise BundleError(f"{where}: {outside[0]!r} does not lie in the folder {folder!r} of its stage")
+    if folder + MANIFEST_NAME not in [entry.path for entry in stage.files]:
+        raise BundleError(f"{where}: the stage {stage.name!r} has no {MANIFEST_NAME}")
+    if stage.weight <= 0:
+        raise BundleError(f"{where}: a weight must be above zero. Received: {stage.weight}")
+
+
+def _check_pipeline(pipeline: Pipeline, where: str) -> None:
+    if len(pipeline.stages) < 2:
+        raise BundleError(f"{where}: a pipeline has two stages or more. Received: {len(pipeline.stages)}")
+    _check_unique([stage.name for stage in pipeline.stages], "stage", where)
+    if pipeline.kind == "cascade":
+        *before, last = pipeline.stages
+        if last.threshold is not None or any(stage.threshold is None for stage in before):
+            raise BundleError(f"{where}: in a cascade every stage but the last has a threshold")
+
+
 def _check_manifest(manifest: Manifest, where: str) -> None:
-    if not manifest.variants:
+    if not manifest.variants and manifest.pipeline is None:
         raise BundleError(f"{where}: there are no variants, so there is nothing to run")
+    if manifest.pipeline is not None and (manifest.variants or manifest.golden):
+        raise BundleError(f"{where}: a pipeline has neither variants nor golden samples of its own; its stages have")
     for what, names in (
         ("variant", [variant.id for variant in manifest.variants]),
         ("input", [spec.name for spec in manifest.inputs]),
@@ -146,10 +190,8 @@ def _check_files_together(manifest: Manifest, where: str) -> None:
     golden = [entry.path for entry in manifest.golden]
     if golden and sorted(golden) != [GOLDEN_INPUTS, GOLDEN_OUTPUTS]:
         raise BundleError(f"{where}: golden must be {GOLDEN_INPUTS!r} and {GOLDEN_OUTPUTS!r}. Received: {golden[:4]}")
-    entries = [entry for variant in manifest.variants for entry in variant.files] + list(manifest.golden)
-    entries += [manifest.labels] if manifest.labels is not None else []
     seen: dict[str, FileEntry] = {}
-    for entry in entries:
+    for entry in _entries(manifest):
         if seen.setdefault(entry.path, entry) != entry:
             raise IntegrityError(f"{where}: {entry.path!r} is listed twice with different digests or sizes")
     check_paths_together([*seen, MANIFEST_NAME, SIGNATURE_NAME], where=where)
@@ -174,7 +216,9 @@ _CHECKS: dict[type[Any], Callable[[Any, str], None]] = {
     FileEntry: _check_file,
     Manifest: _check_manifest,
     Measurement: _check_measurement,
+    Pipeline: _check_pipeline,
     Quantization: _check_quantization,
+    Stage: _check_stage,
     TensorSpec: _check_tensor,
     Tolerance: _check_tolerance,
     Variant: _check_variant,

@@ -28,8 +28,12 @@ _HINTS: dict[type[Any], dict[str, Any]] = {}  # dataclass → field → type; re
 
 
 def to_json(manifest: Manifest) -> dict[str, Any]:
-    """Return the manifest as a JSON-able dict with every field in it; tuples become lists, numpy numbers plain ones."""
-    return cast("dict[str, Any]", _encode(manifest))
+    """Return the manifest as a JSON-able dict; tuples become lists, numpy numbers plain ones.
+
+    Every field is in it, but for those that older readers do not know, when there is nothing in them.
+    """
+    document = cast("dict[str, Any]", _encode(manifest))
+    return {name: value for name, value in document.items() if value or name not in ("assets", "pipeline")}
 
 
 def dump_manifest(manifest: Manifest) -> bytes:

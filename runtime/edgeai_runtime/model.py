@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +44,13 @@ class Model:
         self.outputs: tuple[TensorSpec, ...] = self.manifest.outputs if self.manifest else session.outputs
         self._chosen: dict[str, Any] = {}  # what `loading` adds to the engine's report: attempts, measured
         labels = bundle.labels() if bundle is not None else ()
-        self._before = _steps(self.inputs, self.manifest.preprocessing if self.manifest else {}, ())
-        self._after = _steps(self.outputs, self.manifest.postprocessing if self.manifest else {}, labels)
+        assets = bundle.assets() if bundle is not None else {}
+        before = self.manifest.preprocessing if self.manifest else {}
+        after = self.manifest.postprocessing if self.manifest else {}
+        self._before = _steps(self.inputs, before, (), assets)
+        self._after = _steps(self.outputs, after, labels, assets)
+        self._ranks = _raw_ranks(self.inputs, before)
+        self._order, self._taken = _output_order(self.outputs, after)
         self._run = connect(session, variant, self.inputs, self.outputs)
         self._dtypes = [np.dtype(spec.dtype) for spec in self.inputs]
         self._good_shapes: list[tuple[int, ...]] = []  # the last shapes that were checked, for `run_raw`
@@ -59,6 +65,7 @@ class Model:
         Args:
             x: one array for a model with one input, or a dict of arrays by input name. An array has a batch axis first;
                 a single sample without it (one dimension less than the input) gets one, and the result loses it again.
+                Where the steps begin with `tokenize`, a list of texts, or one text.
                 Floats of another width, integers and booleans are cast to a float input; any other difference in
                 dtype is an error. Values are not searched for NaN.
 
@@ -143,42 +150,80 @@ class Model:
     def _call(self, x: Any) -> Any:
         values = by_input(x, self.inputs)
         arrays = [as_array(spec, value) for spec, value in zip(self.inputs, values, strict=True)]
-        single = all(array.ndim == len(spec.shape) - 1 for spec, array in zip(self.inputs, arrays, strict=True))
+        single = all(array.ndim == rank - 1 for rank, array in zip(self._ranks, arrays, strict=True))
         if single:
             arrays = [array[np.newaxis] for array in arrays]
         ready = [self._prepare(index, array) for index, array in enumerate(arrays)]
         results = self._run(ready)
-        finished = [self._finish(index, array, single) for index, array in enumerate(results)]
+        finished = self._finish(results, single)
         if self._can_be_fast and ready[0] is arrays[0] and isinstance(x, np.ndarray):  # nothing was cast
             if not single:
                 self._fast_shape = x.shape
             elif results[0].ndim and len(results[0]) == 1:
                 self._fast_sample = x.shape
         if len(finished) == 1 and not isinstance(x, Mapping):
-            return finished[0]
-        return {spec.name: result for spec, result in zip(self.outputs, finished, strict=True)}
+            return next(iter(finished.values()))
+        return finished
 
-    def _finish(self, index: int, result: Any, single: bool) -> Any:
-        after = self._after[index]
-        if after is not None:
-            result = after(result)
-        if single and (isinstance(result, list) or result.ndim) and len(result) == 1:
-            return result[0]
-        return result
+    def _finish(self, results: Sequence[Any], single: bool) -> dict[str, Any]:
+        """Run the steps of the outputs; those that another one took in are left out."""
+        done: dict[str, Any] = {}
+        for index in self._order:
+            after = self._after[index]
+            done[self.outputs[index].name] = results[index] if after is None else after(results[index], done)
+        finished = {spec.name: done[spec.name] for spec in self.outputs if spec.name not in self._taken}
+        if single:
+            for name, result in finished.items():
+                if (isinstance(result, list) or result.ndim) and len(result) == 1:
+                    finished[name] = result[0]
+        return finished
 
 
 def _steps(
-    specs: Sequence[TensorSpec], steps: Mapping[str, tuple[Step, ...]], labels: Sequence[str]
-) -> list[Callable[[Any], Any] | None]:
+    specs: Sequence[TensorSpec],
+    steps: Mapping[str, tuple[Step, ...]],
+    labels: Sequence[str],
+    assets: Mapping[str, Path],
+) -> list[Callable[..., Any] | None]:
     """Return, per tensor, a function that runs its steps, or `None` where it has none."""
     if not any(steps.get(spec.name) for spec in specs):
         return [None] * len(specs)
     from edgeai_runtime.transforms.pipeline import prepare_steps
 
     try:
-        return [prepare_steps(steps[s.name], labels=labels) if steps.get(s.name) else None for s in specs]
+        return [
+            prepare_steps(steps[s.name], labels=labels, assets=assets) if steps.get(s.name) else None for s in specs
+        ]
     except UsageError as error:
         raise BundleError(f"the bundle's pre- or post-processing makes no sense: {error.message}") from error
+
+
+def _raw_ranks(specs: Sequence[TensorSpec], steps: Mapping[str, tuple[Step, ...]]) -> list[int]:
+    """Return the rank of each input before its steps, batch axis included."""
+    if not any(steps.values()):
+        return [len(spec.shape) for spec in specs]
+    from edgeai_runtime.transforms.pipeline import axes_added
+
+    return [len(spec.shape) - axes_added(steps.get(spec.name, ())) for spec in specs]
+
+
+def _output_order(
+    specs: Sequence[TensorSpec], steps: Mapping[str, tuple[Step, ...]]
+) -> tuple[Sequence[int], frozenset[str]]:
+    """Return the order in which outputs are finished, those that others take in first, and the names of these."""
+    if not any(steps.values()):
+        return range(len(specs)), frozenset()
+    from edgeai_runtime.transforms.pipeline import outputs_taken
+
+    takes = {spec.name: outputs_taken(steps.get(spec.name, ())) for spec in specs}
+    for name, others in takes.items():
+        for other in others:
+            if other == name or other not in takes or takes[other]:
+                raise BundleError(
+                    f"the steps of output {name!r} take in {other!r}, which is no other output without such a step"
+                )
+    order = sorted(range(len(specs)), key=lambda index: bool(takes[specs[index].name]))
+    return order, frozenset(other for others in takes.values() for other in others)
 
 
 def _closed(arrays: Sequence[Any]) -> list[Any]:

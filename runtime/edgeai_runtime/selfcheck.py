@@ -6,6 +6,7 @@ time, with remedies and a verdict that is kept, is `first_use.py`. What counts a
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from edgeai_runtime.bundle_verify import Check
 from edgeai_runtime.errors import BundleError, EdgeAIError, MissingEngineError
 from edgeai_runtime.loading import load
 from edgeai_runtime.manifest import Variant
-from edgeai_runtime.manifest_checks import SOURCE_KEY
+from edgeai_runtime.manifest_checks import SOURCE_KEY, stage_folder
 from edgeai_runtime.model import Model
 
 
@@ -23,11 +24,18 @@ def check_golden(path: Path, *, threads: int | None = None) -> list[Check]:
     """Run every variant whose engine is installed on the golden inputs; one check `golden <id>` each.
 
     A variant whose engine is missing is not a failure of the bundle: its check is good and says that nothing was run.
+    The stages of a pipeline are checked one by one.
 
     Raises:
         BundleError: the bundle itself is incomplete or damaged.
     """
     bundle = open_bundle(path)
+    if bundle.manifest.pipeline is not None:
+        return [
+            dataclasses.replace(check, name=f"{stage.name}: {check.name}")
+            for stage in bundle.manifest.pipeline.stages
+            for check in check_golden(bundle.root / stage_folder(stage), threads=threads)
+        ]
     if not bundle.manifest.golden:
         return []
     return [_check_variant(bundle, path, variant, threads) for variant in bundle.manifest.variants]

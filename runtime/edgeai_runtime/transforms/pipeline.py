@@ -85,6 +85,16 @@ def outputs_taken(steps: Sequence[Step]) -> tuple[str, ...]:
     return tuple(name for name in values if name)
 
 
+def files_named(steps: Sequence[Step]) -> tuple[str, ...]:
+    """Return the names of the files that the steps need."""
+    return tuple(
+        step.params[parameter.name]
+        for step in steps
+        for parameter in OPERATIONS[step.op].parameters
+        if parameter.read is not None
+    )
+
+
 def axes_added(steps: Sequence[Step]) -> int:
     """Return by how much the result's rank differs from the raw array's; a text has no axes of its own."""
     return sum(OPERATIONS[step.op].adds_axes for step in steps)
