@@ -74,12 +74,6 @@ def load(
     if selfcheck not in ("auto", "always", "never"):
         raise UsageError(f"selfcheck is 'auto', 'always' or 'never'. Received: {selfcheck!r}")
     loader = Loader(path, asked, threads, isolate, selfcheck, variant)
-    if loader.bundle is not None and loader.bundle.manifest.pipeline is not None:
-        from edgeai_runtime.pipeline import open_pipeline
-
-        return open_pipeline(
-            loader.bundle, placement=asked, threads=threads, variant=variant, isolate=isolate, selfcheck=selfcheck
-        )
     candidates = loader.candidates()
     measured: tuple[Timing, ...] = ()
     if FASTEST in asked.prefer or threads == "auto":
@@ -109,7 +103,6 @@ class Loader:
 
     Attributes:
         bundle: `None` for a bare artifact.
-        measure_again: what was measured before does not count.
         most_threads: never more than this.
     """
 
@@ -133,7 +126,6 @@ class Loader:
             raise UsageError(f"{path} is a bare artifact, not a bundle: it has no variant {variant!r}")
         self._isolate = isolate if isolate is not None else self.bundle is None
         self._variant = variant
-        self.measure_again = False
 
     def candidates(self) -> list[tuple[Choice, str]]:
         """Return every artifact with every delegate that may run it, best first.
@@ -166,7 +158,7 @@ class Loader:
             for choice, format, names in choices
             for name, spec in DELEGATES.items()
             if name not in names
-            and _serves(name, format)
+            and _serves(name, format, names)
             and (name in words or _is_here(name, spec.device, self.asked))
         ]
         return named + others
@@ -251,10 +243,11 @@ def _is_recording_cpu(variant: Variant, delegate: str) -> bool:
     return spec is not None and spec.device == "cpu" and delegate == recording_delegate(variant)
 
 
-def _serves(name: str, format: str) -> bool:
-    """Say whether the delegate `name` loads artifacts of `format`."""
+def _serves(name: str, format: str, named: Sequence[str]) -> bool:
+    """Say whether the delegate `name` loads artifacts of `format` with the engine of those that are `named`."""
     spec = DELEGATES[name]
-    return format in (spec.formats or (get_engine(spec.engine).format,))
+    same_engine = any(one.partition(":")[0] == spec.engine for one in named)
+    return same_engine and format in (spec.formats or (format,))
 
 
 def _is_here(name: str, device: str, asked: Placement) -> bool:
