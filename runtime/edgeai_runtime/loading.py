@@ -74,6 +74,12 @@ def load(
     if selfcheck not in ("auto", "always", "never"):
         raise UsageError(f"selfcheck is 'auto', 'always' or 'never'. Received: {selfcheck!r}")
     loader = Loader(path, asked, threads, isolate, selfcheck, variant)
+    if loader.bundle is not None and loader.bundle.manifest.pipeline is not None:
+        from edgeai_runtime.pipeline import open_pipeline
+
+        return open_pipeline(
+            loader.bundle, placement=asked, threads=threads, variant=variant, isolate=isolate, selfcheck=selfcheck
+        )
     candidates = loader.candidates()
     measured: tuple[Timing, ...] = ()
     if FASTEST in asked.prefer or threads == "auto":
