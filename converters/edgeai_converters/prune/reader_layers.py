@@ -79,7 +79,10 @@ def reader_layers(model: ir.Model) -> Iterator[ReaderLayer]:
 
 
 class NormalEquations:
-    """The sums of a least-squares problem with a constant column, gathered rows by rows, in float64."""
+    """The sums of a least-squares problem with a constant column, gathered rows by rows.
+
+    Products of one batch are made in float32, which the inputs are in, and added up in float64.
+    """
 
     def __init__(self) -> None:
         self.rows = 0
@@ -89,15 +92,16 @@ class NormalEquations:
 
     def add(self, rows: NDArray[Any], wanted: NDArray[Any]) -> None:
         """Add rows `[n, groups, K]` with what is wanted of them, `[n, groups, O]`."""
-        ones = np.ones((*rows.shape[:2], 1))
-        inputs = np.concatenate([np.asarray(rows, np.float64), ones], axis=2)
+        ones = np.ones((*rows.shape[:2], 1), np.float32)
+        inputs = np.concatenate([np.asarray(rows, np.float32), ones], axis=2)
         by_group = np.ascontiguousarray(np.moveaxis(inputs, 0, 1))  # [groups, n, K]
         turned = np.swapaxes(by_group, 1, 2)
         squares = turned @ by_group
-        products = turned @ np.moveaxis(np.asarray(wanted, np.float64), 0, 1)
-        first = self.rows == 0
-        self.inputs = squares if first else self.inputs + squares
-        self.products = products if first else self.products + products
+        products = turned @ np.moveaxis(np.asarray(wanted, np.float32), 0, 1)
+        if self.rows == 0:
+            self.inputs, self.products = np.zeros(squares.shape), np.zeros(products.shape)
+        self.inputs += squares
+        self.products += products
         self.energy += float(np.square(wanted, dtype=np.float64).sum())
         self.rows += len(rows)
 

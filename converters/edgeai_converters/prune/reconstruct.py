@@ -10,6 +10,7 @@ little, so that few samples do no harm. Nothing is trained: each layer is one li
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edgeai_converters.graph.edit import sole_consumer
-from edgeai_converters.graph.execute import GraphRunner
 from edgeai_converters.prune.groups import ChannelGroup
 from edgeai_converters.prune.mend import Removed
 from edgeai_converters.prune.reader_layers import NormalEquations, ReaderLayer, draw_places, reader_layers
+from edgeai_converters.prune.reconstruct_values import StagedValues
 from edgeai_converters.prune.slice import Cut, places_of
 
 Batches = Sequence[Mapping[str, NDArray[Any]]]
@@ -42,15 +43,15 @@ def reconstruct_layers(
 ) -> tuple[ir.Model, bool]:
     """Return a copy of the cut graph with readers fitted to what the whole graph computed.
 
-    Holds one batch of a layer's inputs and outputs, and `[K, K]` sums of one layer at a time; runs both graphs once
-    per layer.
+    Runs both graphs once, layer by layer, and holds what later layers read, over all batches (`StagedValues`), and the
+    `[K, K]` sums of one layer at a time.
 
     Args:
         model: the whole graph; not changed.
         smaller: what `slice_channels` made of it; not changed.
         cut: the cut.
         groups: the groups of `model`.
-        batches: prepared inputs by name; read once per layer.
+        batches: prepared inputs by name.
         damping: how strongly weights are drawn to the old ones, as a share of the mean square of an input.
         every_layer: also fit layers that read no cut channel but whose input is no longer what it was.
         seed: of the places of maps that are drawn.
@@ -64,8 +65,13 @@ def reconstruct_layers(
     layers = [layer for layer in reader_layers(smaller) if layer.output in whole]
     changed = _changed_values(smaller, removed)
     layers = [layer for layer in layers if _reads_cut(layer, removed) or (every_layer and layer.source in changed)]
-    for done, layer in enumerate(layers):
-        _fit(model, smaller, layer, removed, batches, damping, np.random.default_rng(seed))
+    tasks = [_task(smaller, layer) for layer in layers]
+    targets = StagedValues(model, batches, [[task.wanted] for task in tasks])
+    sources = StagedValues(smaller, batches, [task.read for task in tasks])
+    for done, (layer, task) in enumerate(zip(layers, tasks, strict=True)):
+        random = np.random.default_rng(seed)
+        places = [draw_places(random, size) for size in sources.sizes]
+        _fit(smaller, layer, task, removed, sources.next_stage(), targets.next_stage(), places, damping)
         if on_step is not None:
             on_step(done + 1, len(layers), layer.weight)
     return smaller, bool(layers)
@@ -89,30 +95,47 @@ def _changed_values(smaller: ir.Model, removed: Removed) -> set[str]:
     return changed
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """What a layer is fitted to.
+
+    Attributes:
+        wanted: the value of the whole graph that its output, with `other` added, shall equal.
+        other: the value of the cut graph that is added to its output.
+        read: the values of the cut graph that are needed.
+    """
+
+    wanted: str
+    other: str | None
+    read: tuple[str, ...]
+
+
+def _task(smaller: ir.Model, layer: ReaderLayer) -> _Task:
+    residual = _residual(smaller, layer)
+    if residual is None:
+        return _Task(wanted=layer.output, other=None, read=(layer.source,))
+    return _Task(wanted=residual[0], other=residual[1], read=(layer.source, residual[1]))
+
+
 def _fit(
-    model: ir.Model,
     smaller: ir.Model,
     layer: ReaderLayer,
+    task: _Task,
     removed: Removed,
-    batches: Batches,
+    found: Sequence[Mapping[str, NDArray[Any]]],
+    targets: Sequence[Mapping[str, NDArray[Any]]],
+    places: Sequence[NDArray[np.float64]],
     damping: float,
-    random: np.random.Generator,
 ) -> None:
-    """Fit one layer of `smaller`, in place."""
-    residual = _residual(smaller, layer)
-    wanted, other = (layer.output, None) if residual is None else residual
-    target = GraphRunner(model, outputs=[wanted])
-    source = GraphRunner(smaller, outputs=[layer.source, *([other] if other is not None else [])])
+    """Fit one layer of `smaller`, in place, to inputs and outputs of all batches."""
     axis = 1 if layer.node.op_type == "Conv" else len(layer.node.outputs[0].shape or ()) - 1
-    gone = removed.get((wanted, axis), np.zeros(0, np.int64))
+    gone = removed.get((task.wanted, axis), np.zeros(0, np.int64))
     equations = NormalEquations()
-    for batch in batches:
-        places = draw_places(random, len(next(iter(batch.values()))))
-        found = source.run(batch)
-        output = np.delete(target.run(batch)[wanted], gone, axis)
-        if other is not None:
-            output = output - found[other]
-        equations.add(layer.input_rows(found[layer.source], places), layer.output_rows(output, places))
+    for values, target, drawn in zip(found, targets, places, strict=True):
+        output = np.delete(target[task.wanted], gone, axis)
+        if task.other is not None:
+            output = output - values[task.other]
+        equations.add(layer.input_rows(values[layer.source], drawn), layer.output_rows(output, drawn))
     weight = smaller.graph.initializers[layer.weight]
     assert weight.const_value is not None
     old = weight.const_value.numpy()
