@@ -19,7 +19,7 @@ export OMP_NUM_THREADS ?= 2
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint type bench matrix peers wheels clean
+.PHONY: help demo test unit lint type bench matrix peers slim wheels clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -50,7 +50,7 @@ bench: $(VENV)/.done  ## every program in benchmarks/; the table of real models 
 	@for program in benchmarks/*.py; do \
 		case $$program in \
 			*/compress_assets.py) arguments="--write docs/results.md" ;; \
-			*/conversion_matrix.py|*/quantization_peers.py) continue ;; \
+			*/conversion_matrix.py|*/quantization_peers.py|*/pruning_distillation.py) continue ;; \
 			*/conversion_speed.py) arguments="--write docs/conversion-speed.md" ;; \
 			*) arguments= ;; \
 		esac; \
@@ -61,6 +61,9 @@ matrix: $(VENV)/.done  ## every source, family and format, tried with this code;
 
 peers: $(VENV)/.done  ## our static quantization next to that of others; hours when nothing is kept: docs/quantization.md
 	$(RUN) benchmarks/quantization_peers.py --resume --write docs/quantization.md
+
+slim: $(VENV)/.done  ## what pruning and distillation give on top of int8; an hour or two: docs/slimming.md
+	$(RUN) benchmarks/pruning_distillation.py --write docs/slimming.md
 
 wheels: $(VENV)/.done  ## dist/: the wheel of edgeai and the small one for devices, edgeai-runtime
 	$(RUN) -m build --wheel --outdir dist .
