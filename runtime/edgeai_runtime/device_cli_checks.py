@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeai_runtime.bundle_verify import Check
-from edgeai_runtime.errors import EdgeAIError, MissingEngineError
+from edgeai_runtime.errors import EdgeAIError, MissingEngineError, UsageError
 from edgeai_runtime.placement import Attempt, Placement
+
+if TYPE_CHECKING:
+    from edgeai_runtime.bundle import Bundle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,8 @@ def check_delegates(
     path: Path, *, placement: Placement | None = None, threads: int | None = None, retry: bool = False
 ) -> Checked:
     """Run the self-check of every variant on its delegates, in child processes, and keep the verdicts.
+
+    The stages of a pipeline are checked one by one.
 
     Args:
         path: of the bundle.
@@ -40,7 +46,15 @@ def check_delegates(
     asked = placement or Placement()
     check_placement(asked)
     loader = Loader(path, asked, threads, None, "always", None)
-    assert loader.bundle is not None, "bare artifacts have no golden samples"
+    if loader.bundle is None:
+        raise UsageError(f"{path} is a bare artifact: it has no golden samples", hint="give a bundle")
+    if loader.bundle.manifest.pipeline is not None:
+        found = [
+            (name, check_delegates(folder, placement=placement, threads=threads, retry=retry))
+            for name, folder in stage_folders(loader.bundle)
+        ]
+        named = tuple(dataclasses.replace(c, name=f"{name}: {c.name}") for name, one in found for c in one.checks)
+        return Checked(ok=all(one.ok for _, one in found), checks=named)
     if retry:
         forget_verdicts(loader.bundle.digest)
     ordered, skipped = order_delegates(loader.candidates(), asked)
@@ -68,7 +82,8 @@ def quarantine_list(path: Path) -> list[dict[str, str]]:
     from edgeai_runtime.bundle import open_bundle
     from edgeai_runtime.verdicts import quarantined
 
-    return [
+    bundle = open_bundle(path)
+    return [one for _, folder in stage_folders(bundle) for one in quarantine_list(folder)] + [
         {
             "variant": one.variant,
             "delegate": one.delegate,
@@ -77,8 +92,16 @@ def quarantine_list(path: Path) -> list[dict[str, str]]:
             "driver": one.driver,
             "reason": one.trials[0].detail,
         }
-        for one in quarantined(open_bundle(path).digest)
+        for one in quarantined(bundle.digest)
     ]
+
+
+def stage_folders(bundle: Bundle) -> list[tuple[str, Path]]:
+    """Return the stages of a pipeline, which are bundles of their own, by name; none where there is no pipeline."""
+    from edgeai_runtime.manifest_checks import stage_folder
+
+    pipeline = bundle.manifest.pipeline
+    return [(s.name, bundle.root / stage_folder(s)) for s in pipeline.stages] if pipeline is not None else []
 
 
 def attempts_document(attempts: tuple[Attempt, ...]) -> list[dict[str, Any]]:

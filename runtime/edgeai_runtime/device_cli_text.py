@@ -39,6 +39,8 @@ def _verify(document: dict[str, Any]) -> str:
 def _warm(document: dict[str, Any]) -> str:
     lines = [f"{'ok  ' if check['ok'] else 'FAIL'} {check['name']}: {check['detail']}" for check in document["checks"]]
     placement = document["placement"]
+    if placement is None:
+        return "\n".join([*lines, *_quarantine(document), "it can NOT be used here"])
     rows = [
         (one["delegate"], one["variant"], str(one["threads"] or ""), _ms(one["median_ms"]), one["how"])
         for one in placement["measured"]

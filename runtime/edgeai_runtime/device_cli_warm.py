@@ -6,10 +6,14 @@ import argparse
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edgeai_runtime.device_cli_checks import attempts_document, check_delegates, quarantine_list
+from edgeai_runtime.device_cli_checks import attempts_document, check_delegates, quarantine_list, stage_folders
 from edgeai_runtime.device_cli_placement import add_placement_options, read_placement, read_threads
+from edgeai_runtime.errors import EdgeAIError
+
+if TYPE_CHECKING:
+    from edgeai_runtime.model import Model
 
 
 def add_parser(verbs: Any) -> None:
@@ -28,6 +32,7 @@ def warm(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     Give the same placement options as the app will: what is measured is kept for exactly these.
     """
     from edgeai_runtime.autotune import BUDGET_VARIABLE, forget_measurements
+    from edgeai_runtime.bundle import open_bundle
     from edgeai_runtime.loading import load
 
     if options.budget is not None:
@@ -42,14 +47,24 @@ def warm(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         "placement": None,
     }
     if options.retry:
-        forget_measurements(options.bundle)
-    with load(options.bundle, placement=asked, threads=threads) as model:
-        report = model.placement
-        document["placement"] = {
-            "delegate": report.delegate,
-            "variant": model.variant.id if model.variant else None,
-            "threads": model.threads,
-            "attempts": attempts_document(report.attempts),
-            "measured": [dataclasses.asdict(timing) for timing in report.measured],
-        }
-    return document, 0 if found.ok else 1
+        bundle = open_bundle(options.bundle)
+        for path in [options.bundle, *(folder for _, folder in stage_folders(bundle))]:
+            forget_measurements(path)
+    try:
+        with load(options.bundle, placement=asked, threads=threads) as model:
+            document["placement"] = _placement(model)
+    except EdgeAIError as error:
+        document["ok"] = False
+        document["checks"].append({"name": "load", "ok": False, "detail": error.message})
+    return document, 0 if document["ok"] else 1
+
+
+def _placement(model: Model) -> dict[str, Any]:
+    report = model.placement
+    return {
+        "delegate": report.delegate,
+        "variant": model.variant.id if model.variant else None,
+        "threads": model.threads,
+        "attempts": attempts_document(report.attempts),
+        "measured": [dataclasses.asdict(timing) for timing in report.measured],
+    }

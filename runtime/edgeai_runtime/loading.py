@@ -7,6 +7,7 @@ Which delegates are tried, in which order, is `delegates/choose.py`; what a self
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 

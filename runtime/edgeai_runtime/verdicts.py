@@ -16,7 +16,6 @@ import dataclasses
 import hashlib
 import json
 import logging
-import platform
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -76,6 +75,8 @@ def verdict_key(
     *, digest: str, variant: str, delegate: str, engine: str, driver: str, options: Mapping[str, str]
 ) -> str:
     """Return the name under which a verdict is kept: a hash of everything that it depends on."""
+    import platform
+
     from edgeai_runtime import __version__
     from edgeai_runtime.bench.machine import isa_flags
 
