@@ -16,9 +16,10 @@ from edgeai_converters.graph.prepare import prepare_graph
 from edgeai_converters.prune.groups import find_groups
 from edgeai_converters.prune.importance import activation_importance, magnitude_importance
 from edgeai_converters.prune.importance_reconstruction import reconstruction_importance
-from edgeai_converters.prune.importance_taylor import own_loss, taylor_importance
+from edgeai_converters.prune.importance_taylor import own_loss, taylor_importance, with_labels
 from edgeai_converters.prune.reconstruct import reconstruct_layers
 from edgeai_converters.prune.slice import slice_channels
+from edgeai_runtime.errors import DataError
 
 pytestmark = pytest.mark.onnxruntime
 
@@ -112,6 +113,38 @@ def test_taylor_importance_of_a_silent_channel_is_zero() -> None:
     worth = taylor_importance(model, find_groups(model), ((batch, loss) for batch in _batches()))["w1"]
     assert worth[DEAD] == 0
     assert (np.delete(worth, DEAD) > 0).all()
+
+
+@pytest.mark.torch
+def test_taylor_importance_with_labels_is_the_squared_slope_of_the_labels_loss() -> None:
+    pytest.importorskip("torch")
+    model, (batch, *_) = _network(), _batches()
+    labels = np.random.default_rng(2).integers(0, 4, len(batch["x"]))
+    pairs = with_labels(model, [batch], labels)
+    worth = taylor_importance(model, find_groups(model), pairs, relative=False)["w2"]
+    above, below = (_label_loss(model, batch, labels, factor) for factor in (1.01, 0.99))
+    assert worth[0] == pytest.approx(((above - below) / 0.02) ** 2, rel=0.05)
+
+
+@pytest.mark.torch
+def test_taylor_importance_needs_a_label_for_each_sample() -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(DataError, match="fewer labels"):
+        list(with_labels(_network(), _batches(), np.zeros(40, np.int64)))
+
+
+def _label_loss(model: ir.Model, batch: Mapping[str, NDArray[Any]], labels: NDArray[Any], factor: float) -> float:
+    """Return the cross-entropy with the weights that make the first channel of `w2` scaled."""
+    scaled = model.clone()
+    for name in ("w2", "b2"):
+        value = scaled.graph.initializers[name]
+        assert value.const_value is not None
+        array = value.const_value.numpy().copy()
+        array[0] *= factor
+        value.const_value = ir.tensor(array, name=name)
+    scores = np.asarray(GraphRunner(scaled).run(batch)["y"], np.float64)
+    logs = scores - np.log(np.exp(scores).sum(1, keepdims=True))
+    return float(-logs[np.arange(len(labels)), labels].mean())
 
 
 @pytest.mark.torch

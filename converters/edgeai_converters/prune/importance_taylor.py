@@ -6,7 +6,8 @@ weight, averaged over batches. Gradients come from the trainable twin, so this n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 from edgeai_converters.prune.groups import ChannelGroup, prunable
 from edgeai_converters.prune.importance import Importance, add_places, divide_by_mean
 from edgeai_converters.require import require
-from edgeai_converters.train.losses import output_kinds
+from edgeai_converters.train.losses import OutputKind, label_loss, output_kinds, takes_labels
 from edgeai_converters.train.ops.view import Tensor
 from edgeai_converters.train.twin import make_twin
+from edgeai_runtime.errors import DataError
 
 Loss = Callable[[Mapping[str, Tensor]], Tensor]
 """Outputs by name → the loss of the batch, a number."""
@@ -36,7 +38,8 @@ def taylor_importance(
     Args:
         model: the graph; every operator must be one of the twin's.
         groups: its groups.
-        batches: inputs by name with the loss of their outputs: of their labels, or `own_loss`; read once.
+        batches: inputs by name with the loss of their outputs: of their labels (`with_labels`), or `own_loss`; read
+            once. Small batches tell more: what samples disagree about does not cancel out.
         relative: divide by the mean over the group.
     """
     torch = require("torch", extra="torch")
@@ -66,6 +69,42 @@ def taylor_importance(
             found[group.id] += change**2
     found = {name: worths / max(1, count) for name, worths in found.items()}
     return divide_by_mean(found) if relative else found
+
+
+def with_labels(
+    model: ir.Model, batches: Iterable[Mapping[str, NDArray[Any]]], labels: NDArray[Any]
+) -> Iterator[tuple[Mapping[str, NDArray[Any]], Loss]]:
+    """Yield batches with the loss of their labels, as the paper has it: the first output against labels.
+
+    Args:
+        model: the graph; tells what its first output means.
+        batches: inputs by name.
+        labels: class indices `[n]`, or targets of the size of the first output, in the order of all samples.
+
+    Raises:
+        DataError: fewer labels than samples, or labels that do not fit the first output.
+    """
+    torch = require("torch", extra="torch")
+    first = str(model.graph.outputs[0].name)
+    kind = output_kinds(model, labels).get(first, "values")
+    done = 0
+    for batch in batches:
+        size = len(next(iter(batch.values())))
+        chosen = torch.from_numpy(np.array(labels[done : done + size]))
+        done += size
+        if done > len(labels):
+            raise DataError(f"There are fewer labels ({len(labels)}) than samples.")
+        yield batch, functools.partial(_loss_of_labels, first, kind, chosen)
+
+
+def _loss_of_labels(first: str, kind: OutputKind, labels: Tensor, outputs: Mapping[str, Tensor]) -> Tensor:
+    found = outputs[first]
+    if not takes_labels(found, labels, kind):
+        raise DataError(
+            f"Labels of shape {list(labels.shape)} do not fit the output {first!r} of shape {list(found.shape)}.",
+            hint="Class indices, or one number per output.",
+        )
+    return label_loss(found, labels, kind)
 
 
 def own_loss(model: ir.Model, *, seed: int = 0, scores: bool = False) -> Loss:
