@@ -140,7 +140,9 @@ def measure_latency_table(
         times = {key: found[f"{number}"] for number, key in enumerate(layers)}
         (folder / _FILE).write_text(json.dumps(_table(asked, target, times, found).to_json()))
 
-    step = work.step("latency-table", {"shapes": shapes_digest(fixed), **target.key()}, make)
+    grids = [[each.layer.signature.text, sorted(each.points)] for each in asked.layers]
+    key = {"shapes": shapes_digest(fixed), "grids": digest_of(grids), "networks": asked.anchors, **target.key()}
+    step = work.step("latency-table", key, make)
     return LatencyTable.from_json(json.loads((step / _FILE).read_text()))
 
 

@@ -85,9 +85,10 @@ def search_widths(
     for widths in starts:
         search.add(widths)
     if not search.found:
+        least = min(cost.predict_ratio(widths) for widths in starts)
         raise UsageError(
-            f"Even the narrowest widths cost {cost.predict_ratio(starts[-1]):.1%}, more than the limit of {limit:.1%}.",
-            hint="Lower the floors, or allow more.",
+            f"No widths are known that cost {limit:.1%} of the whole network; the cheapest cost {least:.1%}.",
+            hint="Lower the floors, allow more, or give a cheaper plan to start from.",
         )
     if method == "optuna":
         _search_by_optuna(search, seed)
