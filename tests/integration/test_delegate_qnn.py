@@ -110,9 +110,19 @@ def test_every_node_runs_on_the_npu_with_the_numbers_of_the_cpu(
 
 def test_a_model_that_requires_the_npu_gets_it(tmp_path: Path) -> None:
     path = write_network(tmp_path / "net.onnx", batch=1)
-    with load(path, placement=Placement(require="npu", prefer=(HTP,), min_coverage=1.0), threads=1) as model:
+    with load(path, placement=Placement(require="npu", min_coverage=1.0), threads=1) as model:
         assert model.placement.delegate == HTP
         assert model.placement.shares()["npu"] == 1.0
+
+
+def test_the_rounding_of_a_float_boundary_is_left_to_the_cpu_unless_it_is_asked_otherwise(tmp_path: Path) -> None:
+    path = write_network(tmp_path / "net.onnx", batch=1, quantized=True)
+    left = [one for one in open_on(path, HTP).placement().operations if one.device == "cpu"]
+    assert {one.op_type for one in left} <= {"QuantizeLinear", "DequantizeLinear"}
+    assert left
+    assert all("QNNExecutionProvider did not take it" in one.reason for one in left)
+    whole = open_on(path, HTP, offload_graph_io_quantization="0")
+    assert {one.device for one in whole.placement().operations} == {"npu"}
 
 
 def test_a_free_batch_is_fixed_to_one_and_a_batch_runs_sample_by_sample(tmp_path: Path) -> None:

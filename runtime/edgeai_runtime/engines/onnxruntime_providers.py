@@ -120,8 +120,8 @@ def add_provider(ort: Any, settings: Any, delegate: str, options: Mapping[str, s
         return [(provider.name, wanted), *(one for one in provider.others if is_built_in(ort, one))]
     if not hasattr(ort, "get_ep_devices"):
         raise PlacementError(
-            f"this onnxruntime ({ort.__version__}) has no {provider.name}, and is too old for plugins",
-            hint="update onnxruntime",
+            f"onnxruntime {ort.__version__} has no {provider.name}, and is too old for plugins",
+            hint=f"install {provider.package}, and update onnxruntime",
         )
     devices = plugin_devices(
         ort,
