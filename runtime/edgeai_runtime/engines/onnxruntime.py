@@ -19,8 +19,7 @@ from edgeai_runtime.delegates.table import DELEGATES
 from edgeai_runtime.engines.artifact_file import check_artifact_file
 from edgeai_runtime.engines.captured_log import capture_log
 from edgeai_runtime.engines.chunks import chunk_size, dtype_error, run_in_chunks, shape_error
-from edgeai_runtime.engines.onnxruntime_providers import CPU, PROVIDERS, add_provider, device_of
-from edgeai_runtime.engines.onnxruntime_settings import fixed_dimensions, make_settings
+from edgeai_runtime.engines.onnxruntime_settings import CPU, fixed_dimensions, make_settings
 from edgeai_runtime.engines.protocol import EngineInfo
 from edgeai_runtime.errors import (
     EngineError,
@@ -33,6 +32,7 @@ from edgeai_runtime.errors import (
 from edgeai_runtime.manifest import Format, TensorSpec
 from edgeai_runtime.placement import OperationPlacement, PlacementReport
 
+_CPU_DELEGATE = "onnxruntime:cpu"
 INSTALL = 'pip install "edgeai-runtime[onnx]"'
 
 _DTYPES = {
@@ -65,10 +65,8 @@ class OnnxRuntimeEngine:
         On a delegate that needs fixed shapes, a free batch becomes one, and other free dimensions are those given as
         `dimension.<name>`.
         """
-        if delegate not in PROVIDERS:
-            raise PlacementError(
-                f"ONNX Runtime has no delegate {delegate!r} here", hint=f"delegates: {', '.join(PROVIDERS)}"
-            )
+        if delegate not in DELEGATES or DELEGATES[delegate].engine != self.name:
+            raise PlacementError(f"ONNX Runtime has no delegate {delegate!r} here", hint="`devices` lists those it has")
         options = check_options(delegate, options)
         check_artifact_file(path, "onnx")
         return OnnxRuntimeSession(path, delegate=delegate, threads=threads, options=options)
@@ -81,7 +79,11 @@ class OnnxRuntimeSession:
         ort = _import()
         self._path, self._delegate = path, delegate
         settings = make_settings(ort, threads, options)
-        providers = add_provider(ort, settings, delegate, options, threads)
+        providers: list[Any] | None = [CPU]
+        if delegate != _CPU_DELEGATE:  # the others are not imported for nothing
+            from edgeai_runtime.engines.onnxruntime_providers import add_provider
+
+            providers = add_provider(ort, settings, delegate, options, threads)
         failure: Exception | None = None
         with capture_log() as log:
             try:
@@ -95,7 +97,7 @@ class OnnxRuntimeSession:
                 failure = error
         if failure is not None:
             raise _open_error(path, delegate, failure, log.tail()) from failure
-        if delegate != "onnxruntime:cpu":
+        if delegate != _CPU_DELEGATE:
             _check_taken(session, delegate, log.tail())
         self._session: Any = session
         self._run = session.run
@@ -115,6 +117,8 @@ class OnnxRuntimeSession:
 
     def placement(self) -> PlacementReport:
         """Say where each node was assigned; `unknown` when this version does not record it."""
+        from edgeai_runtime.engines.onnxruntime_providers import PROVIDERS, device_of
+
         operations: list[OperationPlacement] = []
         wanted = DELEGATES[self._delegate].device
         try:
@@ -192,6 +196,8 @@ def _check_taken(session: Any, delegate: str, log: str) -> None:
     Raises:
         PlacementError: it has none, or is not there at all.
     """
+    from edgeai_runtime.engines.onnxruntime_providers import PROVIDERS
+
     name = PROVIDERS[delegate].name
     if name not in session.get_providers():
         raise PlacementError(f"ONNX Runtime went on without {name}, which was asked for{log}")
@@ -213,7 +219,7 @@ def _open_error(path: Path, delegate: str, error: Exception, log: str) -> Except
             f"{delegate} leaves operations of {path.name} to the CPU, and the CPU is not allowed{log}",
             hint="allow the CPU, or convert the model so that the delegate takes all of its operations",
         )
-    if delegate != "onnxruntime:cpu" and kind in {"EPFail", "Fail", "RuntimeException", "RuntimeError", "ValueError"}:
+    if delegate != _CPU_DELEGATE and kind in {"EPFail", "Fail", "RuntimeException", "RuntimeError", "ValueError"}:
         return PlacementError(f"{delegate} can not be used for {path.name}: {text}{log}")
     if kind == "NotImplemented":
         return UnsupportedOperationError(f"ONNX Runtime can not run {path}: {text}{log}")

@@ -13,10 +13,9 @@ from typing import Any
 from edgeai_runtime.delegates.option_names import CONTEXT, SESSION
 from edgeai_runtime.delegates.table import DELEGATES
 from edgeai_runtime.engines.onnxruntime_plugins import is_built_in, plugin_devices
+from edgeai_runtime.engines.onnxruntime_settings import CPU
 from edgeai_runtime.errors import PlacementError
 from edgeai_runtime.placement import Device
-
-CPU = "CPUExecutionProvider"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +106,6 @@ def add_provider(ort: Any, settings: Any, delegate: str, options: Mapping[str, s
         PlacementError: this onnxruntime has no such provider, or its plugin can not be used here.
     """
     provider = PROVIDERS[delegate]
-    if provider.name == CPU:
-        return [CPU]
     wanted = {**provider.options, **{key: value for key, value in options.items() if _is_providers(key)}}
     if is_built_in(ort, provider.name) and "library_path" not in options:
         if provider.name == "XnnpackExecutionProvider":

@@ -9,6 +9,7 @@ from typing import Any
 from edgeai_runtime.delegates.option_names import CONTEXT, SESSION
 from edgeai_runtime.errors import PlacementError, UsageError
 
+CPU = "CPUExecutionProvider"
 _ONLY_ERRORS = 3
 _RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
 _LEVELS = {
@@ -62,7 +63,7 @@ def fixed_dimensions(ort: Any, path: Path, delegate: str, options: Mapping[str, 
     settings.intra_op_num_threads = 1
     sizes = dict(given)
     try:
-        glance = ort.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+        glance = ort.InferenceSession(str(path), settings, providers=[CPU])
     except Exception:  # a compiled model is not for the CPU; of any other, the real load says what is wrong
         return sizes
     for value in glance.get_inputs():
