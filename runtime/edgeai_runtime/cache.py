@@ -1,4 +1,4 @@
-"""Where edgeai keeps what it can make again: unpacked bundles and verdicts.
+"""Where edgeai keeps what it can make again: unpacked bundles, verdicts, measured times.
 
 `$EDGEAI_CACHE`, else the user's cache folder of the platform (`~/.cache/edgeai`, `~/Library/Caches/edgeai`,
 `%LOCALAPPDATA%\\edgeai\\Cache`). Everything in it may be deleted at any time.
@@ -41,6 +41,11 @@ def cache_folder() -> Path:
 def bundle_folder(cache: Path, digest: str) -> Path:
     """Return the folder of an unpacked bundle; `digest` is that of its manifest, so of all its content."""
     return cache / "bundles" / digest
+
+
+def verdict_folder(digest: str) -> Path:
+    """Return the folder of what self-checks found on a bundle; it exists once there was one."""
+    return cache_folder() / "verdicts" / digest[:40]
 
 
 def unfinished_folder(cache: Path) -> Path:

@@ -215,6 +215,10 @@ class Loader:
             return options, used
         must = self.selfcheck == "always" or bool(options) or not _is_recording_cpu(variant, delegate)
         if not must:
+            from edgeai_runtime.cache import verdict_folder
+
+            if not verdict_folder(bundle.digest).is_dir():  # the usual case costs no more than this look
+                return options, used
             from edgeai_runtime.verdicts import any_quarantined
 
             if not any_quarantined(bundle.digest):

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgeai_runtime.cache import cache_folder
+from edgeai_runtime.cache import verdict_folder
 from edgeai_runtime.errors import EdgeAIError
 
 _LOGGER = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ def any_quarantined(digest: str) -> bool:
 
 def read_verdict(digest: str, key: str) -> Verdict | None:
     """Return the verdict kept under `key`, if there is one."""
-    folder = _folder(digest)
+    folder = verdict_folder(digest)
     for kind in ("bad", "good"):
         verdict = _read(folder / f"{key}.{kind}.json")
         if verdict is not None:
@@ -104,7 +104,7 @@ def keep_verdict(digest: str, key: str, verdict: Verdict) -> None:
     """Keep `verdict` instead of what was known; on a device that can not be written to, it is forgotten."""
     from edgeai_runtime.atomic import write_atomically
 
-    folder = _folder(digest)
+    folder = verdict_folder(digest)
     now, before = ("good", "bad") if verdict.ok else ("bad", "good")
     try:
         write_atomically(folder / f"{key}.{now}.json", json.dumps(dataclasses.asdict(verdict)).encode())
@@ -127,13 +127,9 @@ def forget_verdicts(digest: str, *, only_bad: bool = True) -> int:
     return len(paths)
 
 
-def _folder(digest: str) -> Path:
-    return cache_folder() / "verdicts" / digest[:40]
-
-
 def _files(digest: str, pattern: str) -> Iterator[Path]:
     try:
-        yield from sorted(_folder(digest).glob(pattern))
+        yield from sorted(verdict_folder(digest).glob(pattern))
     except OSError:
         return
 
