@@ -108,7 +108,7 @@ def test_automatic_padding_is_left_to_the_conv(build: Build) -> None:
 
 @pytest.mark.parametrize("pads", ["0,0,0,0", "1,1,1,1"])
 def test_the_order_of_channels_goes_into_the_weights(build: Build, pads: str) -> None:
-    text = f"channels:[2,0,1];{MEAN};channels:[0,2,1];layout:NHWC>NCHW"
+    text = f"channels:[1,0,2];{MEAN};channels:[0,2,1];layout:NHWC>NCHW"
     operators, _ = check(conv(build, pads), text, images(2, 9, 8, 3))
     assert operators["Conv"] == 1
     assert "Gather" not in operators
