@@ -37,7 +37,6 @@ class SlimCase:
         published: the network it begins with, or
         network: the network that is trained here, with `epochs` passes.
         limit: most samples of each kind.
-        train: more words for the one command.
     """
 
     title: str
@@ -95,7 +94,7 @@ CASES: dict[str, Case] = {
     ),
     "student": StudentCase(
         title="ResNet20 at half its width, weights drawn anew", published=RESNET20, width=0.5, seeds=3,
-        training=TrainingSpec(epochs=4, batch_size=64, learning_rate=2e-2, temperature=4.0, threads=2),
+        training=TrainingSpec(epochs=4, batch_size=64, learning_rate=6e-2, temperature=4.0, threads=2),
     ),
     "mlp": SlimCase(
         title="dense layers 64-256-128-10 on scikit-learn's digits", data="digits", goal="size", network="mlp",

@@ -27,7 +27,7 @@ VOCABULARY, LENGTH = 1000, 40
 PADDING, UNKNOWN = 0, 1
 
 _WORD = re.compile(r"[a-z]+|[0-9]+|[^\sa-z0-9]")
-_DIGITS = {"training": 1000, "calibration": 100}
+_DIGITS = {"training": 700, "calibration": 60}
 _SMS = {"training": "train", "calibration": "calib", "evaluation": "eval"}
 
 
