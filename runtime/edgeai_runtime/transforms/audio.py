@@ -15,9 +15,6 @@ import numpy as np
 from edgeai_runtime.errors import DataError
 from edgeai_runtime.transforms.numeric import as_float, checked_axis
 
-SCALES = ("htk", "slaney")
-WINDOWS = ("hann", "hamming", "ones")
-
 
 def mono(array: Any, *, axis: int) -> Any:
     """Return the mean over the channels on `axis`: [n, samples, channels] → [n, samples], float32."""
@@ -186,25 +183,6 @@ def mel_filters(
     falling = (edges[2:] - x[:, np.newaxis]) / (edges[2:] - edges[1:-1])
     filters = np.maximum(0.0, np.minimum(rising, falling))
     return filters * (2.0 / (hertz[2:] - hertz[:-2])) if norm == "slaney" else filters
-
-
-def check_mel(values: Any) -> str:
-    """Check `fmin`, `fmax` and the sample rate against each other."""
-    top = values["fmax"] or values["sample_rate"] / 2
-    return "" if 0 <= values["fmin"] < top <= values["sample_rate"] / 2 else "0 ≤ fmin < fmax ≤ sample_rate / 2"
-
-
-def check_frames(values: Any) -> str:
-    """Check that a frame fits into the Fourier transform."""
-    good = values["fft"] == 0 or values["fft"] >= values["frame_length"]
-    return "" if good else "fft to be at least frame_length (0: the next power of two)"
-
-
-def check_features(values: Any) -> str:
-    """Check the parameters of `log_mel` and `mfcc`."""
-    if values.get("n_mfcc", 0) > values["n_mels"]:
-        return "n_mfcc to be at most n_mels"
-    return check_frames(values) or check_mel(values)
 
 
 def _waveform(operation: str, array: Any) -> Any:

@@ -15,12 +15,13 @@ import numpy as np
 from edgeai_runtime.errors import BundleError, DataError
 from edgeai_runtime.transforms.numeric import as_float
 
-FORMS = ("xyxy", "yxyx", "xywh", "cxcywh", "cycxhw")
-"""Corners; corners with y first; corner and size; centre and size; centre and size with y first."""
-
 
 def corners(array: Any, *, source: str) -> Any:
-    """Write boxes as `left, top, right, bottom`. [n, boxes, 4 or more] → the same shape, what follows the box kept."""
+    """Write boxes as `left, top, right, bottom`. [n, boxes, 4 or more] → the same shape, what follows the box kept.
+
+    `source`: `xyxy` corners, `yxyx` corners with y first, `xywh` corner and size, `cxcywh` centre and size, `cycxhw`
+    centre and size with y first.
+    """
     values = _boxes("corners", array)
     a, b, c, d = (values[..., place] for place in range(4))
     if source in ("yxyx", "cycxhw"):

@@ -185,6 +185,31 @@ def layout_name(value: Any) -> str:
     return "" if good else "one different capital letter per axis, such as NHWC"
 
 
+def mels_fit(values: Any) -> str:
+    """Check `fmin`, `fmax` and the sample rate against each other."""
+    top = values["fmax"] or values["sample_rate"] / 2
+    return "" if 0 <= values["fmin"] < top <= values["sample_rate"] / 2 else "0 ≤ fmin < fmax ≤ sample_rate / 2"
+
+
+def frames_fit(values: Any) -> str:
+    """Check that a frame fits into the Fourier transform."""
+    good = values["fft"] == 0 or values["fft"] >= values["frame_length"]
+    return "" if good else "fft to be at least frame_length (0: the next power of two)"
+
+
+def features_fit(values: Any) -> str:
+    """Check the parameters of `log_mel` and `mfcc`."""
+    if values.get("n_mfcc", 0) > values["n_mels"]:
+        return "n_mfcc to be at most n_mels"
+    return frames_fit(values) or mels_fit(values)
+
+
+def tokens_fit(values: Any) -> str:
+    """Check that the marks of begin and end leave room for text."""
+    marks = bool(values["begin"]) + bool(values["end"])
+    return "" if values["length"] > marks else f"a length above {marks}, for there are marks of begin and end"
+
+
 def _is_number(value: Any) -> bool:
     return (isinstance(value, float) or _is_integer(value)) and -_LARGEST <= value <= _LARGEST
 

@@ -5,21 +5,28 @@ Every operation takes a batch [n, …]; what it does to shapes and dtypes is in 
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
+from typing import Any
+
 from edgeai_runtime.manifest_checks import DTYPES
-from edgeai_runtime.transforms import audio, boxes, image, numeric, scores, text
+from edgeai_runtime.transforms import image, numeric, scores
 from edgeai_runtime.transforms.operation import (
     Operation,
     Parameter,
     count,
     count_or_zero,
     counts,
+    features_fit,
     filled_word,
     four_numbers,
+    frames_fit,
     indices,
     inner_axis,
     integer,
     layout_name,
     least_number,
+    mels_fit,
     number,
     numbers,
     one_of,
@@ -29,8 +36,19 @@ from edgeai_runtime.transforms.operation import (
     sample_rate,
     share,
     side,
+    tokens_fit,
     word,
 )
+
+
+def _later(module: str, function: str) -> Callable[..., Any]:
+    """Return a function that is imported when it is first called: most models need neither sound, text nor boxes."""
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        return getattr(importlib.import_module(f"edgeai_runtime.transforms.{module}"), function)(*arguments, **named)
+
+    return call
+
 
 _AXIS = Parameter(name="axis", check=inner_axis, default=-1)
 _HEIGHT = Parameter(name="height", check=side)
@@ -42,7 +60,7 @@ _SPECTROGRAM = (
     Parameter(name="frame_length", check=side),
     Parameter(name="hop", check=count),
     Parameter(name="fft", check=count_or_zero, default=0),
-    Parameter(name="window", check=one_of(*audio.WINDOWS), default="hann"),
+    Parameter(name="window", check=one_of("hann", "hamming", "ones"), default="hann"),
     Parameter(name="power", check=positive_number, default=2),
     Parameter(name="centre", check=one_of("none", "reflect"), default="none"),
 )
@@ -51,7 +69,7 @@ _MEL = (
     Parameter(name="n_mels", check=side, default=40),
     Parameter(name="fmin", check=least_number, default=0),
     Parameter(name="fmax", check=least_number, default=0),
-    Parameter(name="scale", check=one_of(*audio.SCALES), default="htk"),
+    Parameter(name="scale", check=one_of("htk", "slaney"), default="htk"),
     Parameter(name="triangles", check=one_of("mel", "hz"), default="mel"),
     Parameter(name="norm", check=one_of("none", "slaney"), default="none"),
 )
@@ -106,44 +124,46 @@ OPERATIONS: dict[str, Operation] = {
         together=image.check_layouts,
     ),
     "expand": Operation(run=image.expand, parameters=(_AXIS,), adds_axes=1),
-    "mono": Operation(run=audio.mono, parameters=(_AXIS,), adds_axes=-1),
+    "mono": Operation(run=_later("audio", "mono"), parameters=(_AXIS,), adds_axes=-1),
     "resample": Operation(
-        run=audio.resample,
+        run=_later("audio", "resample"),
         parameters=(
             Parameter(name="from", check=sample_rate, argument="source"),
             Parameter(name="to", check=sample_rate, argument="target"),
         ),
     ),
     "fit_length": Operation(
-        run=audio.fit_length,
+        run=_later("audio", "fit_length"),
         parameters=(
             Parameter(name="length", check=sample_count),
             _AXIS,
             Parameter(name="value", check=number, default=0),
         ),
     ),
-    "spectrogram": Operation(run=audio.spectrogram, parameters=_SPECTROGRAM, together=audio.check_frames, adds_axes=1),
-    "mel": Operation(run=audio.mel, parameters=_MEL, together=audio.check_mel),
-    "log": Operation(run=audio.log, parameters=(_OFFSET, _BASE)),
+    "spectrogram": Operation(
+        run=_later("audio", "spectrogram"), parameters=_SPECTROGRAM, together=frames_fit, adds_axes=1
+    ),
+    "mel": Operation(run=_later("audio", "mel"), parameters=_MEL, together=mels_fit),
+    "log": Operation(run=_later("audio", "log"), parameters=(_OFFSET, _BASE)),
     "dct": Operation(
-        run=audio.dct,
+        run=_later("audio", "dct"),
         parameters=(Parameter(name="keep", check=count), Parameter(name="norm", check=_DCT_NORM, default="ortho")),
     ),
-    "log_mel": Operation(run=audio.log_mel, parameters=_LOG_MEL, together=audio.check_features, adds_axes=1),
+    "log_mel": Operation(run=_later("audio", "log_mel"), parameters=_LOG_MEL, together=features_fit, adds_axes=1),
     "mfcc": Operation(
-        run=audio.mfcc,
+        run=_later("audio", "mfcc"),
         parameters=(
             *_LOG_MEL,
             Parameter(name="n_mfcc", check=side, default=13),
             Parameter(name="dct_norm", check=_DCT_NORM, default="ortho"),
         ),
-        together=audio.check_features,
+        together=features_fit,
         adds_axes=1,
     ),
     "tokenize": Operation(
-        run=text.tokenize,
+        run=_later("text", "tokenize"),
         parameters=(
-            Parameter(name="vocabulary", check=filled_word, read=text.read_vocabulary),
+            Parameter(name="vocabulary", check=filled_word, read=_later("text", "read_vocabulary")),
             Parameter(name="length", check=side),
             Parameter(name="method", check=one_of("word", "wordpiece"), default="word"),
             Parameter(name="case", check=one_of("lower", "keep"), default="lower"),
@@ -156,7 +176,7 @@ OPERATIONS: dict[str, Operation] = {
             Parameter(name="give", check=one_of("ids", "mask", "types"), default="ids"),
             Parameter(name="dtype", check=one_of("int32", "int64"), default="int32"),
         ),
-        together=text.check_tokens,
+        together=tokens_fit,
         takes_text=True,
         adds_axes=1,
     ),
@@ -177,18 +197,21 @@ OPERATIONS: dict[str, Operation] = {
         ends=True,
     ),
     "corners": Operation(
-        run=boxes.corners, parameters=(Parameter(name="from", check=one_of(*boxes.FORMS), argument="source"),)
+        run=_later("boxes", "corners"),
+        parameters=(
+            Parameter(name="from", check=one_of("xyxy", "yxyx", "xywh", "cxcywh", "cycxhw"), argument="source"),
+        ),
     ),
     "anchor_boxes": Operation(
-        run=boxes.anchor_boxes,
+        run=_later("boxes", "anchor_boxes"),
         parameters=(
-            Parameter(name="anchors", check=filled_word, read=boxes.read_anchors),
+            Parameter(name="anchors", check=filled_word, read=_later("boxes", "read_anchors")),
             Parameter(name="scales", check=four_numbers, default=(10, 10, 5, 5)),
             Parameter(name="form", check=one_of("cycxhw", "cxcywh"), default="cycxhw"),
         ),
     ),
     "grid_boxes": Operation(
-        run=boxes.grid_boxes,
+        run=_later("boxes", "grid_boxes"),
         parameters=(
             _HEIGHT,
             _WIDTH,
@@ -197,7 +220,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
     ),
     "detect": Operation(
-        run=boxes.detect,
+        run=_later("boxes", "detect"),
         parameters=(
             Parameter(name="scores", check=word, default="", is_output=True),
             Parameter(name="objectness", check=one_of("no", "yes"), default="no"),

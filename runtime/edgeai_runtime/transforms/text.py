@@ -86,12 +86,6 @@ def read_vocabulary(path: Path) -> dict[str, int]:
     return numbers
 
 
-def check_tokens(values: Any) -> str:
-    """Check that the marks of begin and end leave room for text."""
-    marks = bool(values["begin"]) + bool(values["end"])
-    return "" if values["length"] > marks else f"a length above {marks}, for there are marks of begin and end"
-
-
 def _number(vocabulary: Mapping[str, int], piece: str) -> int:
     if piece not in vocabulary:
         raise DataError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -246,3 +248,14 @@ def test_wrong_steps_are_refused_before_anything_runs() -> None:
 def test_what_is_no_batch_of_numbers_is_a_data_error(array: Any) -> None:
     with pytest.raises(DataError, match="steps work on"):
         apply_steps([Step(op="softmax")], array)
+
+
+def test_steps_on_numbers_import_neither_sound_nor_text_nor_boxes() -> None:
+    code = (
+        "import sys; from edgeai_runtime.transforms.parse import parse_steps; "
+        "from edgeai_runtime.transforms.pipeline import apply_steps; "
+        "apply_steps(parse_steps('scale:2;softmax;labels'), [[1, 2]]); "
+        "print([name for name in sys.modules if name.rpartition('.')[2] in ('audio', 'text', 'boxes')])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
