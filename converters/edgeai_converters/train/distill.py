@@ -7,6 +7,7 @@ without, it answers once per sample.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -24,6 +25,7 @@ from edgeai_converters.train.examples import Examples
 from edgeai_converters.train.features import feature_loss, with_features
 from edgeai_converters.train.loop import Augment, Training, fit
 from edgeai_converters.train.losses import distillation_loss, label_loss, spread_of, takes_labels
+from edgeai_converters.train.normalized import make_normalized_twin
 from edgeai_converters.train.ops.view import Tensor
 from edgeai_converters.train.parameters import trained_constants
 from edgeai_converters.train.precision import choose_precision, run_in
@@ -81,10 +83,15 @@ def distill(
     device = choose_device(spec)
     precision = choose_precision(spec.precision, student, device)
     features = dict(features or {})
+    add_features = functools.partial(with_features, features=features)
     asked = Teacher(teacher, student, labels=examples.labels, features=features, threads=spec.threads)
     if not asked.kinds:
         raise UsageError("The student has no output of real numbers that could follow a teacher's.")
-    twin = make_twin(with_features(student, features), trained=trained_constants(student))
+    made = make_normalized_twin(student, examples, with_outputs=add_features) if spec.normalize else None
+    if made is None:
+        twin = make_twin(add_features(student), trained=trained_constants(student))
+        made = twin, lambda: write_back(twin, student)
+    twin, finish = made
     twin.to(device)
     sources = digest_of(
         [digest_of_graph(student), digest_of_graph(teacher) if isinstance(teacher, ir.Model) else "", features]
@@ -128,7 +135,7 @@ def distill(
         on_step=on_step,
         stop=stop,
     )
-    return write_back(twin, student), training
+    return finish(), training
 
 
 @dataclass(frozen=True, kw_only=True)

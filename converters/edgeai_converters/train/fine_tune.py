@@ -15,6 +15,7 @@ from edgeai_converters.train.device import choose_device
 from edgeai_converters.train.examples import Examples
 from edgeai_converters.train.loop import Augment, Training, fit
 from edgeai_converters.train.losses import OutputKind, label_loss, output_kinds, spread_of, takes_labels
+from edgeai_converters.train.normalized import make_normalized_twin
 from edgeai_converters.train.ops.view import Tensor
 from edgeai_converters.train.precision import choose_precision, run_in
 from edgeai_converters.train.score import SearchScore, outputs_of
@@ -58,7 +59,11 @@ def fine_tune(
     """
     device = choose_device(spec)
     precision = choose_precision(spec.precision, model, device)
-    twin = make_twin(model)
+    made = make_normalized_twin(model, examples) if spec.normalize else None
+    if made is None:
+        twin = make_twin(model)
+        made = twin, lambda: write_back(twin, model)
+    twin, finish = made
     first, kind = _labelled_output(twin, model, examples)
     twin.to(device)
     spread = spread_of(examples.labels) if kind == "values" else 1.0
@@ -83,7 +88,7 @@ def fine_tune(
         on_step=on_step,
         stop=stop,
     )
-    return write_back(twin, model), training
+    return finish(), training
 
 
 class _LabelScore:

@@ -29,6 +29,8 @@ class TrainingSpec:
             arXiv:1512.00567, section 7).
         averaging: share of all steps that averaged weights reach back; they are scored beside the last ones after each
             pass, and the better are kept. 0 for none.
+        normalize: put batch normalization behind convolutions while training, and fold it away at the end
+            (`train.normalized`).
         precision: `float32`, `bfloat16`, or `auto`: bfloat16 where the machine computes it faster (`train.precision`).
             Loss, optimizer and scores are in float32 always.
         seed: of everything that draws.
@@ -49,6 +51,7 @@ class TrainingSpec:
     label_weight: float = 0.3
     label_smoothing: float = 0.0
     averaging: float = 0.0
+    normalize: bool = False
     precision: Precision = "auto"
     seed: int = 0
     threads: int = 1

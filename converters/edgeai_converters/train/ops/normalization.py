@@ -43,6 +43,20 @@ def batch_normalization(view: NodeView) -> Run:
     return run
 
 
+def normalize_batch(view: NodeView) -> Run:
+    """NormalizeBatch, our own: by the batch's statistics where gradients are wanted, which move the stored ones.
+
+    Without gradients by the stored ones, which are changed in place.
+    """
+    functional = view.torch.nn.functional
+
+    def run(x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        learns = view.torch.is_grad_enabled()
+        return functional.batch_norm(x, mean, variance, scale, bias, training=learns, momentum=0.1, eps=1e-5)
+
+    return run
+
+
 def instance_normalization(view: NodeView) -> Run:
     """InstanceNormalization: per sample and channel over all places."""
     epsilon = view.number("epsilon", 1e-5)

@@ -152,5 +152,8 @@ OPERATORS: dict[str, Callable[[NodeView], Run]] = {
 HOUSE_DOMAIN = "edgeai.train"
 """The domain of operators that only twins have."""
 
-HOUSE_OPERATORS: dict[str, Callable[[NodeView], Run]] = {"RoundWeight": storage.round_weight}
+HOUSE_OPERATORS: dict[str, Callable[[NodeView], Run]] = {
+    "NormalizeBatch": normalization.normalize_batch,
+    "RoundWeight": storage.round_weight,
+}
 """Operators of that domain."""
