@@ -27,6 +27,8 @@ Point = tuple[int, int]
 DENSITIES = ((8, 16), (8, 8), (4, 16), (4, 8), (4, 4))
 """Steps of a grid and of fine lines, the densest first: how many parts the whole width is cut into."""
 
+_WHOLE_COUNTS = 3.0
+
 _MOST_REACHABLE = 32
 """Most widths of an axis that several groups share that are timed one by one."""
 
@@ -226,19 +228,20 @@ class LatencyTable:
 def fit_network(table: LatencyTable) -> tuple[float, float, float]:
     """Return (scale, other_ms, fixed_ms) that bring `predict_ms` nearest to the anchors, as shares of each.
 
-    Least squares with numbers that are not negative; `scale` is drawn to 1 by as much as one anchor, so that few
-    anchors do not swing it.
+    Least squares with numbers that are not negative. The whole network, the unit of all ratios, counts more than the
+    others; `scale` is drawn to 1 by as much as one of those, so that few anchors do not swing it.
     """
     bare = replace(table, scale=1.0, other_ms=0.0, fixed_ms=0.0)
     own = np.asarray([bare.predict_ms(anchor.widths) for anchor in table.anchors])
     others = np.asarray([float(bare.other_elements(anchor.widths)) for anchor in table.anchors])
     measured = np.asarray([anchor.ms for anchor in table.anchors])
     unit = max(float(others.max(initial=0.0)), 1.0)
-    left = np.stack([own, others / unit, np.ones_like(own)], axis=1) / measured[:, None]
+    counts = np.ones_like(own)
+    counts[:1] = _WHOLE_COUNTS
+    left = np.stack([own, others / unit, np.ones_like(own)], axis=1) * (counts / measured)[:, None]
     draw = own[0] / measured[0]
     left = np.concatenate([left, [[draw, 0.0, 0.0]]])
-    right = np.concatenate([np.ones_like(own), [draw]])
-    found, _ = scipy.optimize.nnls(left, right)
+    found, _ = scipy.optimize.nnls(left, np.append(counts, draw))
     return float(found[0]), float(found[1] / unit), float(found[2])
 
 
