@@ -122,8 +122,8 @@ def plan_low_rank(
         floor: share of its full rank that a layer keeps at least; not when ranks are given.
 
     Raises:
-        UsageError: none or several of the three, a value outside of its range, an unknown weight, or the share can not
-            be reached.
+        UsageError: none or several of the three, a value outside of its range, an unknown weight, one without moments,
+            or the share can not be reached.
     """
     if sum(each is not None for each in (share, rank, energy)) != 1:
         raise UsageError("Say one of: the share of weights that goes, the rank, or the energy that stays.")
@@ -132,6 +132,9 @@ def plan_low_rank(
     if energy is not None and not 0 < energy <= 1:
         raise UsageError(f"The energy that stays lies in (0, 1]. Received: {energy}.")
     layers = factorable_layers(model, least_elements=least_elements)
+    unseen = [layer.name for layer in layers if moments is not None and layer.name not in moments]
+    if unseen:
+        raise UsageError(f"There are no moments of {unseen[0]!r}.", hint="Gather them with the same least_elements.")
     if isinstance(rank, Mapping):
         unknown = sorted(set(rank) - {layer.name for layer in layers})
         if unknown:

@@ -16,6 +16,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgeai_converters.graph.edit import constant_of, is_op, nodes
+from edgeai_runtime.errors import UsageError
 
 LEAST_ELEMENTS = 512
 """Smaller weights are left alone: they weigh little, and one value in them matters more."""
@@ -91,7 +92,12 @@ def packed_size(path: Path) -> int:
     """Return the bytes of a file, or of all files below a folder, each deflated at level 9 as app stores and zip do.
 
     Reads a megabyte at a time.
+
+    Raises:
+        UsageError: there is no such path.
     """
+    if not path.exists():
+        raise UsageError(f"There is no file or folder {path}.")
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     return sum(_deflated(file) for file in files)
 

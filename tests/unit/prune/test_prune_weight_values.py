@@ -160,7 +160,9 @@ def test_a_file_with_zeros_packs_smaller(tmp_path: Path) -> None:
     assert packed_size(tmp_path / "sparse.bin") < 3000
 
 
-def test_what_can_not_be_asked_is_refused() -> None:
+def test_what_can_not_be_asked_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no file or folder"):
+        packed_size(tmp_path / "gone")
     with pytest.raises(UsageError, match="Say either"):
         sparsify(_network(), share=0.5, pattern=(2, 4))
     with pytest.raises(UsageError, match="between 0 and 1"):
