@@ -61,6 +61,7 @@ def check_delegate(
     Raises:
         MissingEngineError: the engine is not installed: nothing was checked, nothing is kept.
         PlacementError: the delegate is not here, or no child process can be started; nothing is kept.
+        UsageError: the options that were asked for make no sense.
     """
     from edgeai_runtime.delegates.remedies import remedies_for
     from edgeai_runtime.isolation import call_in_child
@@ -94,11 +95,13 @@ def check_delegate(
                 what=f"variant {variant.id} on {delegate}",
             )
             trials.append(Trial(remedy=remedy.name, ok=bool(found["ok"]), detail=str(found["detail"])))
-        except (MissingEngineError, PlacementError):
-            if not trials:
-                raise
-            continue  # a remedy that this version of the engine does not know
-        except (ModelError, EngineError, DataError, UsageError) as error:
+        except (MissingEngineError, PlacementError, UsageError) as error:
+            if trials:
+                continue  # a remedy that this version of the engine does not know
+            if isinstance(error, UsageError) and not options:  # it can not be used without options
+                raise PlacementError(error.message, hint=error.hint) from error
+            raise
+        except (ModelError, EngineError, DataError) as error:
             if isinstance(error.__cause__, OSError):
                 raise PlacementError(f"{delegate} can not be checked: {error.message}") from error
             trials.append(Trial(remedy=remedy.name, ok=False, detail=error.message))

@@ -29,6 +29,9 @@ SelfCheck = Literal["auto", "always", "never"]
 #: More threads than this seldom help the small models of edge devices; `threads=` overrides it.
 _MOST_THREADS = 4
 
+#: Delegates that are used when they are named, and never because they happen to be here: slow, or choosers themselves.
+_ONLY_BY_NAME = frozenset({"litert:reference", "litert:external", "openvino:auto", "openvino:hetero"})
+
 
 def load(
     path: str | Path,
@@ -262,8 +265,8 @@ def _serves(name: str, format: str, named: Sequence[str]) -> bool:
 
 
 def _is_here(name: str, device: str, asked: Placement) -> bool:
-    """Say whether a delegate that nobody named is worth a try: the right device, present, and not the reference."""
-    if name == "litert:reference":
+    """Say whether a delegate that nobody named is worth a try: the right device, and present."""
+    if name in _ONLY_BY_NAME:
         return False
     if asked.require not in (None, device) or (asked.allow is not None and device not in asked.allow):
         return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TypeVar
 
 from edgeai_runtime.delegates.table import DELEGATES, find_delegate
@@ -97,10 +97,14 @@ def needs_report(placement: Placement) -> bool:
 def placement_error(placement: Placement, attempts: Sequence[Attempt]) -> PlacementError:
     """Return the error for a placement that no delegate satisfied: one line per delegate, why not."""
     lines = {attempt.delegate: attempt.reason for attempt in attempts}
+    engines = {attempt.delegate.partition(":")[0] for attempt in attempts}
     for name in DELEGATES:
         if name not in lines:
-            lines[name] = _why_not(name, placement) or "the model has no variant for it"
-    listing = "".join(f"\n  {name}: {reason}" for name, reason in lines.items())
+            lines[name] = _why_not(name, placement) or _why_no_candidate(name, engines)
+    together: dict[str, list[str]] = {}
+    for name, reason in lines.items():
+        together.setdefault(reason, []).append(name)
+    listing = "".join(f"\n  {', '.join(names)}: {reason}" for reason, names in together.items())
     if not placement.require and placement.allow is None:
         return PlacementError(f"no delegate here can run this model as asked:{listing}")
     asked = f"{placement.require} is required" if placement.require else f"only {placement.allow} is allowed"
@@ -108,6 +112,17 @@ def placement_error(placement: Placement, attempts: Sequence[Attempt]) -> Placem
         f"{asked}, and no delegate here satisfies that:{listing}",
         hint="prefer= instead of require= takes the best device there is; model.placement then says which",
     )
+
+
+def _why_no_candidate(name: str, engines: Collection[str]) -> str:
+    """Say why a delegate that would do was not among the candidates: absent, or of none of the model's `engines`."""
+    if name.partition(":")[0] in engines:
+        from edgeai_runtime.delegates.probe import probe
+
+        found = probe(name)
+        if not found.present:
+            return found.reason
+    return "the model has no variant for it"
 
 
 def _why_not(name: str, placement: Placement) -> str:

@@ -5,8 +5,9 @@ An artifact is a JSON file such as
     {"edgeai_fake": 1, "inputs": [{"name": "x", "shape": [null, 2], "dtype": "float32"}], "on_run": "segfault"}
 
 Its one output `y` is its first input times `factor` (1 by default), with the same shape and dtype. `on_open` and
-`on_run` may be `raise`, `abort`, `segfault`, `exit` or `hang`. `left_behind` operations of `operations` are placed on
-the CPU, the others on the delegate's device, so that the rules of placement can be tried without hardware.
+`on_run` may be `raise`, `refuse` (the options), `abort`, `segfault`, `exit` or `hang`. `left_behind` operations of
+`operations` are placed on the CPU, the others on the delegate's device, so that the rules of placement can be tried
+without hardware.
 
 `faults` says how it misbehaves on one delegate only, unless an option cures it, and `slow_ms` how long a run takes
 there: `{"faults": {"fake:npu": {"factor": 3, "cured_by": {"precision": "f32"}}}, "slow_ms": {"fake:gpu": 5}}`. With
@@ -25,7 +26,7 @@ from typing import Any
 
 from edgeai_runtime.engines.chunks import shape_error
 from edgeai_runtime.engines.protocol import EngineInfo
-from edgeai_runtime.errors import EngineError, ModelError, PlacementError
+from edgeai_runtime.errors import EngineError, ModelError, PlacementError, UsageError
 from edgeai_runtime.manifest import Format, TensorSpec
 from edgeai_runtime.placement import Device, OperationPlacement, PlacementReport
 
@@ -101,6 +102,8 @@ class FakeSession:
 def _misbehave(how: str, path: Path) -> None:
     if how == "raise":
         raise EngineError(f"the fake engine failed on {path.name}, as it was told to")
+    if how == "refuse":
+        raise UsageError("the fake engine takes no such option")
     if how == "abort":
         os.abort()
     if how == "segfault":

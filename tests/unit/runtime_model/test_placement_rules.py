@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from edgeai_runtime.delegates.choose import check_placement, order_delegates
+from edgeai_runtime.delegates.choose import check_placement, order_delegates, placement_error
 from edgeai_runtime.errors import PlacementError, UsageError
 from edgeai_runtime.loading import load
-from edgeai_runtime.placement import Placement
+from edgeai_runtime.placement import Attempt, Placement
 
 MakeBundle = Callable[..., Path]
 CANDIDATES = [("first", "fake:cpu"), ("second", "fake:gpu"), ("third", "fake:npu"), ("fourth", "fake:cpu")]
@@ -75,8 +75,17 @@ def test_require_names_every_delegate_and_why_it_does_not_serve(make_bundle: Mak
         load(path, placement=Placement(require="npu"))
 
     assert "npu is required" in caught.value.message
-    assert "fake:cpu: runs on cpu, not on npu" in caught.value.message
-    assert "litert:xnnpack: runs on cpu, not on npu" in caught.value.message
+    (line,) = [line for line in caught.value.message.splitlines() if line.endswith(": runs on cpu, not on npu")]
+    assert {"fake:cpu", "litert:xnnpack"} <= {word.strip(" ,:") for word in line.split()}
+
+
+def test_require_says_what_is_missing_for_delegates_of_the_same_engine_only() -> None:
+    attempts = [Attempt(delegate="litert:xnnpack", outcome="skipped", reason="runs on cpu, not on litert:edgetpu")]
+    message = placement_error(Placement(require="litert:edgetpu"), attempts).message
+    (line,) = [line for line in message.splitlines() if line.startswith("  litert:edgetpu")]
+
+    assert "no variant" not in line
+    assert "onnxruntime:cpu" in message
 
 
 def test_require_reports_a_missing_driver(make_bundle: MakeBundle) -> None:

@@ -257,3 +257,17 @@ def test_a_time_limit_that_makes_no_sense_is_wrong_usage(
 def test_a_word_that_is_no_policy_is_wrong_usage(make_fake: MakeFake) -> None:
     with pytest.raises(UsageError, match="'auto', 'always' or 'never'"):
         load(make_fake(), selfcheck="sometimes")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("options", [{}, {"fp16": "yes"}])
+def test_options_that_the_engine_refuses_are_no_quarantine(make_fake: MakeFake, options: dict[str, str]) -> None:
+    path = make_fake(**_npu(on_open="refuse"))
+    placement = Placement(options={"fake:npu": options})
+    if options:
+        with pytest.raises(UsageError, match="takes no such option"):
+            load(path, placement=placement)
+    else:
+        with load(path, placement=placement) as model:
+            assert model.placement.delegate == "fake:cpu"
+
+    assert quarantined(open_bundle(path).digest) == []
