@@ -89,7 +89,7 @@ def test_the_network_is_fitted_to_what_whole_networks_took() -> None:
     table = replace(table, anchors=tuple(Anchor(widths=each, ms=true.predict_ms(each)) for each in widths))
     scale, other, fixed = fit_network(table)
     table = replace(table, scale=scale, other_ms=other, fixed_ms=fixed)
-    assert table.error() < 0.03  # the scale is drawn to 1 a little
+    assert table.error() < 0.05  # the scale is drawn to 1 a little
     assert table.predict_ratio({"a": 6, "b": 6}) == pytest.approx(true.predict_ratio({"a": 6, "b": 6}), rel=0.05)
 
 
