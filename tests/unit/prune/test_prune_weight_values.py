@@ -76,6 +76,12 @@ def test_zeros_stay_zero_when_weights_are_clustered(dtype: type[np.generic]) -> 
     assert (cluster_values(array, clusters=2, keep_zeros=False)[:, ::2] != 0).any()
 
 
+def test_a_single_zero_draws_no_other_weight_to_it() -> None:
+    array = np.random.default_rng(0).uniform(10, 100, size=(32, 32)).astype(np.float32)
+    array[0, 0] = 0
+    assert ((cluster_values(array, clusters=4) == 0) == (array == 0)).all()
+
+
 def test_few_values_are_left_as_they_are() -> None:
     array = np.asarray([[1.5, -2.25, 1.5, 0.0]], np.float32)
     np.testing.assert_array_equal(cluster_values(array, clusters=3), array)
@@ -86,6 +92,7 @@ def test_stored_integers_are_clustered_as_integers() -> None:
     model, changed = cluster_weights(stored, clusters=8, least_elements=LEAST)
     found = {each.weight: each.distinct for each in describe_values(model, least_elements=LEAST)}
     assert changed
+    assert len(found) == 3
     assert all(distinct <= 8 for distinct in found.values())
     kinds = [value.dtype for value in model.graph.initializers.values() if len(value.shape or ()) >= 2]
     assert kinds.count(ir.DataType.INT8) == 2
