@@ -56,6 +56,7 @@ def _inspect_file(path: Path, kind: Literal["tflite", "onnx", "openvino"]) -> In
 
 def _inspect_bundle(path: Path) -> Inspection:
     from edgeai_runtime.bundle import open_bundle
+    from edgeai_runtime.manifest_checks import stage_folder
 
     bundle = open_bundle(path)
     variants = []
@@ -63,6 +64,10 @@ def _inspect_bundle(path: Path) -> Inspection:
         found = _inspect_file(bundle.file(variant.files[0]), variant.format)
         size = sum(entry.size_bytes for entry in variant.files)
         variants.append(replace(found, id=variant.id, declared_precision=variant.precision, size_bytes=size))
+    pipeline = bundle.manifest.pipeline
+    for stage in pipeline.stages if pipeline is not None else ():
+        inner = _inspect_bundle(bundle.root / stage_folder(stage))
+        variants += [replace(one, id=f"{stage.name}/{one.id}") for one in inner.variants]
     if not variants:
         raise ModelError(f"The bundle {path} has no variants.")
     files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]

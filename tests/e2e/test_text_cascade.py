@@ -13,6 +13,7 @@ import onnx
 import pytest
 
 import edgeai
+from edgeai.inspection import inspect
 from edgeai_converters.pipeline_writer import write_pipeline
 from edgeai_runtime.loading import load
 from edgeai_runtime.pipeline import PipelineModel
@@ -87,6 +88,8 @@ def test_text_goes_in_and_the_unsure_ones_go_on(tmp_path: Path) -> None:
         assert model.samples["big"] == unsure.sum() + unsure[0]
         assert 0 < unsure.sum() < 20
 
+    inside = inspect(whole)
+    assert [one.id for one in inside.variants] == ["small/onnx-float32", "big/onnx-float32"]
     said = subprocess.run(
         [sys.executable, "-m", "edgeai_runtime", "verify", str(whole), "--json"],
         capture_output=True,
