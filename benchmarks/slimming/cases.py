@@ -94,7 +94,7 @@ CASES: dict[str, Case] = {
     ),
     "student": StudentCase(
         title="ResNet20 at half its width, weights drawn anew", published=RESNET20, width=0.5, seeds=3,
-        training=TrainingSpec(epochs=4, batch_size=64, learning_rate=6e-2, temperature=4.0, threads=2),
+        training=TrainingSpec(epochs=4, batch_size=64, learning_rate=6e-2, label_weight=0.7, threads=2),
     ),
     "mlp": SlimCase(
         title="dense layers 64-256-128-10 on scikit-learn's digits", data="digits", goal="size", network="mlp",
