@@ -30,7 +30,7 @@ class TrainingSpec:
         averaging: share of all steps that averaged weights reach back; they are scored beside the last ones after each
             pass, and the better are kept. 0 for none.
         normalize: put batch normalization behind convolutions while training, and fold it away at the end
-            (`train.normalized`).
+            (`train.normalized`); not in quantization-aware training, nor for graphs of a fixed batch.
         precision: `float32`, `bfloat16`, or `auto`: bfloat16 where the machine computes it faster (`train.precision`).
             Loss, optimizer and scores are in float32 always.
         seed: of everything that draws.
@@ -50,8 +50,8 @@ class TrainingSpec:
     temperature: float = 2.0
     label_weight: float = 0.3
     label_smoothing: float = 0.0
-    averaging: float = 0.0
-    normalize: bool = False
+    averaging: float = 0.1
+    normalize: bool = True
     precision: Precision = "auto"
     seed: int = 0
     threads: int = 1

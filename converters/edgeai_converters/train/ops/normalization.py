@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from edgeai_converters.train.ops.view import NodeView, Run, Tensor
 
+_LEAST_BATCH = 8
+"""Samples that a batch's own statistics are taken from at least."""
+
 
 def layer_normalization(view: NodeView) -> Run:
     """LayerNormalization over the axes from `axis` on; mean and deviation are not handed out."""
@@ -44,14 +47,14 @@ def batch_normalization(view: NodeView) -> Run:
 
 
 def normalize_batch(view: NodeView) -> Run:
-    """NormalizeBatch, our own: by the batch's statistics where gradients are wanted, which move the stored ones.
+    """NormalizeBatch, our own: by the batch's statistics where gradients are wanted, else by the stored ones.
 
-    Without gradients by the stored ones, which are changed in place.
+    The batch's move the stored ones, in place; those of a few samples (the last of a pass) say too little for either.
     """
     functional = view.torch.nn.functional
 
     def run(x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        learns = view.torch.is_grad_enabled()
+        learns = view.torch.is_grad_enabled() and x.shape[0] >= _LEAST_BATCH
         return functional.batch_norm(x, mean, variance, scale, bias, training=learns, momentum=0.1, eps=1e-5)
 
     return run
