@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from edgeai_runtime.bundle import open_bundle
+from edgeai_runtime.delegates.probe import Probe
 from edgeai_runtime.errors import PlacementError, UsageError
+from edgeai_runtime.first_use import driver_of
 from edgeai_runtime.loading import load
 from edgeai_runtime.model import Model
 from edgeai_runtime.placement import Attempt, Placement
@@ -195,13 +197,33 @@ def test_a_missing_driver_is_no_quarantine(make_fake: MakeFake) -> None:
     assert quarantined(open_bundle(path).digest) == []
 
 
-def test_another_driver_is_checked_again(make_fake: MakeFake, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("what", ["installed.engine_version", "first_use.driver_of"])
+def test_another_engine_or_driver_is_checked_again(
+    make_fake: MakeFake, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
     path = make_fake(**_npu(factor=3))
     load(path).close()
-    monkeypatch.setattr("edgeai_runtime.installed.engine_version", lambda engine: "fake 2")
+    monkeypatch.setattr(f"edgeai_runtime.{what}", lambda name: "2.0")
 
     with load(path) as model:
         assert len(_failed(model)) == 4
+
+
+@pytest.mark.skipif(not Path("/proc/sys/kernel/random/boot_id").exists(), reason="the system has no name for a boot")
+@pytest.mark.parametrize(("present", "asked"), [(True, 1), (False, 2)])
+def test_a_driver_that_is_here_is_asked_once_per_boot(
+    monkeypatch: pytest.MonkeyPatch, present: bool, asked: int
+) -> None:
+    calls: list[str] = []
+
+    def probe(name: str) -> Probe:
+        calls.append(name)
+        return Probe(present=present, driver="7")
+
+    monkeypatch.setattr("edgeai_runtime.delegates.probe.probe", probe)
+
+    assert [driver_of("openvino:npu"), driver_of("openvino:npu")] == ["7", "7"]
+    assert len(calls) == asked
 
 
 def test_several_processes_at_once_come_to_one_verdict(make_fake: MakeFake, cache: Path) -> None:
