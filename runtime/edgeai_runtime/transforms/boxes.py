@@ -15,6 +15,8 @@ import numpy as np
 from edgeai_runtime.errors import BundleError, DataError
 from edgeai_runtime.transforms.numeric import as_float
 
+_BLOCK = 64  # boxes that are compared with each other at a time
+
 
 def corners(array: Any, *, source: str) -> Any:
     """Write boxes as `left, top, right, bottom`. [n, boxes, 4 or more] → the same shape, what follows the box kept.
@@ -153,18 +155,31 @@ def detect(
 def suppress(boxes: Any, scores: Any, classes: Any, *, iou: float, top: int) -> list[int]:
     """Return the places of the boxes to keep, best first: see `detect`. Boxes [m, 4], scores [m], classes [m]."""
     order = np.argsort(-scores, kind="stable")
-    low, high = np.minimum(boxes[order, :2], boxes[order, 2:]), np.maximum(boxes[order, :2], boxes[order, 2:])
-    classes, areas = classes[order], np.prod(high - low, axis=1)
-    left = np.arange(len(order))
+    ends = np.sort(boxes[order].reshape(-1, 2, 2), axis=1).transpose(1, 2, 0)  # [low or high, x or y, m]
+    classes = classes[order]
     kept: list[int] = []
-    while len(left) and len(kept) < top:
-        best, left = left[0], left[1:]
-        kept.append(int(order[best]))
-        shared = np.prod(np.maximum(0, np.minimum(high[best], high[left]) - np.maximum(low[best], low[left])), axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):  # boxes without area overlap nothing
-            share = shared / (areas[best] + areas[left] - shared)
-        left = left[~((share > iou) & (classes[left] == classes[best]))]
-    return kept
+    for start in range(0, len(order), _BLOCK):
+        block = np.arange(start, min(start + _BLOCK, len(order)))
+        alive = ~_overlap(ends, classes, block, np.array(kept, np.intp), iou).any(axis=1)
+        among = _overlap(ends, classes, block, block, iou)
+        for place in range(len(block)):
+            if alive[place]:
+                kept.append(start + place)
+                if len(kept) == top:
+                    return [int(order[one]) for one in kept]
+                alive[place + 1 :] &= ~among[place, place + 1 :]
+    return [int(order[one]) for one in kept]
+
+
+def _overlap(ends: Any, classes: Any, some: Any, others: Any, iou: float) -> Any:
+    """Return whether boxes of the same class overlap by more than `iou`: [some, others]."""
+    mine, theirs = ends[:, :, some, np.newaxis], ends[:, :, np.newaxis, others]
+    sides = np.maximum(0, np.minimum(mine[1], theirs[1]) - np.maximum(mine[0], theirs[0]))
+    shared = sides[0] * sides[1]
+    areas = (ends[1, 0] - ends[0, 0]) * (ends[1, 1] - ends[0, 1])
+    with np.errstate(invalid="ignore", divide="ignore"):  # boxes without area overlap nothing
+        share = shared / (areas[some, np.newaxis] + areas[others] - shared)
+    return (share > iou) & (classes[some, np.newaxis] == classes[others])
 
 
 def read_anchors(path: Path) -> Any:

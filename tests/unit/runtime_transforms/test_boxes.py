@@ -112,10 +112,10 @@ def greedy(boxes: Any, scores: Any, classes: Any, iou: float, top: int) -> list[
 @pytest.mark.parametrize("seed", range(3))
 def test_suppression_keeps_what_the_definition_keeps(iou: float, classes: int, seed: int) -> None:
     random = np.random.default_rng(seed)
-    low = random.uniform(0, 1, size=(60, 2))
-    boxes = np.concatenate([low, low + random.uniform(0, 0.6, size=(60, 2))], axis=1)
-    scores, which = np.round(random.random(60), 1), random.integers(0, classes, 60)
-    assert suppress(boxes, scores, which, iou=iou, top=20) == greedy(boxes, scores, which, iou, 20)
+    low = random.uniform(0, 1, size=(150, 2))
+    boxes = np.concatenate([low, low + random.uniform(0, 0.6, size=(150, 2))], axis=1)
+    scores, which = np.round(random.random(150), 1), random.integers(0, classes, 150)
+    assert suppress(boxes, scores, which, iou=iou, top=40) == greedy(boxes, scores, which, iou, 40)
 
 
 BOXES = np.array([[[0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]]], np.float32)
