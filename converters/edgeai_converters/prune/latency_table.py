@@ -27,7 +27,9 @@ Point = tuple[int, int]
 DENSITIES = ((8, 16), (8, 8), (4, 16), (4, 8), (4, 4))
 """Steps of a grid and of fine lines, the densest first: how many parts the whole width is cut into."""
 
-_WHOLE_COUNTS = 3.0
+_FITS = 12
+_OUTLYING = 0.05
+"""A network that is told wrong by more than this share counts less in the fit."""
 
 _MOST_REACHABLE = 32
 """Most widths of an axis that several groups share that are timed one by one."""
@@ -228,20 +230,22 @@ class LatencyTable:
 def fit_network(table: LatencyTable) -> tuple[float, float, float]:
     """Return (scale, other_ms, fixed_ms) that bring `predict_ms` nearest to the anchors, as shares of each.
 
-    Least squares with numbers that are not negative. The whole network, the unit of all ratios, counts more than the
-    others; `scale` is drawn to 1 by as much as one of those, so that few anchors do not swing it.
+    Least squares with numbers that are not negative, `scale` drawn to 1 by as much as one anchor, so that few of them
+    do not swing it. Reweighted (Huber): a network that a busy machine held up counts little.
     """
     bare = replace(table, scale=1.0, other_ms=0.0, fixed_ms=0.0)
     own = np.asarray([bare.predict_ms(anchor.widths) for anchor in table.anchors])
     others = np.asarray([float(bare.other_elements(anchor.widths)) for anchor in table.anchors])
     measured = np.asarray([anchor.ms for anchor in table.anchors])
     unit = max(float(others.max(initial=0.0)), 1.0)
-    counts = np.ones_like(own)
-    counts[:1] = _WHOLE_COUNTS
-    left = np.stack([own, others / unit, np.ones_like(own)], axis=1) * (counts / measured)[:, None]
-    draw = own[0] / measured[0]
-    left = np.concatenate([left, [[draw, 0.0, 0.0]]])
-    found, _ = scipy.optimize.nnls(left, np.append(counts, draw))
+    parts = np.stack([own, others / unit, np.ones_like(own)], axis=1)
+    draw = float(np.median(own / measured))
+    counts, found = np.ones_like(own), np.asarray([1.0, 0.0, 0.0])
+    for _ in range(_FITS):
+        left = np.concatenate([parts * (counts / measured)[:, None], [[draw, 0.0, 0.0]]])
+        found, _ = scipy.optimize.nnls(left, np.append(counts, draw))
+        off = np.abs(np.log(np.maximum(parts @ found, 1e-9) / measured))
+        counts = np.sqrt(np.minimum(1.0, _OUTLYING / np.maximum(off, 1e-9)))
     return float(found[0]), float(found[1] / unit), float(found[2])
 
 

@@ -31,9 +31,9 @@ _LOG_LINES = 12
 _MIN_ROUNDS = 7
 _WARMUP_CALLS = 5
 _BLOCK_MS, _YARDSTICK_MS = 1.0, 0.25
-_LEAST_CALLS = 3
+_LEAST_CALLS = 8
 _QUIET = 0.25
-"""Quantile of the yardstick's blocks that gives its own time: what it takes when the machine is let alone."""
+"""Quantile of calls, and of the yardstick's blocks, that stands for a machine that is let alone."""
 
 BUDGET_S = 12.0
 """How long is measured, all artifacts together; loading and warming up come on top."""
@@ -42,7 +42,7 @@ BUDGET_S = 12.0
 def time_artifacts(
     paths: Mapping[str, Path], folder: Path, *, threads: int, seed: int = 0, budget_s: float = BUDGET_S
 ) -> dict[str, float]:
-    """Return the latency of each artifact in milliseconds: the median of the rounds'.
+    """Return the latency of each artifact in milliseconds: the median over the rounds.
 
     Args:
         paths: the files, of one format, by name; each has one static shape per input.
@@ -84,7 +84,7 @@ def settle(blocks: NDArray[Any], yardsticks: NDArray[Any]) -> NDArray[np.float64
     """Return one time per artifact, the median of the rounds, from times of blocks by round.
 
     Args:
-        blocks: `[artifacts, rounds]`: the median call of each block.
+        blocks: `[artifacts, rounds]`: what a call of each block takes.
         yardsticks: `[artifacts, rounds, 2]`: the yardstick's, before and after it.
     """
     unit = np.quantile(yardsticks, _QUIET)
@@ -134,7 +134,10 @@ def _calls_in(block_ms: float, call_ms: float) -> int:
 
 
 def _block(call: Callable[[], object], length: int) -> float:
-    """Return the median of some calls in milliseconds; one before them finds the caches cold and does not count."""
+    """Return what some calls take in milliseconds; one before them finds the caches cold and does not count.
+
+    The lower quartile: a call of a whole network is often held up where other processes wait for the processor.
+    """
     clock = time.perf_counter_ns
     call()
     times = np.empty(length)
@@ -142,7 +145,7 @@ def _block(call: Callable[[], object], length: int) -> float:
         start = clock()
         call()
         times[index] = clock() - start
-    return float(np.median(times)) * 1e-6
+    return float(np.quantile(times, _QUIET)) * 1e-6
 
 
 def _call(path: Path, threads: int, seed: int) -> Callable[[], object]:

@@ -115,3 +115,13 @@ def test_calls_that_do_more_take_longer() -> None:
     few, many = np.ones(20_000), np.ones(400_000)
     short, long = time_calls([few.sum, many.sum], budget_s=0.0)
     assert 0 < short < long
+
+
+def test_a_network_that_was_held_up_does_not_spoil_the_fit() -> None:
+    table = _table(lambda a, b: a * b / 256, LAYER)
+    widths = [{}, {"a": 8}, {"b": 8}, {"a": 4, "b": 4}, {"a": 12, "b": 8}, {"a": 4}]
+    anchors = [Anchor(widths=each, ms=table.predict_ms(each)) for each in widths]
+    table = replace(table, anchors=(Anchor(widths={}, ms=5.0), *anchors[1:]))
+    scale, other, fixed = fit_network(table)
+    fitted = replace(table, scale=scale, other_ms=other, fixed_ms=fixed)
+    assert fitted.predict_ratio({"a": 8}) == pytest.approx(0.5, abs=0.1)
