@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,15 +22,18 @@ from edgeai_converters.recipe import Recipe
 from edgeai_converters.spec import (
     DEFAULT_PRECISIONS,
     DEFAULT_RANGE_METHODS,
+    DEFAULT_TRAINING,
     BoundaryDtype,
     Budget,
     CompressSpec,
     ConvertSpec,
     DataSpec,
     Layout,
+    Pruning,
     RangeMethod,
     Repair,
 )
+from edgeai_converters.train.training_spec import TrainingSpec
 from edgeai_converters.workfolder import WorkFolder
 from edgeai_runtime import load
 from edgeai_runtime.atomic import write_atomically
@@ -76,6 +80,9 @@ def compress(
     postprocess: Steps = None,
     labels: Sequence[str] = (),
     input_shapes: Mapping[str, Sequence[int]] | None = None,
+    prune: Pruning = "auto",
+    training: TrainingSpec = DEFAULT_TRAINING,
+    augment: str = "default",
     threads: int = 1,
     name: str | None = None,
     work: str | os.PathLike[str] | None = None,
@@ -90,7 +97,8 @@ def compress(
             a mapping of input names to `[n, …]` (with labels under `y`), or `(x, y)`. Split in three by content.
         calibration_data: samples for value ranges, in place of a part of `data`.
         certification_data: samples for certificates, in place of a part of `data`.
-        train_data: samples to train on, for quantization-aware training when nothing cheaper meets the budget.
+        train_data: samples to train on, when nothing cheaper meets the budget: narrower networks are taught by the
+            source, and quantized networks by the float one. Labels are optional.
         formats: formats to write.
         precisions: precisions to try; float32 is always made, as the reference.
         range_methods: activation range estimators that static int8 may choose from.
@@ -111,7 +119,11 @@ def compress(
         postprocess: steps that the runtime runs on the outputs, likewise.
         labels: class names in order.
         input_shapes: fixed shapes by input name.
-        threads: most threads used by measurements.
+        prune: `auto` tries narrower networks when nothing else is within `max_size` and `max_latency`; `always` goes
+            as far as `max_drop` allows; `never`. It needs `train_data`.
+        training: how narrower networks are trained.
+        augment: what is done to samples meanwhile: `none`, `default` (by the form of the inputs), `module:function`.
+        threads: most threads used by measurements; trainings use all processors.
         name: the bundle's name.
         work: folder where finished steps are kept; an interrupted call resumes from it.
         seed: seed of everything that draws.
@@ -162,6 +174,9 @@ def compress(
         postprocessing=_steps(postprocess),
         labels=tuple(labels),
         input_shapes={key: tuple(shape) for key, shape in (input_shapes or {}).items()},
+        prune=prune,
+        training=replace(training, seed=seed),
+        augment=augment,
         threads=threads,
         name=name,
         seed=seed,

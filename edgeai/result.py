@@ -61,6 +61,16 @@ class CompressResult:
         self._bundle = Path(path)
         return self._bundle
 
+    def save_models(self, folder: str | os.PathLike[str], *, force: bool = False) -> tuple[Path, ...]:
+        """Write the narrower networks that were trained, in float, as `.onnx` and `.pt2`; return the files.
+
+        Raises:
+            OutputError: a file exists and `force` is not set.
+        """
+        from edgeai_converters.saving import write_models
+
+        return write_models(self._compression, Path(folder), force=force)
+
     def to_json(self) -> dict[str, Any]:
         """Return the documented JSON document of `edgeai compress --json`."""
         done = self._compression

@@ -19,6 +19,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from edgeai_converters.calibrate.dataset_function import digest_of_function
 from edgeai_converters.calibrate.splits import Split
 from edgeai_converters.evaluate.certificate import certify
 from edgeai_converters.evaluate.evidence import Evidence
@@ -35,7 +36,7 @@ from edgeai_converters.train.loop import Training
 from edgeai_converters.train.teacher import Teacher
 from edgeai_converters.train.write import write_trained
 from edgeai_converters.versions import tool_versions
-from edgeai_converters.workfolder import WorkFolder, digest_of, digest_of_path
+from edgeai_converters.workfolder import WorkFolder, digest_of
 from edgeai_runtime.errors import UsageError
 from edgeai_runtime.manifest import Certificate
 
@@ -209,7 +210,7 @@ def _train(
         "training_data": evidence.training.dataset.digest,
         "training": asdict(spec.training),
         "metric": spec.metric,
-        "augment": [spec.augment, _digest_of_function(spec.augment)],
+        "augment": [spec.augment, digest_of_function(spec.augment)],
         "features": spec.features,
         "tools": tool_versions(),
     }
@@ -242,12 +243,6 @@ def _train(
 def _answers(teacher: Teacher, split: Split) -> dict[str, NDArray[Any]]:
     parts: list[Mapping[str, NDArray[Any]]] = [teacher(batch) for batch in split.batches(_BATCH)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _digest_of_function(text: str) -> str:
-    """Return the digest of the file that a function is in, when it is named by its file."""
-    file = Path(text.rpartition(":")[0])
-    return digest_of_path(file) if file.suffix == ".py" and file.is_file() else ""
 
 
 def _notes(training: Training) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from edgeai_converters.evaluate.evidence import Evidence
 from edgeai_converters.float_graph import FloatGraph, make_float_graph
 from edgeai_converters.progress import OnStep, Progress
+from edgeai_converters.search.bases import Base
 from edgeai_converters.search.candidate import Candidate
 from edgeai_converters.search.choose import (
     best_candidate,
@@ -42,6 +43,7 @@ class Compression:
         pareto: ids of the Pareto front over latency, size and drop.
         binding_limit: the limit that kept every compressed candidate out; `None` when one was accepted.
         within_budget: whether `best` was accepted.
+        bases: the float graphs that were made; the first is the source's.
         notes: what a user should know about source, data and result.
         duration_s: time the search took.
         reused: steps found finished in the work folder.
@@ -56,6 +58,7 @@ class Compression:
     pareto: tuple[str, ...]
     binding_limit: str | None
     within_budget: bool
+    bases: tuple[Base, ...]
     notes: tuple[str, ...]
     duration_s: float
     reused: int
@@ -104,7 +107,8 @@ def compress(
         pareto=tuple(one.id for one in pareto_front(candidates)),
         binding_limit=binding_limit(candidates),
         within_budget=accepted is not None,
-        notes=_notes(graph, evidence, candidates),
+        bases=tuple(trials.bases),
+        notes=(*_notes(graph, evidence, candidates), *trials.notes),
         duration_s=time.monotonic() - started,
         reused=work.reused,
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any, get_args
 
 from edgeai_runtime.errors import UsageError
@@ -11,6 +12,9 @@ from edgeai_runtime.manifest import FORMATS, Format, Precision, Step
 
 _UNNAMED = ("emit", "integer_boundary", "qoperator")
 """Steps that are not part of an id: all candidates of a search have them or none, or the precision says it."""
+
+RESHAPING = ("prune", "remove_blocks", "low_rank", "distill")
+"""Steps that come first and make another float graph, which all that follows begins with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +24,7 @@ class Recipe:
     Attributes:
         format: what is written.
         precision: what it is called by.
-        steps: repairs of the graph, then how values are stored, then `emit`.
+        steps: what makes another float graph (`RESHAPING`), repairs of it, how values are stored, then `emit`.
     """
 
     format: Format
@@ -31,8 +35,8 @@ class Recipe:
     def id(self) -> str:
         """A short name, unique within one search: `tflite-int8-mse-equalize-float3`."""
         parts: list[str] = [self.format, self.precision]
-        repairs: list[str] = []
-        for step in self.steps:
+        repairs: list[str] = [name_of(self.base)] if self.base else []
+        for step in self.steps[len(self.base) :]:
             if step.op == "quantize":
                 parts.append(str(step.params["method"]) + ("+" if step.params.get("methods") else ""))
                 repairs += step.params.get("weights", ())
@@ -43,9 +47,18 @@ class Recipe:
         return "-".join([*parts, *repairs])
 
     @property
+    def base(self) -> tuple[Step, ...]:
+        """The leading steps that make another float graph; empty when it begins with the source's."""
+        return tuple(takewhile(lambda step: step.op in RESHAPING, self.steps))
+
+    def on(self, base: tuple[Step, ...]) -> Recipe:
+        """Return the recipe with steps before it that make another float graph."""
+        return replace(self, steps=(*base, *self.steps))
+
+    @property
     def is_trained(self) -> bool:
         """Whether weights are trained on data given for it."""
-        return any(step.op.startswith("train") for step in self.steps)
+        return any(step.op.startswith("train") or step.op == "distill" for step in self.steps)
 
     @property
     def is_rounded(self) -> bool:
@@ -54,13 +67,19 @@ class Recipe:
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether calibration samples are needed to make it."""
-        return any(step.op in ("quantize", "gptq") for step in self.steps)
+        """Whether samples are needed to make it."""
+        return any(step.op in ("quantize", "gptq", *RESHAPING) for step in self.steps)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that `read_recipes` reads."""
         steps = [{"op": step.op, **step.params} for step in self.steps]
         return {"format": self.format, "precision": self.precision, "recipe": steps}
+
+
+def name_of(base: tuple[Step, ...]) -> str:
+    """Return what a reshaped network is called: what its last cut says, and whether it was taught."""
+    names = [str(step.params.get("name", step.op)) for step in base if step.op != "distill"]
+    return "-".join([*names[-1:], *(["distilled"] if base[-1].op == "distill" else [])])
 
 
 def read_recipes(document: Any, *, where: str) -> tuple[Recipe, ...]:

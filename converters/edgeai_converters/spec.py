@@ -29,12 +29,16 @@ Repair = Literal[
     "bias_correction",
     "bias_search",
 ]
+Pruning = Literal["auto", "always", "never"]
+PRUNINGS: tuple[Pruning, ...] = get_args(Pruning)
 BoundaryDtype = Literal["float32", "int8", "uint8"]
 BOUNDARY_DTYPES: tuple[BoundaryDtype, ...] = get_args(BoundaryDtype)
 REPAIRS: tuple[Repair, ...] = get_args(Repair)
 """Repairs that static int8 may be tried with."""
 Layout = Literal["NHWC", "NCHW"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+DEFAULT_TRAINING = TrainingSpec(epochs=20, batch_size=64, learning_rate=0.005, device="auto")
+"""How a narrower network is trained unless told otherwise."""
 DEFAULT_PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "dynamic_int8", "int8", "int4")
 """The precisions that a search tries unless told otherwise; int4 only where it reaches most of the weights."""
 
@@ -107,6 +111,10 @@ class CompressSpec:
         postprocessing: steps run on the outputs by the runtime, per output name; not part of the measured model.
         labels: class names, in order; empty when there are none.
         input_shapes: fixed shapes per input name, for sources with free dimensions.
+        prune: whether narrower networks are tried, where there is data to train on: `auto` when nothing else is within
+            the limits on size and latency, `always` to go as far as the limit on the drop allows, `never`.
+        training: how narrower networks are trained.
+        augment: what is done to their training samples: `none`, `default` or `module:function`.
         threads: most threads used by measurements.
         name: name of the bundle; by default that of the source file.
         seed: seed of everything that draws.
@@ -128,12 +136,16 @@ class CompressSpec:
     postprocessing: dict[str, tuple[Step, ...]] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     input_shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    prune: Pruning = "auto"
+    training: TrainingSpec = DEFAULT_TRAINING
+    augment: str = "default"
     threads: int = 1
     name: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         _check_choices("format", self.formats, FORMATS)
+        _check_choices("prune", (self.prune,), PRUNINGS)
         _check_choices("precision", self.precisions, PRECISIONS)
         _check_choices("range method", self.range_methods, RANGE_METHODS)
         _check_choices("boundary", (self.boundary,), BOUNDARY_DTYPES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,6 +72,22 @@ def command(
         list[str] | None, typer.Option(metavar=_STEPS, help="What the runtime does to outputs: softmax;labels:top=3.")
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="A text file with one class name per line.")] = None,
+    prune: Annotated[
+        str,
+        typer.Option(
+            help="Narrower networks, with --train-data: auto (when the limits need them), always (as far as the "
+            "drop allows), never."
+        ),
+    ] = "auto",
+    epochs: Annotated[int | None, typer.Option(min=1, help="Most passes over the training data.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Highest rate in training, as a share of a weight's size.")
+    ] = None,
+    train_minutes: Annotated[float | None, typer.Option(help="Most minutes that one training takes.")] = None,
+    augment: Annotated[str, typer.Option(help="Training samples: none, default or module:function.")] = "default",
+    models: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write the networks that were trained, as .onnx and .pt2.")
+    ] = None,
     input_shape: options.InputShapes = None,
     threads: options.Threads = 1,
     name: Annotated[str | None, typer.Option(help="Name of the bundle. Default: that of the model file.")] = None,
@@ -88,14 +105,21 @@ def command(
     from edgeai.cli import quantities
     from edgeai.cli.progress import progress
     from edgeai_converters.recipe import read_recipes
-    from edgeai_converters.spec import BOUNDARY_DTYPES, DEFAULT_PRECISIONS
+    from edgeai_converters.spec import BOUNDARY_DTYPES, DEFAULT_PRECISIONS, DEFAULT_TRAINING, PRUNINGS
     from edgeai_runtime.manifest import FORMATS, PRECISIONS
 
+    asked: dict[str, Any] = {
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "max_duration_s": 60 * train_minutes if train_minutes is not None else None,
+    }
     latency = quantities.parse_latency(max_latency, option="--max-latency") if max_latency else None
     chosen: dict[str, Any] = {
         "formats": options.choices(formats, FORMATS, option="--format"),
         "precisions": options.choices(precisions, PRECISIONS, option="--precision", default=DEFAULT_PRECISIONS),
         "boundary": options.choice(boundary, BOUNDARY_DTYPES, option="--boundary"),
+        "prune": options.choice(prune, PRUNINGS, option="--prune"),
+        "training": replace(DEFAULT_TRAINING, **{name: value for name, value in asked.items() if value is not None}),
         "max_drop": quantities.parse_fraction(max_drop, option="--max-drop"),
         "max_size": quantities.parse_size(max_size, option="--max-size") if max_size else None,
         "max_latency": latency.milliseconds if latency else None,
@@ -132,6 +156,7 @@ def command(
             metric=metric,
             strict=strict,
             threads=threads,
+            augment=augment,
             name=name,
             work=work,
             seed=seed,
@@ -139,6 +164,8 @@ def command(
             **chosen,
         )
     saved = result.save(bundle, force=force)
+    if models is not None:
+        result.save_models(models, force=force)
     if html is not None:
         out.write_text(html, result.report_html())
     document = {**result.to_json(), "bundle": str(saved)}

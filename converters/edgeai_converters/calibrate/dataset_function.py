@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeai_converters.calibrate.samples import ArraySamples, choose_arrays
+from edgeai_converters.workfolder import digest_of_path
 from edgeai_runtime.errors import DataError, UsageError
 from edgeai_runtime.manifest import TensorSpec
 
@@ -51,6 +52,12 @@ def read_function(
         labels=None if labels is None else _array(labels, text, "y"),
         class_names=tuple(class_names),
     )
+
+
+def digest_of_function(text: str) -> str:
+    """Return the digest of the file that a function is in, when it is named by its file; else nothing."""
+    file = Path(text.rpartition(":")[0])
+    return digest_of_path(file) if file.suffix == ".py" and file.is_file() else ""
 
 
 def load_function(text: str) -> Callable[..., Any]:

@@ -105,12 +105,16 @@ class Evidence:
 
     def source_outputs(self, split: SplitName) -> dict[str, NDArray[Any]]:
         """Return the float source's outputs over a split, by output name, `[n, …]`."""
+        return self.outputs_of(self._graph, split)
+
+    def outputs_of(self, graph: FloatGraph, split: SplitName) -> dict[str, NDArray[Any]]:
+        """Return the outputs of the source's graph, or of one with the same boundary, over a split, likewise."""
 
         def make(folder: Path) -> None:
-            (folder / _OUTPUTS_FILE).write_bytes(npz_bytes(self._run_graph(self._split(split))))
+            (folder / _OUTPUTS_FILE).write_bytes(npz_bytes(self._run_graph(graph, self._split(split))))
 
         key = {
-            "graph": self._graph.digest,
+            "graph": graph.digest,
             "data": self.digest,
             "split": split,
             "tools": tool_versions(),
@@ -139,7 +143,7 @@ class Evidence:
         split = self._golden_split(n)
         raw = list(split.raw_batches(n))
         inputs = {spec.name: np.concatenate([batch[spec.name] for batch in raw]) for spec in self._graph.inputs}
-        return inputs, self._run_graph(split)
+        return inputs, self._run_graph(self._graph, split)
 
     def _in_order(self, outputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Return outputs in the order of the graph: metrics of one output use the first."""
@@ -209,8 +213,8 @@ class Evidence:
             )
         return 1 if fixed else _BATCH
 
-    def _run_graph(self, split: Split) -> dict[str, NDArray[Any]]:
-        runner = GraphRunner(self._graph.model, threads=self._spec.threads)
+    def _run_graph(self, graph: FloatGraph, split: Split) -> dict[str, NDArray[Any]]:
+        runner = GraphRunner(graph.model, threads=self._spec.threads)
         results = [runner.run(batch) for batch in split.batches(self._batch_size())]
         return {name: np.concatenate([one[name] for one in results]) for name in results[0]}
 

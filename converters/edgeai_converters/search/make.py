@@ -19,11 +19,26 @@ from edgeai_runtime.manifest import Quantization, TensorSpec
 _ARTIFACT_FILE = "artifact.json"
 
 
-def make_artifact(recipe: Recipe, graph: FloatGraph, calibration: Calibration | None, folder: Path) -> None:
-    """Write the recipe's artifact and a note of it into `folder`; `read_artifact` reads it back."""
-    model, notes = run_steps(recipe, graph, calibration)
+def make_artifact(
+    recipe: Recipe,
+    graph: FloatGraph,
+    calibration: Calibration | None,
+    folder: Path,
+    *,
+    notes: tuple[str, ...] = (),
+) -> None:
+    """Write the recipe's artifact and a note of it into `folder`; `read_artifact` reads it back.
+
+    Args:
+        recipe: the recipe.
+        graph: the float graph that its reshaping steps made.
+        calibration: what samples tell of that graph.
+        folder: an empty folder.
+        notes: what to tell of the graph, behind what is told of the steps.
+    """
+    model, told = run_steps(recipe, graph, calibration)
     artifact = emit(model, recipe.format, folder)
-    artifact = replace(artifact, notes=(*notes, *artifact.notes))
+    artifact = replace(artifact, notes=(*told, *artifact.notes, *notes))
     note = asdict(artifact) | {"files": [file.name for file in artifact.files]}
     (folder / _ARTIFACT_FILE).write_text(json.dumps(note, indent=1))
 

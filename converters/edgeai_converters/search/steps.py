@@ -22,7 +22,7 @@ from edgeai_converters.quantize.schemes import SCHEMES
 from edgeai_converters.quantize.store_float16 import store_float16
 from edgeai_converters.quantize.store_int4_weights import INT4_SUPPORT, store_int4_weights
 from edgeai_converters.quantize.store_int8_weights import store_int8_weights
-from edgeai_converters.recipe import Recipe
+from edgeai_converters.recipe import RESHAPING, Recipe
 from edgeai_converters.search.calibration import Calibration
 from edgeai_converters.search.repairs import GRAPH_REPAIRS, SAMPLES, WEIGHT_REPAIRS
 from edgeai_converters.train.training_spec import TrainingSpec
@@ -43,7 +43,7 @@ class Making:
     Attributes:
         model: the graph so far; never changed in place.
         recipe: the whole recipe.
-        graph: the float graph it began with.
+        graph: the float graph it began with: what the reshaping steps made.
         repairs: repairs of the graph that were made.
         notes: what to tell of the steps.
     """
@@ -81,22 +81,23 @@ class Making:
 
 
 def run_steps(recipe: Recipe, graph: FloatGraph, calibration: Calibration | None) -> tuple[ir.Model, tuple[str, ...]]:
-    """Return the graph after the steps of a recipe, and what to tell of them.
+    """Return the graph after the steps of a recipe behind the reshaping ones, and what to tell of them.
 
     Raises:
         NoEffectError: a step that stores values changes nothing in this graph.
         UsageError: an unknown step, or one that needs data that was not given.
     """
     made = Making(model=graph.model, recipe=recipe, graph=graph, given=calibration)
-    for step in recipe.steps:
+    for step in recipe.steps[len(recipe.base) :]:
         if step.op in GRAPH_REPAIRS:
             repairs = (*made.repairs, step.op)
             made = replace(made, model=made.calibration.model(repairs), repairs=repairs)
         elif step.op in STEPS:
             made = STEPS[step.op](made, step.params)
         elif step.op != "emit":
-            known = ", ".join([*GRAPH_REPAIRS, *STEPS, "emit"])
-            raise UsageError(f"Unknown step in a recipe: {step.op!r}.", hint=f"There are {known}.")
+            known = ", ".join([*RESHAPING, *GRAPH_REPAIRS, *STEPS, "emit"])
+            late = " It belongs before all steps of other kinds." if step.op in RESHAPING else ""
+            raise UsageError(f"A step that can not be here: {step.op!r}.{late}", hint=f"There are {known}.")
     return made.model, made.notes
 
 
