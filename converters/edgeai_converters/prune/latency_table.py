@@ -28,6 +28,7 @@ DENSITIES = ((8, 16), (8, 8), (4, 16), (4, 8), (4, 4))
 """Steps of a grid and of fine lines, the densest first: how many parts the whole width is cut into."""
 
 _FITS = 12
+_DRAWN = 0.2
 _OUTLYING = 0.05
 """A network that is told wrong by more than this share counts less in the fit."""
 
@@ -230,7 +231,7 @@ class LatencyTable:
 def fit_network(table: LatencyTable) -> tuple[float, float, float]:
     """Return (scale, other_ms, fixed_ms) that bring `predict_ms` nearest to the anchors, as shares of each.
 
-    Least squares with numbers that are not negative, `scale` drawn to 1 by as much as one anchor, so that few of them
+    Least squares with numbers that are not negative, `scale` drawn to 1 a little, so that few anchors
     do not swing it. Reweighted (Huber): a network that a busy machine held up counts little.
     """
     bare = replace(table, scale=1.0, other_ms=0.0, fixed_ms=0.0)
@@ -239,7 +240,7 @@ def fit_network(table: LatencyTable) -> tuple[float, float, float]:
     measured = np.asarray([anchor.ms for anchor in table.anchors])
     unit = max(float(others.max(initial=0.0)), 1.0)
     parts = np.stack([own, others / unit, np.ones_like(own)], axis=1)
-    draw = float(np.median(own / measured))
+    draw = _DRAWN
     counts, found = np.ones_like(own), np.asarray([1.0, 0.0, 0.0])
     for _ in range(_FITS):
         left = np.concatenate([parts * (counts / measured)[:, None], [[draw, 0.0, 0.0]]])
