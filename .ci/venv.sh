@@ -48,6 +48,8 @@ case $kind in
       say "not everything can be installed here; going on without TensorFlow: its tests will be skipped"
       $pip install -e '.[engines,torch,dev]' || $pip install -e '.[engines,dev]'
     }
+    say "installing emulated accelerators"
+    $pip install $constraints -e '.[emulators]' || say "none for this platform: their tests will be skipped"
     ;;
   *) fail "unknown kind '$kind'" ;;
 esac

@@ -37,7 +37,7 @@ REPAIRS: tuple[Repair, ...] = get_args(Repair)
 """Repairs that static int8 may be tried with."""
 Layout = Literal["NHWC", "NCHW"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
-DEFAULT_TRAINING = TrainingSpec(epochs=20, batch_size=64, learning_rate=0.005, device="auto")
+DEFAULT_TRAINING = TrainingSpec(epochs=20, batch_size=64, learning_rate=0.01, device="auto")
 """How a narrower network is trained unless told otherwise."""
 DEFAULT_PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "dynamic_int8", "int8", "int4")
 """The precisions that a search tries unless told otherwise; int4 only where it reaches most of the weights."""

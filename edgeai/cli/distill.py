@@ -20,7 +20,7 @@ def command(
     data: Annotated[str | None, typer.Option("--data", help="Samples to choose by and to certify on.")] = None,
     certification_data: Annotated[str | None, typer.Option(help="Samples for the certificate only.")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Most passes over the training data.")] = 20,
-    learning_rate: Annotated[float, typer.Option(help="Highest rate, as a share of a weight's size.")] = 0.005,
+    learning_rate: Annotated[float, typer.Option(help="Highest rate, as a share of a weight's size.")] = 0.01,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples per step.")] = 64,
     patience: Annotated[
         int | None, typer.Option(min=1, help="End after so many passes without a better score. Default: never.")

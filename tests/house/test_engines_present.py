@@ -17,6 +17,8 @@ GUESTS = (
     "torch",
     "onnxscript",
     "sklearn",
+    "optuna",
+    "cryptography",
 )
 
 
