@@ -16,7 +16,7 @@ from edgeai_converters.recipe import read_recipes
 from edgeai_converters.train.training_spec import TrainingSpec
 
 pytestmark = [pytest.mark.onnxruntime, pytest.mark.torch]
-_TRAINING = TrainingSpec(epochs=12, batch_size=32, learning_rate=0.005)
+_TRAINING = TrainingSpec(epochs=10, batch_size=32, learning_rate=0.01)
 _HIDDEN = 96
 
 

@@ -1,7 +1,7 @@
 """Narrower networks in a search: widths for a cost, measured before anything is trained, then taught by the source.
 
-One try is: widths that a table of measured layer timings promises to be cheap enough (`prune/widths.py`), cut and
-measured as a real artifact, corrected until the measurement says so; of rival plans the one that heals best in a short
+One try is: rival ways to the cost aimed at (`rivals.py`), which tables of measured layer timings promise to be cheap
+enough, cut and measured as real artifacts, corrected until the measurement says so; the one that heals best in a short
 training; then the whole training, and every format and precision on the graph that came of it. A deep cut is made in
 rounds with short trainings between them (Molchanov et al. 2017, arXiv:1611.06440, figure 1).
 """
@@ -10,27 +10,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+
+import onnx_ir as ir
 
 from edgeai_converters.evaluate.evidence import Evidence
 from edgeai_converters.progress import Progress
-from edgeai_converters.prune.groups import find_groups, prunable
+from edgeai_converters.prune.groups import find_groups
 from edgeai_converters.prune.latency_measure import measure_latency_table
-from edgeai_converters.prune.widths import Choices, propose_widths, uniform_widths
-from edgeai_converters.prune.widths_axes import Cost, parameter_cost
+from edgeai_converters.prune.latency_table import LatencyTable
+from edgeai_converters.prune.widths_axes import Cost, Widths, parameter_cost
 from edgeai_converters.quantize.schemes import scheme_for
 from edgeai_converters.recipe import Recipe
 from edgeai_converters.search.aim import Aim, cost_of, find_aim, further, is_like, tightened
 from edgeai_converters.search.bases import Base, Bases
 from edgeai_converters.search.candidate import Candidate
-from edgeai_converters.search.reshape import channel_worth
+from edgeai_converters.search.rivals import Way, depth_way, low_rank_way, width_ways
 from edgeai_converters.search.trial import Trial
 from edgeai_converters.search.variant import Variant
 from edgeai_converters.spec import CompressSpec
 from edgeai_converters.train.training_spec import TrainingSpec
 from edgeai_converters.workfolder import WorkFolder
 from edgeai_runtime.bench.machine import isa_flags
-from edgeai_runtime.errors import EdgeAIError
+from edgeai_runtime.errors import EdgeAIError, ModelError
 from edgeai_runtime.manifest import Format, Step
 
 MOST_TRIES = 3
@@ -42,11 +44,34 @@ MOST_CORRECTIONS = 4
 ROUND = 0.45
 """A cut to less than this share of the cost is made in rounds."""
 
+CORRECTION = 0.98
+"""A correction aims a little lower than the measurement says: it is one of few."""
+
+TOO_DEAR = 1.1
+"""A rival that costs more than this times what is aimed at is out, unless there is no other."""
+
 HEALING_SAMPLES = 4096
 """Samples of a short training: between rounds, and to compare rival widths."""
 
 TryAll = Callable[[Base, Mapping[Format, Candidate]], list[Candidate]]
 """Tries all formats and precisions on a float graph, against the float artifacts of the source."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherCost:
+    """What widths of a network cost, as a share of what another one costs.
+
+    Attributes:
+        predict: widths → cost.
+        whole: cost of the other one, in the same unit.
+    """
+
+    predict: Callable[[Widths], float]
+    whole: float
+
+    def predict_ratio(self, widths: Widths) -> float:
+        """Return the share."""
+        return self.predict(widths) / max(self.whole, 1e-9)
 
 
 class Narrowing:
@@ -67,7 +92,6 @@ class Narrowing:
     ) -> None:
         self._spec, self._bases, self._trial = spec, bases, trial
         self._evidence, self._work, self._progress = evidence, work, progress
-        self._costs: dict[str, Cost] = {}
         self.notes: tuple[str, ...] = ()
 
     def run(
@@ -108,53 +132,76 @@ class Narrowing:
         """Return the steps that make a network of this cost: cuts, with short trainings between them, and a long one.
 
         Raises:
-            EdgeAIError: no channel can be cut, or no widths are that cheap.
+            EdgeAIError: nothing can be cut, or not so far.
         """
         rounds = max(1, math.ceil(math.log(aim.ratio) / math.log(ROUND)))
         steps: tuple[Step, ...] = ()
         for number in range(1, rounds + 1):
-            part = Aim(kind=aim.kind, ratio=aim.ratio ** (number / rounds), reference=aim.reference)
-            rivals = self._rivals(part, steps, reference)
-            steps = (*steps, self._best(rivals, steps))
+            part = replace(aim, ratio=aim.ratio ** (number / rounds))
+            rivals = self._rivals(part, steps, reference, only_widths=rounds > 1)
+            steps = (*steps, *self._best(rivals, steps))
             if number < rounds:
                 steps = (*steps, self._healing())
         return (*steps, Step(op="distill", params=self._training(self._spec.training)))
 
-    def _rivals(self, aim: Aim, before: tuple[Step, ...], reference: Candidate) -> list[Step]:
-        """Return cuts of about the same measured cost, made by different plans."""
-        base = self._bases.get(before)
-        groups = prunable(find_groups(base.graph.model))
-        if not groups:
-            raise EdgeAIError("no channel of this network can be cut")
-        worth = channel_worth(base.graph.model, groups, self._evidence, seed=self._spec.seed)
-        cost = self._cost(aim)
-        choices = Choices(groups, worth, weigh_by="channels")
-        found: list[Step] = []
-        for propose in (propose_widths, uniform_widths):
-            target = aim.ratio
-            for _ in range(MOST_CORRECTIONS):
-                plan = propose(choices, cost, targets=(target,))[0]
-                step = Step(op="prune", params={"name": f"{aim.name}{plan.origin[0]}", "widths": dict(plan.widths)})
-                measured = self._measured(aim, (*before, step), reference)
-                if measured is None or measured <= aim.ratio:
-                    break
-                target *= aim.ratio / measured * 0.98
-            if all(step.params["widths"] != other.params["widths"] for other in found):
-                found.append(step)
+    def _rivals(
+        self, aim: Aim, before: tuple[Step, ...], reference: Candidate, *, only_widths: bool
+    ) -> list[tuple[Step, ...]]:
+        """Return ways to about the same measured cost.
+
+        Raises:
+            EdgeAIError: there is none.
+        """
+        model, seed = self._bases.get(before).graph.model, self._spec.seed
+        ways = width_ways(model, self._evidence, self._cost(aim), name=aim.name, seed=seed)
+        if not only_widths:
+            ways += depth_way(
+                model, self._evidence, lambda left: self._cost_of_other(aim, left), name=aim.name, seed=seed
+            )
+        if not only_widths and aim.kind == "size":
+            ways += low_rank_way(model, self._evidence, name=aim.name)
+        corrected = [self._corrected(way, aim, before, reference) for way in ways]
+        found: list[tuple[Step, ...]] = []
+        for steps, cost in sorted((one for one in corrected if one), key=lambda one: one[1]):
+            if not found or (cost <= aim.ratio * TOO_DEAR and steps not in found):
+                found.append(steps)
+        if not found:
+            raise ModelError("Nothing of this network can be cut so far.")
         return found
 
+    def _corrected(
+        self, way: Way, aim: Aim, before: tuple[Step, ...], reference: Candidate
+    ) -> tuple[tuple[Step, ...], float] | None:
+        """Return a way's steps, corrected by measuring real artifacts, with their cost; `None` where there are none."""
+        target, best = aim.ratio, None
+        for _ in range(MOST_CORRECTIONS):
+            steps = way(target)
+            cost = self._measured(aim, (*before, *steps), reference) if steps else None
+            if cost is None:
+                break
+            if best is None or cost < best[1]:
+                best = (steps, cost)
+            if cost <= aim.ratio:
+                break
+            target *= aim.ratio / cost * CORRECTION
+        return best
+
     def _measured(self, aim: Aim, steps: tuple[Step, ...], reference: Candidate) -> float | None:
-        """Return what a cut network really costs in the aim's engine, nothing trained; `None` where that failed."""
-        candidate = self._trial.run(self._untrained(aim.reference.recipe).on(steps), reference, certify=False)
+        """Return what a cut network really costs in the aim's engine, nothing fitted; `None` where that failed."""
+        bare = tuple(
+            Step(op=step.op, params={**step.params, "reconstruct": False}) if step.op == "prune" else step
+            for step in steps
+        )
+        candidate = self._trial.run(self._untrained(aim.reference.recipe).on(bare), reference, certify=False)
         if candidate.measurement is None or candidate.relative_latency is None:
             return None
         return cost_of(candidate, aim)
 
-    def _best(self, rivals: Sequence[Step], before: tuple[Step, ...]) -> Step:
+    def _best(self, rivals: Sequence[tuple[Step, ...]], before: tuple[Step, ...]) -> tuple[Step, ...]:
         """Return the rival that does best on the search split after a short training."""
         if len(rivals) == 1:
             return rivals[0]
-        return max(rivals, key=lambda step: self._score(self._bases.get((*before, step, self._healing()))))
+        return max(rivals, key=lambda steps: self._score(self._bases.get((*before, *steps, self._healing()))))
 
     def _score(self, base: Base) -> float:
         evidence = self._evidence
@@ -163,26 +210,31 @@ class Narrowing:
         return score if metric.higher_is_better else -score
 
     def _cost(self, aim: Aim) -> Cost:
-        """Return what tells the cost of widths: timings of layers in the aim's engine, or sizes."""
+        """Return what tells the cost of widths of the whole network."""
+        model = self._bases.source.graph.model
+        return parameter_cost(model, find_groups(model)) if aim.kind == "size" else self._table(aim, model)
+
+    def _cost_of_other(self, aim: Aim, model: ir.Model) -> Cost:
+        """Return what tells the cost of widths of a network made from the whole one, as a share of the whole one's."""
+        source = self._bases.source.graph.model
+        if aim.kind == "size":
+            size = parameter_cost(model, find_groups(model))
+            return OtherCost(predict=size.predict, whole=parameter_cost(source, ()).predict({}))
+        return OtherCost(predict=self._table(aim, model).predict_ms, whole=self._table(aim, source).predict_ms({}))
+
+    def _table(self, aim: Aim, model: ir.Model) -> LatencyTable:
+        """Return the timings of a network's layers in the aim's engine."""
         recipe = aim.reference.recipe
-        key = f"{aim.kind} {recipe.format} {recipe.precision}"
-        if key not in self._costs:
-            model = self._bases.source.graph.model
-            groups = find_groups(model)
-            if aim.kind == "size":
-                self._costs[key] = parameter_cost(model, groups)
-            else:
-                self._costs[key] = measure_latency_table(
-                    model,
-                    groups,
-                    format=recipe.format,
-                    precision="int8" if recipe.precision == "int8" else "float32",
-                    threads=self._spec.threads,
-                    work=self._work,
-                    seed=self._spec.seed,
-                    on_step=lambda done, total, label: self._progress.tell(f"timing layers {done}/{total}"),
-                )
-        return self._costs[key]
+        return measure_latency_table(
+            model,
+            find_groups(model),
+            format=recipe.format,
+            precision="int8" if recipe.precision == "int8" else "float32",
+            threads=self._spec.threads,
+            work=self._work,
+            seed=self._spec.seed,
+            on_step=lambda done, total, label: self._progress.tell(f"timing layers {done}/{total}"),
+        )
 
     def _untrained(self, recipe: Recipe) -> Recipe:
         """Return a recipe without what takes long: its artifact costs the same."""

@@ -16,10 +16,16 @@ from edgeai_converters.evaluate.evidence import Evidence
 from edgeai_converters.evaluate.metrics_outputs import classes_of_output
 from edgeai_converters.float_graph import FloatGraph
 from edgeai_converters.graph.boundary import output_specs
+from edgeai_converters.prune.depth import remove_blocks
+from edgeai_converters.prune.depth_blocks import find_blocks
 from edgeai_converters.prune.groups import ChannelGroup, find_groups
 from edgeai_converters.prune.importance import Importance
 from edgeai_converters.prune.importance_taylor import own_loss, taylor_importance
+from edgeai_converters.prune.low_rank import factorise
+from edgeai_converters.prune.low_rank_plan import plan_low_rank
+from edgeai_converters.prune.low_rank_spectrum import layer_moments
 from edgeai_converters.prune.plan import plan_pruning
+from edgeai_converters.prune.reconstruct import reconstruct_layers
 from edgeai_converters.prune.slice import slice_channels
 from edgeai_converters.train.augment import make_augment
 from edgeai_converters.train.examples import SplitExamples
@@ -33,8 +39,8 @@ Params = Mapping[str, Any]
 _OWN = ("name", "augment", "samples")
 """Parameters of a `distill` step that are not those of a training."""
 
-IMPORTANCE_SAMPLES = 256
-"""About how many calibration samples tell what channels are worth."""
+SAMPLES = 256
+"""About how many calibration samples tell what channels and weights are worth."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +72,7 @@ def reshape(model: ir.Model, step: Step, job: Reshaping) -> tuple[ir.Model, str]
 
 
 def channel_worth(model: ir.Model, groups: Sequence[ChannelGroup], evidence: Evidence, *, seed: int = 0) -> Importance:
-    """Return what channels are worth, `[size]` per group, comparable between groups: the change of the loss (Taylor).
+    """Return what channels are worth, `[size]` per group, relative to their group: the change of the loss (Taylor).
 
     Args:
         model: the graph.
@@ -78,27 +84,45 @@ def channel_worth(model: ir.Model, groups: Sequence[ChannelGroup], evidence: Evi
     classes = classes_of_output(output_specs(model)[0])
     scores = metric.needs_class_labels or (metric.name == "agreement" and (classes or 0) > 2)
     loss = own_loss(model, seed=seed, scores=scores)
-    batches = ((batch, loss) for batch in evidence.calibration_batches(IMPORTANCE_SAMPLES))
-    return taylor_importance(model, groups, batches, relative=False)
-
-
-def narrowed(model: ir.Model, widths: Mapping[str, int], worth: Importance) -> ir.Model:
-    """Return the graph with so many channels left per group: those that are worth most.
-
-    Raises:
-        UsageError: a group that the graph does not have or that can not be cut.
-    """
-    groups = find_groups(model)
-    plan = plan_pruning(groups, worth, keep=widths)
-    return slice_channels(model, plan.cuts, groups=groups)[0]
+    return taylor_importance(model, groups, ((batch, loss) for batch in evidence.calibration_batches(SAMPLES)))
 
 
 def _prune(model: ir.Model, params: Params, job: Reshaping) -> tuple[ir.Model, str]:
+    """Cut the channels that are worth least down to given widths, and fit their readers anew by least squares."""
     job.tell("cutting channels")
     groups = find_groups(model)
-    smaller = narrowed(model, params["widths"], channel_worth(model, groups, job.evidence))
-    cut = sum(group.size for group in groups if group.id in params["widths"]) - sum(params["widths"].values())
-    return smaller, f"{cut} channels cut"
+    worth = channel_worth(model, groups, job.evidence, seed=int(params.get("seed", 0)))
+    plan = plan_pruning(groups, worth, keep=params["widths"], floors=0.0)
+    smaller, changed = slice_channels(model, plan.cuts, groups=groups)
+    if changed and params.get("reconstruct", True):
+        batches = tuple(job.evidence.calibration_batches(SAMPLES))
+        smaller, _ = reconstruct_layers(
+            model,
+            smaller,
+            plan.cuts,
+            groups,
+            batches,
+            on_step=lambda done, total, label: job.tell(f"fitting layer {done} of {total}"),
+        )
+    return smaller, f"{sum(map(len, plan.cuts.values()))} channels cut"
+
+
+def _remove_blocks(model: ir.Model, params: Params, job: Reshaping) -> tuple[ir.Model, str]:
+    job.tell("removing blocks")
+    wanted = list(params["blocks"])
+    blocks = [block for block in find_blocks(model) if block.id in wanted]
+    if len(blocks) != len(wanted):
+        raise UsageError(
+            f"The graph has no block that ends at {sorted(set(wanted) - {one.id for one in blocks})[0]!r}."
+        )
+    return remove_blocks(model, blocks)[0], f"{len(blocks)} blocks removed"
+
+
+def _low_rank(model: ir.Model, params: Params, job: Reshaping) -> tuple[ir.Model, str]:
+    job.tell("factorising weights")
+    moments = layer_moments(model, job.evidence.calibration_batches(SAMPLES))
+    plan = plan_low_rank(model, rank=dict(params["ranks"]), moments=moments)
+    return factorise(model, plan, moments=moments)[0], f"{len(plan.layers)} weights written as products"
 
 
 def _distill(model: ir.Model, params: Params, job: Reshaping) -> tuple[ir.Model, str]:
@@ -151,6 +175,8 @@ def training_of(params: Params, *, threads: int) -> TrainingSpec:
 
 RESHAPE: Mapping[str, Callable[[ir.Model, Params, Reshaping], tuple[ir.Model, str]]] = {
     "prune": _prune,
+    "remove_blocks": _remove_blocks,
+    "low_rank": _low_rank,
     "distill": _distill,
 }
 """Step → what it does; the keys are those of `recipe.RESHAPING`."""

@@ -1,0 +1,120 @@
+"""Rival ways to a network of some cost: narrower layers, fewer blocks, weights as products. Proposals only.
+
+A way takes the cost that is aimed at and gives the steps of a recipe, or nothing where it can not get there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+from edgeai_converters.evaluate.evidence import Evidence
+from edgeai_converters.prune.depth import plan_depth, rank_blocks, remove_blocks
+from edgeai_converters.prune.depth_blocks import find_blocks
+from edgeai_converters.prune.groups import find_groups, prunable
+from edgeai_converters.prune.low_rank_layers import factorable_layers
+from edgeai_converters.prune.low_rank_plan import plan_low_rank
+from edgeai_converters.prune.low_rank_spectrum import layer_moments
+from edgeai_converters.prune.widths import Choices, WidthPlan, propose_widths, uniform_widths
+from edgeai_converters.prune.widths_axes import Cost, parameter_cost
+from edgeai_converters.search.reshape import SAMPLES, channel_worth
+from edgeai_runtime.manifest import Step
+
+Way = Callable[[float], "tuple[Step, ...]"]
+"""Cost aimed at, as a share of the whole network's → steps; none where it can not get there."""
+
+MOST_GONE = 0.9
+"""Share of the weights that low rank takes away at most."""
+
+DEPTH_SHARE = 0.5
+"""Of what has to go, how much fewer blocks take away; narrower layers take the rest."""
+
+_BLOCK_SAMPLES = 64
+
+
+def width_ways(model: ir.Model, evidence: Evidence, cost: Cost, *, name: str, seed: int) -> list[Way]:
+    """Return the ways that make layers narrower: greedily by what channels are worth and cost, and all alike.
+
+    Args:
+        model: the graph as it is now.
+        evidence: calibration samples.
+        cost: what widths cost.
+        name: what the cuts are called.
+        seed: of draws.
+    """
+    groups = prunable(find_groups(model))
+    if not groups:
+        return []
+    choices = Choices(groups, channel_worth(model, groups, evidence, seed=seed))
+
+    def way(propose: Callable[..., tuple[WidthPlan, ...]]) -> Way:
+        def steps(target: float) -> tuple[Step, ...]:
+            plan = propose(choices, cost, targets=(target,))[0]
+            return (Step(op="prune", params={"name": f"{name}{plan.origin[0]}", "widths": dict(plan.widths)}),)
+
+        return steps
+
+    return [way(propose_widths), way(uniform_widths)]
+
+
+def depth_way(
+    model: ir.Model, evidence: Evidence, cost_of: Callable[[ir.Model], Cost], *, name: str, seed: int
+) -> list[Way]:
+    """Return the way that first takes out the blocks that are worth least, then makes layers narrower, if there are.
+
+    Args:
+        model: the graph as it is now.
+        evidence: calibration samples.
+        cost_of: shallower graph → what its widths cost, as a share of what `model` costs.
+        name: what the cuts are called.
+        seed: of draws.
+    """
+    blocks = find_blocks(model)
+    if len(blocks) < 2:
+        return []
+    batches = tuple(evidence.calibration_batches(_BLOCK_SAMPLES))
+    worth = rank_blocks(model, blocks, batches)
+    shallower: dict[int, tuple[Step, ir.Model, Cost]] = {}
+
+    def steps(target: float) -> tuple[Step, ...]:
+        count = max(1, round((1 - target) * DEPTH_SHARE * len(blocks)))
+        if count not in shallower:
+            gone = plan_depth(blocks, worth, count=count).removed
+            left = remove_blocks(model, gone)[0]
+            removed = Step(op="remove_blocks", params={"name": f"{name}b", "blocks": [one.id for one in gone]})
+            shallower[count] = (removed, left, cost_of(left))
+        removed, left, cost = shallower[count]
+        if cost.predict_ratio({}) <= target:
+            return (removed,)
+        groups = prunable(find_groups(left))
+        choices = Choices(groups, channel_worth(left, groups, evidence, seed=seed))
+        plan = propose_widths(choices, cost, targets=(target,))[0]
+        return (removed, Step(op="prune", params={"name": f"{name}d", "widths": dict(plan.widths)}))
+
+    return [steps]
+
+
+def low_rank_way(model: ir.Model, evidence: Evidence, *, name: str) -> list[Way]:
+    """Return the way that writes large weights as products of two smaller ones, where that can make the model smaller.
+
+    Args:
+        model: the graph as it is now.
+        evidence: calibration samples.
+        name: what the step is called.
+    """
+    layers = factorable_layers(model)
+    if not layers:
+        return []
+    moments = layer_moments(model, evidence.calibration_batches(SAMPLES))
+    total = parameter_cost(model, ()).predict({})
+    own = plan_low_rank(model, share=0.0, moments=moments).parameters_before
+
+    def steps(target: float) -> tuple[Step, ...]:
+        share = (1 - target) * total / max(1, own)
+        if share > MOST_GONE:
+            return ()
+        plan = plan_low_rank(model, share=share, moments=moments)
+        return (Step(op="low_rank", params={"name": f"{name}r", "ranks": plan.ranks}),)
+
+    return [steps]
