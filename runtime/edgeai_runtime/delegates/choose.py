@@ -115,14 +115,16 @@ def placement_error(placement: Placement, attempts: Sequence[Attempt]) -> Placem
 
 
 def _why_no_candidate(name: str, engines: Collection[str]) -> str:
-    """Say why a delegate that would do was not among the candidates: absent, or of none of the model's `engines`."""
-    if name.partition(":")[0] in engines:
-        from edgeai_runtime.delegates.probe import probe
+    """Say why a delegate that would do was not among the candidates: of none of the model's `engines`, absent, or both.
 
-        found = probe(name)
-        if not found.present:
-            return found.reason
-    return "the model has no variant for it"
+    The hardware is asked only here, where nothing could be loaded and someone wants to know why.
+    """
+    from edgeai_runtime.delegates.probe import probe
+
+    found = probe(name)
+    reasons = [] if name.partition(":")[0] in engines else ["the model has no variant for it"]
+    reasons += [] if found.present else [found.reason]
+    return "; ".join(reasons) or "here, but used only when it is asked for by name"
 
 
 def _why_not(name: str, placement: Placement) -> str:

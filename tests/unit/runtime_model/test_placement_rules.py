@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgeai_runtime.delegates.choose import check_placement, order_delegates, placement_error
+from edgeai_runtime.delegates.probe import Probe
 from edgeai_runtime.errors import PlacementError, UsageError
 from edgeai_runtime.loading import load
 from edgeai_runtime.placement import Attempt, Placement
@@ -79,13 +80,30 @@ def test_require_names_every_delegate_and_why_it_does_not_serve(make_bundle: Mak
     assert {"fake:cpu", "litert:xnnpack"} <= {word.strip(" ,:") for word in line.split()}
 
 
-def test_require_says_what_is_missing_for_delegates_of_the_same_engine_only() -> None:
-    attempts = [Attempt(delegate="litert:xnnpack", outcome="skipped", reason="runs on cpu, not on litert:edgetpu")]
-    message = placement_error(Placement(require="litert:edgetpu"), attempts).message
-    (line,) = [line for line in message.splitlines() if line.startswith("  litert:edgetpu")]
+@pytest.mark.parametrize(
+    ("engine", "present", "line"),
+    [
+        ("litert", False, "it is not plugged in"),
+        ("onnxruntime", False, "the model has no variant for it; it is not plugged in"),
+        ("onnxruntime", True, "the model has no variant for it"),
+        ("litert", True, "here, but used only when it is asked for by name"),
+    ],
+)
+def test_a_delegate_that_was_no_candidate_is_absent_or_without_a_variant_or_both(
+    monkeypatch: pytest.MonkeyPatch, engine: str, present: bool, line: str
+) -> None:
+    asked: list[str] = []
 
-    assert "no variant" not in line
-    assert "onnxruntime:cpu" in message
+    def probe(name: str) -> Probe:
+        asked.append(name)
+        return Probe(present=present, reason="" if present else "it is not plugged in")
+
+    monkeypatch.setattr("edgeai_runtime.delegates.probe.probe", probe)
+    attempts = [Attempt(delegate=f"{engine}:cpu", outcome="skipped", reason="runs on cpu, not on litert:edgetpu")]
+    message = placement_error(Placement(require="litert:edgetpu"), attempts).message
+
+    assert f"\n  litert:edgetpu: {line}\n" in f"{message}\n"
+    assert asked == ["litert:edgetpu"]  # nothing that would not do anyway
 
 
 def test_require_reports_a_missing_driver(make_bundle: MakeBundle) -> None:
