@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     from edgeai_runtime.bundle import Bundle
     from edgeai_runtime.manifest import Variant
 
-#: How long all trials of one delegate may take together, in seconds; some accelerators compile for a minute.
+#: How long all trials of one delegate may take together, in seconds; some accelerators compile for a minute. Each trial
+#: gets half of what is left, the last one all of it, so that one that hangs leaves time for remedies.
 LIMIT_VARIABLE = "EDGEAI_SELFCHECK_S"
 _LIMIT_S = 240.0
+_LEAST_SHARE = 0.05
 
 
 def known_verdict(bundle: Bundle, variant: Variant, delegate: str, *, options: Mapping[str, str]) -> Verdict | None:
@@ -75,13 +77,15 @@ def check_delegate(
     end = time.monotonic() + limit_s()
     trials: list[Trial] = []
     used: Mapping[str, str] = options
-    for remedy in remedies_for(delegate, options):
+    remedies = remedies_for(delegate, options)
+    for remedy in remedies:
         left = end - time.monotonic()
-        if trials and left < 0.1 * limit_s():
+        if trials and left < _LEAST_SHARE * limit_s():
             break
         used = {**options, **remedy.options}
         request = {
             "path": str(Path(path).absolute()),
+            "digest": bundle.digest,
             "variant": variant.id,
             "delegate": delegate,
             "options": used,
@@ -91,7 +95,7 @@ def check_delegate(
             found = call_in_child(
                 "edgeai_runtime.first_use:run_golden",
                 request,
-                timeout_s=max(left, 1.0) if not trials else max(left / 2, 1.0),
+                timeout_s=max(left if remedy is remedies[-1] else left / 2, 1.0),
                 what=f"variant {variant.id} on {delegate}",
             )
             trials.append(Trial(remedy=remedy.name, ok=bool(found["ok"]), detail=str(found["detail"])))
@@ -127,7 +131,7 @@ def run_golden(request: Mapping[str, Any]) -> dict[str, Any]:
     from edgeai_runtime.model import Model
     from edgeai_runtime.selfcheck import compare_golden
 
-    bundle = open_bundle(Path(request["path"]))
+    bundle = open_bundle(Path(request["path"]), digest=request["digest"])
     (variant,) = [one for one in bundle.manifest.variants if one.id == request["variant"]]
     spec = find_delegate(request["delegate"])
     assert spec is not None, "delegates without a spec are skipped before"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -62,10 +63,21 @@ def test_a_delegate_that_hangs_is_given_up_when_the_time_is_over(
     make_fake: MakeFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGEAI_SELFCHECK_S", "2")
+    start = time.monotonic()
     with load(make_fake(**_npu(on_run="hang"))) as model:
         assert model(X).tolist() == [[2, 4]]
         assert "hangs" in model.placement.attempts[0].reason
-        assert len(_failed(model)) == 1  # no time was left for remedies
+        assert model.placement.delegate == "fake:cpu"
+    assert time.monotonic() - start < 6
+
+
+def test_a_delegate_that_hangs_leaves_time_for_the_remedy_that_cures_it(
+    make_fake: MakeFake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEAI_SELFCHECK_S", "4")
+    with load(make_fake(**_npu(on_run="hang", cured_by={"precision": "f32"}))) as model:
+        assert _attempts(model) == [("fake:npu", "failed", ""), ("fake:npu", "used", "pin f32")]
+        assert model(X).tolist() == [[2, 4]]
 
 
 def test_every_remedy_is_tried_in_order_before_a_delegate_is_given_up(make_fake: MakeFake) -> None:
