@@ -77,7 +77,7 @@ def put_fastest_first(
 def measure(request: Mapping[str, Any]) -> dict[str, Any]:
     """Run in the child: time the entries of the request, fastest first in the answer."""
     entries: list[dict[str, Any]] = request["entries"]
-    open_entry = _opener(Path(request["path"]))
+    open_entry = _opener(Path(request["path"]), request["digest"])
     budget_s = request["budget_s"]
     opening_s = looking_s = 0.0
     times: dict[int, float] = {}
@@ -150,14 +150,14 @@ def _look(call: Callable[[], object]) -> float:
     return sorted(times)[len(times) // 2]
 
 
-def _opener(path: Path) -> _Opener:
+def _opener(path: Path, digest: str) -> _Opener:
     """Return a function that opens an entry and returns the model and a call of it on one sample."""
     from edgeai_runtime.bundle import is_bundle, open_bundle
     from edgeai_runtime.device_cli_inputs import draw_inputs
     from edgeai_runtime.engines.table import get_engine
     from edgeai_runtime.model import Model
 
-    bundle: Bundle | None = open_bundle(path) if is_bundle(path) else None
+    bundle: Bundle | None = open_bundle(path, digest=digest) if is_bundle(path) else None
     golden = bundle.golden_inputs() if bundle is not None and bundle.manifest.golden else {}
 
     def open_entry(entry: dict[str, Any]) -> tuple[Model, Callable[[], object]]:
@@ -223,7 +223,7 @@ def _measured(loader: Loader, entries: list[dict[str, Any]]) -> tuple[Timing, ..
     if kept is not None:
         return kept
     budget = budget_s()
-    request = {"path": str(loader.path.absolute()), "entries": entries, "budget_s": budget}
+    request = {"path": str(loader.path.absolute()), "digest": digest, "entries": entries, "budget_s": budget}
     try:
         found = call_in_child(
             "edgeai_runtime.autotune:measure", request, timeout_s=60 + 10 * budget, what=f"measuring {loader.path}"

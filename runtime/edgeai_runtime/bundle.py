@@ -15,7 +15,7 @@ import contextlib
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from edgeai_runtime.atomic import open_beside
 from edgeai_runtime.bundle_arrays import npz_bytes, read_npz
@@ -25,10 +25,13 @@ from edgeai_runtime.bundle_paths import MANIFEST_NAME
 from edgeai_runtime.bundle_verify import Check, verify_bundle
 from edgeai_runtime.bundle_writer import file_entry, write_bundle
 from edgeai_runtime.cache import CACHE_HINT, bundle_folder, cache_folder, remove_leftovers, unfinished_folder
-from edgeai_runtime.errors import BundleError
+from edgeai_runtime.errors import BundleError, IntegrityError
 from edgeai_runtime.manifest import FileEntry, Manifest
 from edgeai_runtime.manifest_checks import GOLDEN_INPUTS, GOLDEN_OUTPUTS, SOURCE_KEY, manifest_files
 from edgeai_runtime.manifest_json import parse_manifest
+
+if TYPE_CHECKING:
+    from edgeai_runtime.signature import Trust
 
 __all__ = ["Bundle", "Check", "file_entry", "is_bundle", "npz_bytes", "open_bundle", "verify_bundle", "write_bundle"]
 
@@ -41,11 +44,13 @@ class Bundle:
         manifest: what is in it.
         root: the folder that holds the members.
         digest: sha256 (hex) of `manifest.json`; as that holds all digests, it stands for the whole content.
+        signed_by: the id of the trusted key that signed it; empty when no signature was checked.
     """
 
     manifest: Manifest
     root: Path
     digest: str
+    signed_by: str = ""
 
     def file(self, entry: FileEntry) -> Path:
         """Return where a member lies."""
@@ -103,15 +108,18 @@ class Bundle:
         )
 
 
-def open_bundle(path: Path, *, cache: Path | None = None) -> Bundle:
+def open_bundle(path: Path, *, cache: Path | None = None, trust: Trust | None = None, digest: str = "") -> Bundle:
     """Open the bundle at `path`, a zip or a folder, after checking that every member is as the manifest says.
 
     Args:
         path: the `.edge` file or the folder.
         cache: where zips are unpacked; by default `$EDGEAI_CACHE` or the user's cache folder.
+        trust: what is demanded of its signature, name and version.
+        digest: the only content that is meant (`Bundle.digest`), when it was opened and trusted before.
 
     Raises:
         SchemaError: written by another version.
+        SignatureError: not what `trust` demands.
         IntegrityError: a member is missing, damaged, not listed, or its path escapes.
         BundleError: not a bundle, or a manifest that makes no sense.
         OutputError: the cache can not be written.
@@ -119,15 +127,25 @@ def open_bundle(path: Path, *, cache: Path | None = None) -> Bundle:
     path = Path(path)
     with open_container(path) as container:
         content = read_manifest_bytes(container)
+        found = hashlib.sha256(content).hexdigest()
+        if digest not in ("", found):
+            raise IntegrityError(f"{path} changed after it was checked", hint="Do not write to a bundle in use.")
+        signed_by = ""
+        if trust is not None:
+            from edgeai_runtime.signature import check_policy, check_signature
+
+            signature = check_signature(container, content, trust)
+            signed_by = signature.key_id if signature is not None else ""
         manifest = parse_manifest(content, where=f"{path}: {MANIFEST_NAME}")
-        digest = hashlib.sha256(content).hexdigest()
+        if trust is not None:
+            check_policy(manifest, signature, trust, where=str(path))
         check_listing(container, manifest)
         if path.is_dir():
             for entry in manifest_files(manifest):
                 check_member(container, entry)
-            return Bundle(manifest=manifest, root=path.absolute(), digest=digest)
-        root = _unpack(container, manifest, digest, cache if cache is not None else cache_folder())
-        return Bundle(manifest=manifest, root=root, digest=digest)
+            return Bundle(manifest=manifest, root=path.absolute(), digest=found, signed_by=signed_by)
+        root = _unpack(container, manifest, found, cache if cache is not None else cache_folder())
+        return Bundle(manifest=manifest, root=root, digest=found, signed_by=signed_by)
 
 
 def is_bundle(path: Path) -> bool:

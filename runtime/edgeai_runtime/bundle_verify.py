@@ -12,7 +12,7 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeai_runtime.bundle_arrays import read_npz
 from edgeai_runtime.bundle_files import Container, open_container, read_manifest_bytes
@@ -22,6 +22,9 @@ from edgeai_runtime.errors import BundleError, EdgeAIError
 from edgeai_runtime.manifest import Manifest, Stage
 from edgeai_runtime.manifest_checks import GOLDEN_INPUTS, GOLDEN_OUTPUTS, SOURCE_KEY, manifest_files, stage_folder
 from edgeai_runtime.manifest_json import parse_manifest
+
+if TYPE_CHECKING:
+    from edgeai_runtime.signature import Trust
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,22 +36,36 @@ class Check:
     detail: str
 
 
-def verify_bundle(path: Path) -> list[Check]:
+def verify_bundle(path: Path, *, trust: Trust | None = None) -> list[Check]:
     """Check everything about the bundle at `path` that can be checked without an engine; a bad bundle never raises.
 
-    The checks are `container`, `manifest`, `members`, one `sha256 <member>` for each, `steps` and, when there are
-    recorded samples, `golden`. The first two end the list when they fail: nothing after them would mean anything.
+    The checks are `container`, with `trust` also `signature`, `manifest`, with `trust` also `policy`, `members`, one
+    `sha256 <member>` for each, `steps` and, when there are recorded samples, `golden`. The list ends where one of
+    `container`, `signature` and `manifest` fails: nothing after them would mean anything.
     """
     path = Path(path)
     checks: list[Check] = []
     try:
         with open_container(path) as container:
             checks.append(Check(name="container", ok=True, detail=f"{len(container.sizes)} members"))
+            name = "manifest"
             try:
-                manifest = parse_manifest(read_manifest_bytes(container), where=MANIFEST_NAME)
+                content = read_manifest_bytes(container)
+                if trust is not None:
+                    from edgeai_runtime.signature import check_policy, check_signature
+
+                    name = "signature"
+                    signature = check_signature(container, content, trust)
+                    detail = f"by the trusted key {signature.key_id}" if signature else "none was asked for"
+                    checks.append(Check(name=name, ok=True, detail=detail))
+                    name = "manifest"
+                manifest = parse_manifest(content, where=MANIFEST_NAME)
             except EdgeAIError as error:
-                return [*checks, Check(name="manifest", ok=False, detail=str(error))]
+                return [*checks, Check(name=name, ok=False, detail=str(error))]
             checks.append(Check(name="manifest", ok=True, detail=f"{manifest.name} {manifest.version}"))
+            if trust is not None:
+                policy = functools.partial(check_policy, manifest, signature, trust, where=str(path))
+                checks.append(_attempt("policy", policy, "members, name and version as demanded"))
             checks.extend(_check_content(container, manifest))
     except EdgeAIError as error:
         checks.append(Check(name="container", ok=False, detail=str(error)))

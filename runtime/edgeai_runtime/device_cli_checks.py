@@ -13,6 +13,7 @@ from edgeai_runtime.placement import Attempt, Placement
 
 if TYPE_CHECKING:
     from edgeai_runtime.bundle import Bundle
+    from edgeai_runtime.signature import Trust
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,12 @@ class Checked:
 
 
 def check_delegates(
-    path: Path, *, placement: Placement | None = None, threads: int | None = None, retry: bool = False
+    path: Path,
+    *,
+    placement: Placement | None = None,
+    threads: int | None = None,
+    retry: bool = False,
+    trust: Trust | None = None,
 ) -> Checked:
     """Run the self-check of every variant on its delegates, in child processes, and keep the verdicts.
 
@@ -35,9 +41,10 @@ def check_delegates(
         placement: which delegates; by default those that the bundle names.
         threads: as for `load`.
         retry: what failed before is tried again; what was good before is not run again either way.
+        trust: as for `load`.
 
     Raises:
-        BundleError: the bundle is incomplete or damaged.
+        BundleError: the bundle is incomplete or damaged, or not what `trust` demands.
     """
     from edgeai_runtime.delegates.choose import check_placement, order_delegates
     from edgeai_runtime.loading import Loader
@@ -45,12 +52,14 @@ def check_delegates(
 
     asked = placement or Placement()
     check_placement(asked)
-    loader = Loader(path, asked, threads, None, "always", None)
+    loader = Loader(path, asked, threads, None, "always", None, trust)
     if loader.bundle is None:
         raise UsageError(f"{path} is a bare artifact: it has no golden samples", hint="give a bundle")
     if loader.bundle.manifest.pipeline is not None:
+        from edgeai_runtime.signature import Trust
+
         found = [
-            (name, check_delegates(folder, placement=placement, threads=threads, retry=retry))
+            (name, check_delegates(folder, placement=placement, threads=threads, retry=retry, trust=Trust()))
             for name, folder in stage_folders(loader.bundle)
         ]
         named = tuple(dataclasses.replace(c, name=f"{name}: {c.name}") for name, one in found for c in one.checks)

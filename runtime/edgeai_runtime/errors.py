@@ -8,9 +8,11 @@
     ├── DataError                      samples of the wrong shape, type or number; NaN; labels out of range
     ├── BundleError                    a bundle that is incomplete or makes no sense
     │   ├── IntegrityError             a digest that does not match, a path that escapes
-    │   └── SchemaError                a manifest written by another version
+    │   ├── SchemaError                a manifest written by another version
+    │   └── SignatureError             unsigned, signed by a stranger, or older than a policy allows
     ├── EngineError                    an engine failed while it loaded or ran a model
-    │   └── MissingEngineError         an engine or package that is not installed
+    │   ├── MissingEngineError         an engine or package that is not installed
+    │   └── BusyError                  a queue that stayed full
     ├── PlacementError                 the hardware that was asked for can not be used
     ├── BudgetError                    a limit set by the user is broken
     └── OutputError                    a result can not be written (exists already, disk full, no permission)
@@ -74,12 +76,20 @@ class SchemaError(BundleError):
     """A manifest whose schema this version does not read."""
 
 
+class SignatureError(BundleError):
+    """A bundle that is unsigned, signed with a key that is not trusted, or older than a policy allows."""
+
+
 class EngineError(EdgeAIError):
     """An engine failed while it loaded or ran a model."""
 
 
 class MissingEngineError(EngineError):
     """An engine or package that is not installed; the hint is the pip line that mends it."""
+
+
+class BusyError(EngineError):
+    """A queue of calls that stayed full: more come in than the model can run."""
 
 
 class PlacementError(EdgeAIError):

@@ -7,12 +7,13 @@ Which delegates are tried, in which order, is `delegates/choose.py`; what a self
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgeai_runtime.delegates.attempt import PassedOver, use_first
-from edgeai_runtime.delegates.choose import FASTEST, check_placement, check_report, needs_report
+from edgeai_runtime.delegates.choose import FASTEST, check_placement, check_report, engine_options, needs_report
 from edgeai_runtime.delegates.table import DEFAULT_DELEGATES, DELEGATES, find_delegate
 from edgeai_runtime.engines.artifact_file import format_of
 from edgeai_runtime.engines.table import get_engine
@@ -23,6 +24,7 @@ from edgeai_runtime.placement import Attempt, Placement, Timing
 
 if TYPE_CHECKING:
     from edgeai_runtime.bundle import Bundle
+    from edgeai_runtime.signature import Trust
 
 SelfCheck = Literal["auto", "always", "never"]
 
@@ -41,6 +43,7 @@ def load(
     variant: str | None = None,
     isolate: bool | None = None,
     selfcheck: SelfCheck = "auto",
+    trust: Trust | None = None,
 ) -> Model:
     """Load a bundle (`.edge` file or folder) or a bare `.tflite`, `.onnx` or `.xml` file.
 
@@ -56,13 +59,15 @@ def load(
             once what is fastest here and remembers it.
         variant: the id of the only variant to try.
         isolate: open the file in a child process first. By default that is done for bare files, which may crash their
-            engine, and not for bundles, whose digests are checked.
+            engine, and not for bundles, whose digests are checked, unless `trust` has keys and none of them signed.
         selfcheck: `auto` runs the bundle's golden inputs in a child process before a delegate is used for the first
             time, except on the CPU delegate that they were recorded on; `always` does it there too; `never` trusts
             every delegate, even one that failed before.
+        trust: whose signature, which name and version are demanded; by default `$EDGEAI_TRUSTED_KEYS` decides.
 
     Raises:
         UsageError: an argument makes no sense, or there is no such variant.
+        SignatureError: the file is not what `trust` demands.
         BundleError: the bundle is incomplete or damaged.
         ModelError: the file is not a model, or crashes its engine.
         MissingEngineError: no installed engine can run it; the hint is the pip line that mends it.
@@ -77,12 +82,17 @@ def load(
     check_placement(asked)
     if selfcheck not in ("auto", "always", "never"):
         raise UsageError(f"selfcheck is 'auto', 'always' or 'never'. Received: {selfcheck!r}")
-    loader = Loader(path, asked, threads, isolate, selfcheck, variant)
+    loader = Loader(path, asked, threads, isolate, selfcheck, variant, trust)
     if loader.bundle is not None and loader.bundle.manifest.pipeline is not None:
         from edgeai_runtime.pipeline import open_pipeline
 
         return open_pipeline(
-            loader.bundle, placement=asked, threads=threads, variant=variant, isolate=isolate, selfcheck=selfcheck
+            loader.bundle,
+            placement=asked,
+            threads=threads,
+            variant=variant,
+            isolate=loader.isolate,
+            selfcheck=selfcheck,
         )
     candidates = loader.candidates()
     measured: tuple[Timing, ...] = ()
@@ -114,6 +124,7 @@ class Loader:
     Attributes:
         bundle: `None` for a bare artifact.
         most_threads: never more than this.
+        isolate: whether a file is opened in a child process first.
     """
 
     def __init__(
@@ -124,17 +135,27 @@ class Loader:
         isolate: bool | None,
         selfcheck: SelfCheck,
         variant: str | None,
+        trust: Trust | None = None,
     ) -> None:
+        if trust is None and os.environ.get("EDGEAI_TRUSTED_KEYS"):
+            from edgeai_runtime.signature import trust_here
+
+            trust = trust_here()
         self.path, self.asked, self.threads, self.selfcheck = path, asked, threads, selfcheck
         self.most_threads = _thread_count(threads)
         self.bundle: Bundle | None = None
         if _looks_like_bundle(path):
             from edgeai_runtime.bundle import open_bundle
 
-            self.bundle = open_bundle(path)
+            self.bundle = open_bundle(path, trust=trust)
         elif variant is not None:
             raise UsageError(f"{path} is a bare artifact, not a bundle: it has no variant {variant!r}")
-        self._isolate = isolate if isolate is not None else self.bundle is None
+        elif trust is not None:
+            from edgeai_runtime.signature import refuse_bare
+
+            refuse_bare(path, trust)
+        unknown = self.bundle is None or bool(trust is not None and trust.keys and not self.bundle.signed_by)
+        self.isolate = isolate if isolate is not None else unknown
         self._variant = variant
 
     def candidates(self) -> list[tuple[Choice, str]]:
@@ -179,7 +200,7 @@ class Loader:
         assert spec is not None, "delegates without a spec are skipped before"
         threads = choice.threads or self.most_threads
         options, used = self.check(choice, delegate, attempts)
-        if self._isolate:
+        if self.isolate:
             from edgeai_runtime.isolation import check_in_child
 
             check_in_child(choice.path, engine=spec.engine, delegate=delegate, threads=threads, options=options)
@@ -203,7 +224,7 @@ class Loader:
             PassedOver: the variant needs what is not here, or the delegate is in quarantine.
             PlacementError: the self-check failed.
         """
-        options = dict(self.asked.options.get(delegate, {}))
+        options = engine_options(delegate, self.asked)
         variant, bundle = choice.variant, self.bundle
         if variant is None or bundle is None:
             return options, Attempt(delegate=delegate, outcome="used")

@@ -39,6 +39,7 @@ def open_pipeline(
         EdgeAIError: as `load`, from a stage.
     """
     from edgeai_runtime.loading import load
+    from edgeai_runtime.signature import Trust
 
     pipeline = bundle.manifest.pipeline
     assert pipeline is not None, "the caller has looked"
@@ -48,7 +49,14 @@ def open_pipeline(
     try:
         for stage in pipeline.stages:
             folder = bundle.root / stage_folder(stage)
-            model = load(folder, placement=placement, threads=threads, isolate=isolate, selfcheck=selfcheck)
+            model = load(
+                folder,
+                placement=placement,
+                threads=threads,
+                isolate=isolate,
+                selfcheck=selfcheck,
+                trust=Trust(),  # the whole bundle was checked, and with it the members of its stages
+            )
             stages.append((stage, model))
         return PipelineModel(_Stages(pipeline, stages, bundle.manifest.inputs, bundle.manifest.outputs), bundle)
     except BaseException:
