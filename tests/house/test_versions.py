@@ -26,7 +26,7 @@ def test_runtime_depends_on_numpy_alone(root: Path) -> None:
     assert names == ["numpy"]
 
 
-@pytest.mark.parametrize("extra", ["tflite", "onnx", "openvino"])
+@pytest.mark.parametrize("extra", ["tflite", "onnx", "openvino", "sign"])
 def test_both_projects_name_the_same_engine_in_an_extra(root: Path, extra: str) -> None:
     found = [
         {requirement.split(">")[0] for requirement in _project(path)["optional-dependencies"][extra]}
