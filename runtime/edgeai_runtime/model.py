@@ -20,13 +20,16 @@ from edgeai_runtime.manifest import Manifest, Step, TensorSpec, Variant
 from edgeai_runtime.placement import PlacementReport
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from edgeai_runtime.bundle import Bundle
+    from edgeai_runtime.submission import Submission
 
 
 class Model:
     """A loaded model. Call it with one array, or with a dict of arrays by input name.
 
-    Made by `load`. Not safe for several threads at once: load it once per thread.
+    Made by `load`. Not safe for several threads at once: load it once per thread, or `submit`.
 
     Attributes:
         inputs: what `run_raw` takes: the tensors after pre-processing.
@@ -54,6 +57,8 @@ class Model:
         self._run = connect(session, variant, self.inputs, self.outputs)
         self._dtypes = [np.dtype(spec.dtype) for spec in self.inputs]
         self._good_shapes: list[tuple[int, ...]] = []  # the last shapes that were checked, for `run_raw`
+        self._binder: Callable[[Sequence[Any], Sequence[Any]], None] | None = None
+        self._submission: Submission | None = None
         self._can_be_fast = len(self.inputs) == len(self.outputs) == 1 and not self._before[0] and not self._after[0]
         self._fast_dtype = self._dtypes[0]
         self._fast_shape: tuple[int, ...] | None = None  # the last shape that was checked, for a call
@@ -110,6 +115,61 @@ class Model:
         self._good_shapes = [array.shape for array in ready]
         return results
 
+    def run_into(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        """Run the model alone on arrays of the caller, and write its results into arrays of the caller.
+
+        The fastest way: fill the same arrays in place and call again. They are checked when they come for the first
+        time and known by identity after that; the last few sets are kept, until the model is closed.
+
+        Args:
+            inputs: one array per input, in the order of `inputs`, of exactly its dtype, batch axis first.
+            outputs: one writable array per output, of its dtype and of the shape that `run_raw` gives.
+
+        Raises:
+            DataError: a wrong number, shape or dtype, or arrays that share memory.
+            EngineError: the engine failed.
+        """
+        if self._binder is None:
+            from edgeai_runtime.binding import Binder
+
+            self._binder = Binder(self, self._session)
+        self._binder(inputs, outputs)
+
+    def submit(self, x: Any, *, block: bool = True, timeout: float | None = None) -> Future[Any]:
+        """Call the model in another thread: what `model(x)` gives or raises is in the future.
+
+        The first call opens the queue as `open_queue` does by default. Any thread may submit. The arrays in `x` must
+        stay as they are until the future is done.
+
+        Args:
+            x: what a call takes.
+            block: wait while the queue is full; else that is an error.
+            timeout: wait at most so many seconds.
+
+        Raises:
+            BusyError: the queue stayed full.
+            UsageError: the model was closed.
+        """
+        if self._submission is None:
+            self.open_queue()
+        assert self._submission is not None, "just opened"
+        return self._submission.submit(x, block=block, timeout=timeout)
+
+    def open_queue(self, *, workers: int | None = None, queue_size: int = 64) -> None:
+        """Start the threads behind `submit`.
+
+        Args:
+            workers: how many calls run at once, each with its share of the model's threads; by default as many as the
+                model has threads, which gives the most results per second.
+            queue_size: at most so many calls are waiting or running.
+
+        Raises:
+            UsageError: the queue is open already, an argument makes no sense, or the model can not be doubled.
+        """
+        from edgeai_runtime.submission import open_submission
+
+        self._submission = open_submission(self, workers=workers, size=queue_size)
+
     def preprocess(self, x: Any) -> list[Any]:
         """Return the arrays that `run_raw` takes, from raw samples as given to a call (with their batch axis)."""
         values = by_input(x, self.inputs)
@@ -121,11 +181,17 @@ class Model:
         report: PlacementReport = self._session.placement()
         return dataclasses.replace(report, **self._chosen, macs=self.variant.macs if self.variant else {})
 
-    def close(self) -> None:
-        """Give back the memory; the model can not be called afterwards."""
+    def close(self, *, cancel: bool = False) -> None:
+        """Give back the memory; the model can not be called afterwards.
+
+        What was submitted is finished before; with `cancel`, only what runs already, and the other futures are
+        cancelled.
+        """
+        if self._submission is not None:
+            self._submission.close(cancel=cancel)
         if self._session is not None:
             self._session.close()
-        self._session, self._run = None, _closed
+        self._session, self._run, self._binder = None, _closed, _closed_into
 
     def __enter__(self) -> Model:
         """Return the model."""
@@ -134,8 +200,8 @@ class Model:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the model."""
-        self.close()
+        """Close the model; after an error, what was submitted and has not begun is cancelled."""
+        self.close(cancel=kind is not None)
 
     def __repr__(self) -> str:
         """Say what is loaded and where."""
@@ -224,6 +290,10 @@ def _output_order(
                 )
     order = sorted(range(len(specs)), key=lambda index: bool(takes[specs[index].name]))
     return order, frozenset(other for others in takes.values() for other in others)
+
+
+def _closed_into(inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+    _closed(inputs)
 
 
 def _closed(arrays: Sequence[Any]) -> list[Any]:

@@ -95,6 +95,10 @@ class FakeSession:
         )
         return PlacementReport(engine="fake", delegate=self._delegate, operations=(taken, rest) if left else (taken,))
 
+    def replicas(self, count: int, threads: int) -> list[FakeSession]:
+        """Return sessions for `count` threads at once."""
+        return [self] * count
+
     def close(self) -> None:
         """Do nothing."""
 

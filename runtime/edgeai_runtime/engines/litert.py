@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,39 @@ class LiteRTSession:
         except (ValueError, RuntimeError) as error:
             raise self._run_error(arrays, error) from error
         return self._run_other_shapes(arrays)
+
+    def bind(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> Callable[[], object] | None:
+        """Return a call that copies from and into these arrays and makes none; `None` where that can not be."""
+        if not self._fits(inputs):
+            return None
+        copyto, interpreter, shapes = np.copyto, self._interpreter, self._shapes
+        sources = [(interpreter.tensor(index), array) for index, array in zip(self._input_indices, inputs, strict=True)]
+        targets = [(interpreter.tensor(index), a) for index, a in zip(self._output_indices, outputs, strict=True)]
+
+        def call() -> None:
+            if self._interpreter is not interpreter or self._shapes is not shapes:  # another batch came in between
+                for array, result in zip(outputs, self.run(inputs), strict=True):
+                    copyto(array, result)
+                return
+            if self._reset is not None:
+                self._reset()
+            try:
+                for view, array in sources:
+                    copyto(view(), array)
+                self._invoke()
+                for view, array in targets:
+                    copyto(array, view())
+            except (ValueError, RuntimeError) as error:
+                raise self._run_error(inputs, error) from error
+
+        return call
+
+    def replicas(self, count: int, threads: int) -> list[LiteRTSession]:
+        """Return sessions for `count` threads at once, an interpreter each; the file is mapped once."""
+        return [
+            LiteRTSession(self._path, delegate=self._delegate, threads=threads, options=self._options)
+            for _ in range(count)
+        ]
 
     def placement(self) -> PlacementReport:
         """Say which operations each delegate took, from the interpreter's list of nodes."""

@@ -6,9 +6,11 @@ model. Here each of these is an error, and the placement is what the session rec
 
 from __future__ import annotations
 
+import copy
 import importlib
+import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from edgeai_runtime.errors import (
 from edgeai_runtime.manifest import Format, TensorSpec
 from edgeai_runtime.placement import OperationPlacement, PlacementReport
 
+_LOGGER = logging.getLogger(__name__)
 _CPU_DELEGATE = "onnxruntime:cpu"
 INSTALL = 'pip install "edgeai-runtime[onnx]"'
 
@@ -77,7 +80,7 @@ class OnnxRuntimeSession:
 
     def __init__(self, path: Path, *, delegate: str, threads: int, options: Mapping[str, str]) -> None:
         ort = _import()
-        self._path, self._delegate = path, delegate
+        self._path, self._delegate, self._threads, self._options = path, delegate, threads, options
         settings = make_settings(ort, threads, options)
         providers: list[Any] | None = [CPU]
         if delegate != _CPU_DELEGATE:  # the others are not imported for nothing
@@ -114,6 +117,38 @@ class OnnxRuntimeSession:
             return list(self._run(self._output_names, dict(zip(self._input_names, arrays, strict=False)), None))
         except Exception as error:
             return self._run_again(arrays, error)
+
+    def bind(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> Callable[[], object] | None:
+        """Return a call that runs from and into the memory of these arrays; `None` where they have to be copied."""
+        try:
+            binding = self._session.io_binding()
+            make = _import().OrtValue.ortvalue_from_numpy
+            for name, array in zip(self._input_names, inputs, strict=True):
+                binding.bind_ortvalue_input(name, make(array))
+            for name, array in zip(self._output_names, outputs, strict=True):
+                binding.bind_ortvalue_output(name, make(array))
+            self._session.run_with_iobinding(binding)
+        except Exception as error:
+            _LOGGER.debug("not bound: %s", error)
+            return None
+        run, inner = getattr(self._session._sess, "run_with_iobinding", None), getattr(binding, "_iobinding", None)
+        if run is None or inner is None:
+            run, inner = self._session.run_with_iobinding, binding
+
+        def call() -> None:
+            try:
+                run(inner, None)
+            except Exception as error:
+                raise EngineError(f"ONNX Runtime failed while running {self._path.name}: {error}") from error
+
+        return call
+
+    def replicas(self, count: int, threads: int) -> list[OnnxRuntimeSession]:
+        """Return sessions for `count` threads at once: several threads may run one session of ONNX Runtime."""
+        session = self
+        if threads != self._threads:
+            session = OnnxRuntimeSession(self._path, delegate=self._delegate, threads=threads, options=self._options)
+        return [copy.copy(session) for _ in range(count)]
 
     def placement(self) -> PlacementReport:
         """Say where each node was assigned; `unknown` when this version does not record it."""

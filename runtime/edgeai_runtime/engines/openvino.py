@@ -8,11 +8,13 @@ When only the batch is free, the model is compiled for a batch of one first and 
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib
+import logging
 import os
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,7 @@ from edgeai_runtime.placement import PlacementReport
 INSTALL = 'pip install "edgeai-runtime[openvino]"'
 DEVICES = {f"openvino:{name}": name.upper() for name in ("cpu", "gpu", "npu", "auto", "hetero")}
 _KEPT_SHAPES = 4
+_LOGGER = logging.getLogger(__name__)
 
 _Shapes = tuple[tuple[int, ...], ...]
 
@@ -67,6 +70,7 @@ class _Compiled:
 
     model: Any
     request: Any
+    infer: Callable[[], object]
     inputs: list[Any]
     outputs: list[Any] | None
 
@@ -75,7 +79,7 @@ class OpenVINOSession:
     """One model, compiled per shape; see `protocol.Session` for what its members promise."""
 
     def __init__(self, path: Path, *, delegate: str, threads: int, options: Mapping[str, str]) -> None:
-        self._path, self._delegate = path, delegate
+        self._path, self._delegate, self._options = path, delegate, options
         self._properties = _properties(delegate, threads, options)
         self._compiled: OrderedDict[_Shapes, _Compiled] = OrderedDict()
         self._refused: set[_Shapes] = set()
@@ -126,12 +130,54 @@ class OpenVINOSession:
                 raise self._wrong_dtype(arrays)
             target[...] = array
         try:
-            current.request.infer(None, share_outputs=True)
+            current.infer()
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed while running {self._path.name}: {short(error)}") from error
         if current.outputs is not None:
             return [output.copy() for output in current.outputs]
         return [current.request.get_output_tensor(index).data.copy() for index in range(len(self.outputs))]
+
+    def bind(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> Callable[[], object] | None:
+        """Return a call that runs from and into the memory of these arrays; `None` where they have to be copied."""
+        current = self._current if tuple(a.shape for a in inputs) == self._shapes else self._for_shapes(inputs)
+        if current is None or current.outputs is None:
+            return None
+        make = _import().Tensor
+        try:
+            request = current.model.create_infer_request()
+            for index, array in enumerate(inputs):
+                request.set_input_tensor(index, make(array, shared_memory=True))
+            for index, array in enumerate(outputs):
+                request.set_output_tensor(index, make(array, shared_memory=True))
+        except (RuntimeError, ValueError, TypeError) as error:
+            _LOGGER.debug("not bound: %s", error)
+            return None
+        infer = _direct_infer(request)
+
+        def call() -> None:
+            try:
+                infer()
+            except RuntimeError as error:
+                raise EngineError(f"OpenVINO failed while running {self._path.name}: {short(error)}") from error
+
+        return call
+
+    def replicas(self, count: int, threads: int) -> list[OpenVINOSession]:
+        """Return sessions for `count` threads at once: requests of one compiled model with `count` streams."""
+        options = {**self._options, "NUM_STREAMS": str(count)} if count > 1 else self._options
+        if "NUM_STREAMS" not in DELEGATES[self._delegate].options:
+            options = self._options
+        whole = OpenVINOSession(self._path, delegate=self._delegate, threads=threads * count, options=options)
+        sessions = [whole]
+        for _ in range(count - 1):
+            other = copy.copy(whole)
+            other._compiled = OrderedDict()
+            if whole._current is not None:
+                other._current = other._keep(whole._shapes, whole._current.model)
+            if whole._any_shape is not None:
+                other._any_shape = other._keep(None, whole._any_shape.model)
+            sessions.append(other)
+        return sessions
 
     def placement(self) -> PlacementReport:
         """Say what the compiled graph consists of: operations after fusion, each with its device and kernel."""
@@ -156,14 +202,19 @@ class OpenVINOSession:
             model = model.clone()
             partial_shape = _import().PartialShape
             model.reshape({port: partial_shape(list(shape)) for port, shape in zip(model.inputs, shapes, strict=False)})
-        compiled = core().compile_model(model, self._device(), self._properties)
+        return self._keep(shapes, core().compile_model(model, self._device(), self._properties))
+
+    def _keep(self, shapes: _Shapes | None, compiled: Any) -> _Compiled:
+        """Keep a request of a compiled model, with views on its memory where the shapes are known."""
         request = compiled.create_infer_request()
         inputs = outputs = None
         if shapes is not None:
             inputs = [request.get_input_tensor(index).data for index in range(len(self.inputs))]
             if all(port.get_partial_shape().is_static for port in compiled.outputs):
                 outputs = [request.get_output_tensor(index).data for index in range(len(self.outputs))]
-        entry = _Compiled(model=compiled, request=request, inputs=inputs or [], outputs=outputs)
+        entry = _Compiled(
+            model=compiled, request=request, infer=_direct_infer(request), inputs=inputs or [], outputs=outputs
+        )
         if shapes is not None:
             self._compiled[shapes] = entry
             while len(self._compiled) > _KEPT_SHAPES:
@@ -245,6 +296,15 @@ def _properties(delegate: str, threads: int, options: Mapping[str, str]) -> dict
         "ENABLE_STARTUP_FALLBACK": "NO",
     }
     return {**{name: value for name, value in ours.items() if name in known}, **options}
+
+
+def _direct_infer(request: Any) -> Callable[[], object]:
+    """Return what runs a request whose memory is filled: the bound C++ method, without the Python layers around it."""
+    try:
+        infer = super(type(request), request).infer
+        return functools.partial(infer, {}, share_outputs=True, decode_strings=False)
+    except AttributeError:
+        return functools.partial(request.infer, None, share_outputs=True)
 
 
 def _spec(port: Any, fallback: str) -> TensorSpec:

@@ -35,7 +35,12 @@ class EngineInfo:
 
 
 class Session(Protocol):
-    """One loaded artifact. Not safe for several threads at once."""
+    """One loaded artifact. Not safe for several threads at once.
+
+    A session may have more: `bind(inputs, outputs)` returns a call that runs from and into the memory of these arrays
+    (right in shape and dtype, contiguous), or `None`; `replicas(count, threads)` returns `count` sessions, each for
+    another thread, that compute with `threads` threads each.
+    """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
