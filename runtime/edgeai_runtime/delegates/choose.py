@@ -11,6 +11,7 @@ from edgeai_runtime.placement import Attempt, OperationPlacement, Placement, Pla
 
 DEVICES = ("cpu", "gpu", "npu")
 FASTEST = "fastest"
+_NO_CPU = "session.disable_cpu_ep_fallback"
 
 #: What an artifact belongs to (a variant, or nothing for a bare file).
 _Owner = TypeVar("_Owner")
@@ -85,6 +86,20 @@ def check_report(report: PlacementReport, placement: Placement) -> None:
                 f"{first.op_type} on {first.delegate} ({first.device}){': ' + first.reason if first.reason else ''}",
                 hint="allow that device or delegate too, or convert the model so that it is not needed",
             )
+
+
+def engine_options(delegate: str, placement: Placement) -> dict[str, str]:
+    """Return the options that the placement has for `delegate`.
+
+    Where nothing may be left to the CPU, ONNX Runtime is told so, and its delegates then take what they would leave:
+    QNN rounds the float inputs and outputs of a quantized model itself.
+    """
+    spec = find_delegate(delegate)
+    own = dict(placement.options.get(delegate, {}))
+    if spec is None or spec.device == "cpu" or _NO_CPU not in spec.options:
+        return own
+    allowed = placement.allow is None or any("cpu" in (name, _device(name)) for name in placement.allow)
+    return own if allowed and placement.min_coverage < 1 else {_NO_CPU: "1", **own}
 
 
 def needs_report(placement: Placement) -> bool:
