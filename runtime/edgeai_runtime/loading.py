@@ -181,16 +181,17 @@ class Loader:
                 for one in variants
             ]
         named = [(choice, name) for choice, _, names in choices for name in names]
-        words = {self.asked.require or "", *self.asked.prefer, *(self.asked.allow or ())}
-        if words == {"", *Placement().prefer}:
+        asked = self.asked
+        if asked.require is None and asked.allow is None and asked.prefer == Placement().prefer:
             return named
+        words = {asked.require, *asked.prefer, *(asked.allow or ())}
         others = [
             (choice, name)
             for choice, format, names in choices
             for name, spec in DELEGATES.items()
             if name not in names
             and _serves(name, format, names)
-            and (name in words or _is_here(name, spec.device, self.asked))
+            and (name in words or _is_here(name, spec.device, asked))
         ]
         return named + others
 
@@ -296,7 +297,7 @@ def _is_here(name: str, device: str, asked: Placement) -> bool:
     from edgeai_runtime.delegates.probe import probe
 
     found = probe(name)
-    return found.present and (not found.emulated or asked.require == device)
+    return found.present and (not found.emulated or asked.require == device or asked.allow == (device,))
 
 
 def _thread_count(threads: Any) -> int:
