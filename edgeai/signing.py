@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgeai_runtime.bundle_files import Container
 
 Algorithm = Literal["ed25519", "ecdsa-p256"]
+_PASSWORD = "Set EDGEAI_KEY_PASSWORD, or sign in a terminal, where you are asked."
 ALGORITHMS: tuple[Algorithm, ...] = ("ed25519", "ecdsa-p256")
 
 
@@ -217,12 +218,13 @@ def _read_private_key(key: Path, password: str | None) -> Any:
 
     locked = is_encrypted(key)
     if locked and not password:
-        raise UsageError(f"the key {key} is encrypted and there is no password for it")
+        raise UsageError(f"the key {key} is encrypted and there is no password for it", hint=_PASSWORD)
     try:
         private = load_pem_private_key(key.read_bytes(), password.encode() if locked and password else None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         reason = "the password is wrong, or it is damaged" if locked else "it is not a private key in PEM"
-        raise UsageError(f"the key {key} can not be opened: {reason}", hint="Make one with `edgeai keygen`.") from error
+        hint = _PASSWORD if locked else "Make one with `edgeai keygen`."
+        raise UsageError(f"the key {key} can not be opened: {reason}", hint=hint) from error
     if signing_scheme(private.public_key()) is None:
         raise UsageError(f"the key {key} is neither Ed25519 nor ECDSA on P-256, P-384 or P-521")
     return private

@@ -10,7 +10,21 @@ from typing import Annotated
 
 import typer
 
-from edgeai.cli import bench, compress, convert, devices, distill, doctor, inspect, prune, run_model, tools, verify
+from edgeai.cli import (
+    bench,
+    compress,
+    convert,
+    devices,
+    distill,
+    doctor,
+    inspect,
+    keygen,
+    prune,
+    run_model,
+    sign,
+    tools,
+    verify,
+)
 from edgeai.cli.failures import run_guarded
 
 app = typer.Typer(
@@ -31,6 +45,8 @@ app.command("run", short_help="Run a model once.")(run_model.command)
 app.command("bench", short_help="Measure latency, side by side.")(bench.command)
 app.command("inspect", short_help="Show what is in a model or bundle.")(inspect.command)
 app.command("verify", short_help="Check that a bundle is unchanged.")(verify.command)
+app.command("keygen", short_help="Make keys to sign bundles with.")(keygen.command)
+app.command("sign", short_help="Sign a bundle.")(sign.command)
 app.command("devices", short_help="List or show device profiles.")(devices.command)
 app.command("doctor", short_help="Check this machine, or a model.")(doctor.command)
 app.command("tools", short_help="Install converters of others.")(tools.command)

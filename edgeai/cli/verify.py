@@ -13,19 +13,27 @@ from edgeai.cli import options
 def command(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle: an .edge file or its folder.")],
     no_run: Annotated[bool, typer.Option("--no-run", help="Check the files only, run nothing.")] = False,
+    key: Annotated[
+        list[Path] | None, typer.Option("--key", help="A public key that must have signed it; may be repeated.")
+    ] = None,
+    minimum_version: Annotated[str | None, typer.Option(help="The oldest version that will do, such as 2.1.")] = None,
     threads: options.Threads = 1,
     json: options.Json = False,
 ) -> int:
-    """Check manifest, paths and the digest of every file, then run the golden inputs on this machine."""
+    """Check signature, manifest, paths and the digest of every file, then run the golden inputs on this machine."""
     from edgeai.cli import output as out
     from edgeai_runtime.bundle import verify_bundle
+    from edgeai_runtime.signature import Trust, trust_here
 
-    out.require_file(bundle)
-    checks = list(verify_bundle(bundle))
+    for file in (bundle, *(key or ())):
+        out.require_file(file)
+    trust = Trust(keys=key or trust_here().keys, minimum_version=minimum_version)
+    demanded = trust if trust != Trust() else None
+    checks = list(verify_bundle(bundle, trust=demanded))
     if not no_run and checks and all(check.ok for check in checks):
         from edgeai_runtime.selfcheck import check_golden
 
-        checks += check_golden(bundle, threads=threads)
+        checks += check_golden(bundle, threads=threads, trust=trust)
     ok = bool(checks) and all(check.ok for check in checks)
     if json:
         listed = [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in checks]

@@ -16,6 +16,8 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("bundle", type=Path, help="a bundle: an .edge file or a folder")
     parser.add_argument("--no-run", action="store_true", help="check the files only, run nothing")
     parser.add_argument("--retry", action="store_true", help="forget what failed before, and try it again")
+    parser.add_argument("--key", action="append", default=[], metavar="PUB", help="public key that must have signed it")
+    parser.add_argument("--minimum-version", metavar="V", help="the oldest version that will do")
     parser.add_argument("--threads", type=int, metavar="N", help="most threads of the engine")
     parser.set_defaults(work=verify)
 
@@ -27,12 +29,14 @@ def verify(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     numbers is enough for `ok`; the others are listed as they are, and in quarantine.
     """
     from edgeai_runtime.bundle_verify import verify_bundle
+    from edgeai_runtime.signature import Trust, trust_here
 
-    checks = verify_bundle(options.bundle)
+    trust = Trust(keys=options.key or trust_here().keys, minimum_version=options.minimum_version)
+    checks = verify_bundle(options.bundle, trust=trust if trust != Trust() else None)
     ok = all(check.ok for check in checks)
     document: dict[str, Any] = {"ok": ok, "checks": [dataclasses.asdict(check) for check in checks], "quarantine": []}
     if ok and not options.no_run:
-        found = check_delegates(options.bundle, threads=options.threads, retry=options.retry)
+        found = check_delegates(options.bundle, threads=options.threads, retry=options.retry, trust=trust)
         document["ok"] = found.ok
         document["checks"] += [dataclasses.asdict(check) for check in found.checks]
         document["quarantine"] = quarantine_list(options.bundle)

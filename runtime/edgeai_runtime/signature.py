@@ -202,7 +202,7 @@ def _open_envelope(content: bytes, keys: dict[str, Any], where: str) -> tuple[st
         envelope, material = document["dsseEnvelope"], document["verificationMaterial"]
         if "publicKey" not in material:
             raise ValueError("it was made with a certificate or an identity; a key is needed")
-        hint = material["publicKey"].get("hint")
+        hint = "" + (material["publicKey"].get("hint") or "")
         (made,) = envelope["signatures"]
         mark, payload = (base64.b64decode(text, validate=True) for text in (made["sig"], envelope["payload"]))
         if envelope["payloadType"] != PAYLOAD_TYPE:

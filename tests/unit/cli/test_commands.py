@@ -16,7 +16,10 @@ from edgeai.cli import main
 from edgeai.cli.app import app
 
 DOCUMENTATION = Path(__file__).resolve().parents[3] / "docs" / "command-line.md"
-VERBS = ("compress", "convert", "distill", "prune", "run", "bench", "inspect", "verify", "devices", "doctor", "tools")
+VERBS = (
+    *("compress", "convert", "distill", "prune", "run", "bench", "inspect", "verify", "keygen", "sign"),
+    *("devices", "doctor", "tools"),
+)
 HEAVY = ("tensorflow", "torch", "keras", "onnxruntime", "openvino", "ai_edge_litert", "onnx", "onnx_ir", "scipy", "PIL")
 
 
