@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from edgeai_converters.inspection.record import Inspection
+from edgeai_converters.inspection.table import inspect_artifact
 from edgeai_runtime.errors import ModelError, UsageError
 
 __all__ = ["Inspection", "inspect"]
@@ -37,21 +38,7 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
         raise UsageError(f"There is no file {file}.")
     if is_bundle(file) or file.suffix.lower() == ".edge":  # what claims to be one gets the error of one
         return _inspect_bundle(file)
-    return _inspect_file(file, _format_of(file))
-
-
-def _inspect_file(path: Path, kind: Literal["tflite", "onnx", "openvino"]) -> Inspection:
-    if kind == "tflite":
-        from edgeai_converters.inspection.tflite import inspect_tflite
-
-        return inspect_tflite(path)
-    if kind == "openvino":
-        from edgeai_converters.inspection.openvino import inspect_openvino
-
-        return inspect_openvino(path)
-    from edgeai_converters.inspection.onnx import inspect_onnx
-
-    return inspect_onnx(path)
+    return inspect_artifact(file, _format_of(file))
 
 
 def _inspect_bundle(path: Path) -> Inspection:
@@ -61,7 +48,7 @@ def _inspect_bundle(path: Path) -> Inspection:
     bundle = open_bundle(path)
     variants = []
     for variant in bundle.manifest.variants:
-        found = _inspect_file(bundle.file(variant.files[0]), variant.format)
+        found = inspect_artifact(bundle.file(variant.files[0]), variant.format)
         size = sum(entry.size_bytes for entry in variant.files)
         variants.append(replace(found, id=variant.id, declared_precision=variant.precision, size_bytes=size))
     pipeline = bundle.manifest.pipeline

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeai_converters.emit.artifact import Artifact
 from edgeai_converters.evaluate.job import Job
 from edgeai_converters.evaluate.measure import read_outputs, run_job
+from edgeai_converters.inspection.table import inspect_artifact
 from edgeai_converters.pipeline import Compression
 from edgeai_converters.search.candidate import Candidate
 from edgeai_converters.step_assets import pack_assets
@@ -46,6 +48,10 @@ _NEEDS: dict[Format, dict[str, str]] = {
     "onnx": {"onnxruntime": ">=1.20"},
     "openvino": {"openvino": ">=2025.3"},
 }
+
+
+_MOST_OPERATIONS = 2000
+"""MACs by operation are left out of larger models, so that manifests stay small."""
 
 
 def write_compression(result: Compression, path: Path, *, force: bool = False) -> None:
@@ -115,6 +121,7 @@ def _variant(
         },
         certificate=candidate.certificate,
         measurements=(measurement,),
+        macs=_macs(artifact),
         provenance=Provenance(
             source_name=result.spec.source.name,
             source_sha256=result.graph.source_sha256,
@@ -124,6 +131,12 @@ def _variant(
         ),
     )
     return variant, members
+
+
+def _macs(artifact: Artifact) -> dict[str, int]:
+    """Return the artifact's multiply-accumulates by operation, for the runtime's coverage by MACs."""
+    found = inspect_artifact(artifact.path, artifact.format)
+    return found.macs_by_operation if sum(found.operators.values()) <= _MOST_OPERATIONS else {}
 
 
 def _golden(result: Compression) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:

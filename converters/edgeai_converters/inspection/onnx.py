@@ -14,6 +14,7 @@ from edgeai_converters.inspection.record import (
     HeavyOperation,
     Inspection,
     count_operators,
+    macs_by_name,
     mix_precisions,
     total_macs,
     unknown_macs_note,
@@ -87,6 +88,7 @@ def inspect_onnx(path: Path) -> Inspection:
         precision=precision,
         precision_mix=mix,
         notes=(*notes, *unknown_macs_note(heavy)),
+        macs_by_operation={} if left_out else macs_by_name(heavy, [operation.name for operation in heavy]),
     )
     return with_metadata(found, model.metadata_props)
 

@@ -11,6 +11,7 @@ from edgeai_converters.inspection.record import (
     HeavyOperation,
     Inspection,
     count_operators,
+    macs_by_name,
     mix_precisions,
     total_macs,
     unknown_macs_note,
@@ -89,6 +90,7 @@ def inspect_openvino(path: Path) -> Inspection:
         precision=precision,
         precision_mix=mix,
         notes=(*notes, *unknown_macs_note(heavy)),
+        macs_by_operation={} if notes else macs_by_name(heavy, [operation.name for operation in heavy]),
     )
     return with_metadata(found, _metadata(path))
 

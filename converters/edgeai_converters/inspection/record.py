@@ -51,6 +51,8 @@ class Inspection:
         declared_precision: what the bundle says of the variant.
         variants: for a bundle, one inspection per variant, best first; the fields above are then the best one's, but
             `size_bytes`, which is the bundle's.
+        macs_by_operation: `macs` by the names under which the format's engine reports where its operations run; empty
+            where any is unknown or not counted, or has no name of its own. Not in the document.
     """
 
     format: Literal["tflite", "onnx", "openvino", "bundle"]
@@ -67,6 +69,7 @@ class Inspection:
     id: str | None = None
     declared_precision: str | None = None
     variants: tuple[Inspection, ...] = ()
+    macs_by_operation: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the documented keys; `id`, `declared_precision` and `variants` only where they apply."""
@@ -74,7 +77,7 @@ class Inspection:
         for key in ("inputs", "outputs"):
             document[key] = [{**tensor, "shape": list(tensor["shape"])} for tensor in document[key]]
         document["notes"] = list(self.notes)
-        del document["variants"]
+        del document["variants"], document["macs_by_operation"]
         if self.variants:
             document["variants"] = [variant.to_json() for variant in self.variants]
         for key in ("id", "declared_precision"):
@@ -106,6 +109,12 @@ def total_macs(heavy: Sequence[HeavyOperation]) -> int | None:
     """Return the sum, or `None` when any is unknown: a sum that leaves something out would mislead."""
     known = [operation.macs for operation in heavy if operation.macs is not None]
     return sum(known) if len(known) == len(heavy) else None
+
+
+def macs_by_name(heavy: Sequence[HeavyOperation], names: Sequence[str]) -> dict[str, int]:
+    """Return the MACs of `heavy` by name; nothing where any is unknown, or names are missing or not unique."""
+    known = {name: one.macs for name, one in zip(names, heavy, strict=True) if name and one.macs is not None}
+    return known if len(known) == len(heavy) else {}
 
 
 def mix_precisions(heavy: Sequence[HeavyOperation]) -> tuple[str, dict[str, float]]:

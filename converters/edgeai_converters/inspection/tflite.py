@@ -13,6 +13,7 @@ from edgeai_converters.inspection.record import (
     HeavyOperation,
     Inspection,
     count_operators,
+    macs_by_name,
     mix_precisions,
     total_macs,
     unknown_macs_note,
@@ -65,6 +66,7 @@ def inspect_tflite(path: Path) -> Inspection:
         precision=precision,
         precision_mix=mix,
         notes=(*notes, *unknown_macs_note(heavy)),
+        macs_by_operation={} if notes else macs_by_name(heavy, graphs[0].heavy_places()),
     )
     return with_metadata(found, read_metadata(model))
 
@@ -96,6 +98,10 @@ class _Graph:
                 precision = self._precision(name, operator)
                 found.append(HeavyOperation(name=label, op_type=name, macs=macs, precision=precision))
         return found
+
+    def heavy_places(self) -> list[str]:
+        """Return what LiteRT calls the operations of `heavy()` when it reports where they run."""
+        return [f"{name}:{index}" for index, name in enumerate(self.operator_names) if name in _WEIGHT_INDEX]
 
     def parameters(self) -> int:
         """Return the number of trained values: constants that are not shapes, axes or scalars."""

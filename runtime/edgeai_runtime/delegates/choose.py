@@ -159,9 +159,9 @@ def _check_macs(report: PlacementReport, wanted: str, least: float) -> None:
     device = wanted if wanted in DEVICES else _device(wanted)
     share = None if shares is None else next((value for name, value in shares.items() if name == device), 0.0)
     if share is None or share < least:
-        found = "an unknown share" if share is None else f"{share:.0%}"
+        found = "an unknown share" if share is None else f"{share:.1%}"
         raise PlacementError(
-            f"{report.delegate} runs {found} of the multiply-accumulates on {device}; {least:.0%} are asked for",
+            f"{report.delegate} runs {found} of the multiply-accumulates on {device}; {least:.1%} are asked for",
             hint="lower min_mac_coverage, or use min_coverage, which counts operations",
         )
 

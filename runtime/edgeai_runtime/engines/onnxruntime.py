@@ -162,7 +162,7 @@ class OnnxRuntimeSession:
                 reason = "" if device == wanted else f"{PROVIDERS[self._delegate].name} did not take it"
                 operations += [
                     OperationPlacement(
-                        name=node.name or f"{node.op_type}:{index}",
+                        name=_original_name(node) or f"{node.op_type}:{index}",
                         op_type=f"{node.domain}.{node.op_type}" if node.domain else node.op_type,
                         device=device,
                         delegate=delegate,
@@ -203,6 +203,12 @@ class OnnxRuntimeSession:
         raise EngineError(
             f"ONNX Runtime failed while running {self._path.name} on {received}: {str(error).strip()}"
         ) from error
+
+
+def _original_name(node: Any) -> str:
+    """Return the name that a node had before ONNX Runtime changed its layout and called it `conv_token_2`."""
+    base, mark, number = str(node.name).rpartition("_token_")
+    return base if mark and number.isdigit() and node.domain == "com.ms.internal.nhwc" else str(node.name)
 
 
 def _import() -> Any:
