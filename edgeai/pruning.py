@@ -1,4 +1,4 @@
-"""`edgeai.pruning.prune`: a model with fewer channels, in plain arguments."""
+"""`edgeai.pruning.prune`: a smaller model, in plain arguments."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from edgeai_runtime.errors import OutputError
 from edgeai_runtime.transforms.parse import parse_steps
 
 if TYPE_CHECKING:
-    from edgeai_converters.prune.pruning_spec import ImportanceName
+    from edgeai_converters.prune.pruning_spec import EnginePrecision, ImportanceName, MethodName
     from edgeai_converters.pruning import Pruning
+    from edgeai_runtime.manifest import Format
 
 PathLike = str | os.PathLike[str]
 
@@ -28,7 +29,15 @@ def prune(
     out: PathLike | None = None,
     calibration_data: PathLike | None = None,
     certification_data: PathLike | None = None,
-    share: float = 0.3,
+    method: MethodName = "channels",
+    share: float | None = None,
+    target_latency: float | None = None,
+    target_size: float | None = None,
+    blocks: int | None = None,
+    pattern: tuple[int, int] | None = None,
+    clusters: int | None = None,
+    engine_format: Format = "onnx",
+    precision: EnginePrecision = "float32",
     importance: ImportanceName = "l2",
     multiple_of: int = 1,
     floor: float = 0.1,
@@ -43,7 +52,10 @@ def prune(
     force: bool = False,
     on_step: OnStep | None = None,
 ) -> Pruning:
-    """Cut the channels of a model that are worth least, and say what that cost and gave.
+    """Make a model smaller by what is worth least in it, and say what that cost and gave.
+
+    How much goes is said by one of `share`, `target_latency`, `target_size`, `blocks`, `pattern` and `clusters`, of
+    those that the method knows; each method has a default.
 
     Args:
         source: path of the model, of any kind that can be a source, or a live Keras or PyTorch model.
@@ -51,10 +63,20 @@ def prune(
         out: the `.onnx` file to write; by default the source's name with `-pruned.onnx`.
         calibration_data: samples for importance and for fitting, in place of a part of `data`.
         certification_data: samples for the certificate, in place of a part of `data`.
-        share: share of all channels that goes.
+        method: what goes: `channels`, whole blocks (`depth`), ranks (`low-rank`), weights (`sparse`), or values that
+            weights may take (`clusters`).
+        share: share that goes: of all channels, of the weights of blocks, of those that can become products, or of each
+            weight's numbers.
+        target_latency: channels go until the latency in the target engine is this share of the whole network's.
+        target_size: likewise, of the file's size in its format.
+        blocks: blocks that go.
+        pattern: `(n, m)`: of m neighbours in a weight n stay.
+        clusters: values that a weight may take.
+        engine_format: format of the target engine: where latency is measured.
+        precision: `float32` or `int8`: what is measured there.
         importance: `l2`, `l1`, `activation`, `taylor` (needs PyTorch) or `reconstruction`.
-        multiple_of: what the widths of layers are rounded up to.
-        floor: share of its channels that a layer keeps at least.
+        multiple_of: what the widths of layers are rounded up to, and ranks are multiples of.
+        floor: share of its channels, or of its rank, that a layer keeps at least.
         reconstruct: fit the layers that read cut channels anew.
         metric: as for `compress`.
         max_drop: what may be lost; only judged, for the certificate.
@@ -67,7 +89,7 @@ def prune(
         on_step: progress, called with (done, total, label).
 
     Raises:
-        UsageError, DataError, ModelError: bad input, or nothing that could be cut.
+        UsageError, DataError, ModelError: bad input, or nothing that could go.
         OutputError: `out` exists and `force` is not set.
 
     Example:
@@ -83,7 +105,15 @@ def prune(
     spec = PruneSpec(
         source=Path(source) if is_path else Path(type(source).__name__),
         data=DataSpec(data=_text(data), calibration=_text(calibration_data), certification=_text(certification_data)),
+        method=method,
         share=share,
+        target_latency=target_latency,
+        target_size=target_size,
+        blocks=blocks,
+        pattern=pattern,
+        clusters=clusters,
+        engine_format=engine_format,
+        precision=precision,
         importance=importance,
         multiple_of=multiple_of,
         floor=floor,

@@ -1,4 +1,4 @@
-"""Pruning as a job: source → float graph → one-shot cut → the written ONNX file with what is known of it."""
+"""Pruning as a job: source → float graph → made smaller by one way → the written ONNX file with what is known of it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ from edgeai_converters.pipeline import name_steps
 from edgeai_converters.progress import OnStep
 from edgeai_converters.prune.oneshot import Pruned, prune_oneshot
 from edgeai_converters.prune.pruning_spec import PruneSpec
+from edgeai_converters.prune.ways import PACKED
 from edgeai_converters.spec import Budget, CompressSpec
 from edgeai_converters.versions import tool_versions
 from edgeai_converters.workfolder import WorkFolder
 from edgeai_runtime.errors import UsageError
 
 _NOT_PAID = {
-    "no_difference": "The cut does not pay in ONNX Runtime on this machine: no difference in latency was found.",
-    "slower": "The cut does not pay in ONNX Runtime on this machine: the smaller network is slower.",
+    "no_difference": "no difference in latency was found.",
+    "slower": "the smaller network is slower.",
 }
-_WHAT_THEN = " Other engines were not measured; widths that are multiples of 8 or 16 (--multiple-of) often suit better."
+_WHAT_THEN = {
+    "channels": " Widths that are multiples of 8 or 16 (--multiple-of), or chosen for a latency (--target-latency), "
+    "often suit better.",
+    "low-rank": " Two calls of a small layer cost more than one; fewer channels may suit better.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +39,7 @@ class Pruning:
     Attributes:
         spec: what was asked.
         artifact: the written file.
-        pruned: the cut, what it cost and what it gave.
+        pruned: the smaller network, what it cost and what it gave.
         counts: samples per purpose.
         notes: what a user should know.
         duration_s: time it took.
@@ -51,26 +56,37 @@ class Pruning:
 
     def to_json(self) -> dict[str, Any]:
         """Return the documented JSON document of `edgeai prune --json`."""
-        pruned, plan = self.pruned, self.pruned.plan
+        pruned, spec = self.pruned, self.spec
+        engine = pruned.engine
+        told = dict(pruned.told)
+        if pruned.target_verdict is not None:
+            told["target"] = {**told["target"], "verdict": pruned.target_verdict}
         return {
-            "source": str(self.spec.source),
+            "source": str(spec.source),
             "artifact": str(self.artifact),
             "format": "onnx",
-            "importance": self.spec.importance,
-            "share_asked": self.spec.share,
-            "share": plan.share,
-            "widths": {name: {"before": size, "after": plan.widths[name]} for name, size in plan.sizes.items()},
-            "protected": pruned.protected,
-            "reconstructed": pruned.fitted,
+            "method": spec.method,
+            "asked": dict([spec.amount]),
+            **told,
             "before": asdict(pruned.before),
             "after": asdict(pruned.after),
             "claim": asdict(pruned.claim),
             "latency": {
+                "format": spec.engine_format,
+                "precision": spec.precision,
                 "ratio": pruned.latency_ratio,
                 "ratio_ci95": pruned.latency_ratio_ci95,
                 "verdict": pruned.verdict,
             },
+            "size": {
+                "format": spec.engine_format,
+                "precision": spec.precision,
+                "before": engine.whole_bytes,
+                "after": engine.smaller_bytes,
+                "ratio": engine.size_ratio,
+            },
             "measurement": asdict(pruned.measurement),
+            "flash": None if pruned.flash is None else asdict(pruned.flash),
             "data": self.counts,
             "notes": list(self.notes),
             "tools": tool_versions(),
@@ -82,7 +98,7 @@ class Pruning:
 def prune_source(
     spec: PruneSpec, target: Path, work: WorkFolder, *, live: object | None = None, on_step: OnStep | None = None
 ) -> Pruning:
-    """Prune a model and write the smaller one to `target`, an `.onnx` file; it is written whether or not it pays.
+    """Prune a model and write the smaller one to `target`, an `.onnx` file; it is written whether or not that pays.
 
     Args:
         spec: what is wanted.
@@ -93,7 +109,7 @@ def prune_source(
 
     Raises:
         UsageError: the target has another suffix, or nothing is left to cut.
-        ModelError: the source can not be read, or none of its channels can be cut.
+        ModelError: the source can not be read, or has nothing that can go by that method.
     """
     if target.suffix != ".onnx":
         raise UsageError(f"The pruned model is written as .onnx. Received: {target.name}")
@@ -140,12 +156,18 @@ def _write(pruned: Pruned, target: Path) -> None:
 
 
 def _notes(pruned: Pruned, spec: PruneSpec) -> tuple[str, ...]:
-    notes = []
-    if pruned.plan.share < 0.9 * spec.share:
+    """Return what a user should know of the outcome, besides what the way told."""
+    notes = list(pruned.notes)
+    where = f"{spec.engine_format} ({spec.precision})"
+    if pruned.verdict in _NOT_PAID and spec.method not in PACKED:
+        then = " Other engines were not measured (--engine-format)." + _WHAT_THEN.get(spec.method, "")
+        notes.append(f"It does not pay in {where} on this machine: {_NOT_PAID[pruned.verdict]}{then}")
+    if pruned.target_verdict in ("missed", "unclear"):
+        target = pruned.told["target"]
+        found = pruned.latency_ratio if target["kind"] == "latency" else pruned.engine.size_ratio
+        how = "misses" if pruned.target_verdict == "missed" else "is not clearly within"
         notes.append(
-            f"Only {pruned.plan.share:.1%} of the channels went, not {spec.share:.1%}: the floor or the multiples of "
-            "the widths hold the rest."
+            f"The {target['kind']} in {where} is {found:.1%} of the whole network's: it {how} the target of "
+            f"{target['asked']:.1%}."
         )
-    if pruned.verdict in _NOT_PAID:
-        notes.append(_NOT_PAID[pruned.verdict] + _WHAT_THEN)
     return tuple(notes)

@@ -1,16 +1,13 @@
-"""`edgeai prune`: a smaller model without the channels that are worth least, and what that cost and gave."""
+"""`edgeai prune`: a smaller model without what is worth least in it, and what that cost and gave."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from edgeai.cli import options
-
-if TYPE_CHECKING:
-    from edgeai_converters.pruning import Pruning
 
 
 def command(
@@ -18,7 +15,19 @@ def command(
     data: Annotated[str, typer.Option("--data", help="Samples to fit layers and to certify on.")],
     calibration_data: Annotated[str | None, typer.Option(help="Samples for importance and fitting only.")] = None,
     certification_data: Annotated[str | None, typer.Option(help="Samples for the certificate only.")] = None,
-    share: Annotated[str, typer.Option(help="Share of all channels that goes: 30%.")] = "30%",
+    method: Annotated[
+        str, typer.Option(help="What goes: channels, whole blocks (depth), low-rank, sparse or clusters.")
+    ] = "channels",
+    share: Annotated[str | None, typer.Option(help="Share that goes, of channels or weights. Default: 30%.")] = None,
+    target_latency: Annotated[
+        str | None, typer.Option(help="Cut channels until the latency is this share of the whole network's: 50%.")
+    ] = None,
+    target_size: Annotated[str | None, typer.Option(help="Likewise, of the file's size.")] = None,
+    blocks: Annotated[int | None, typer.Option(min=1, help="Blocks that go (depth). Default: 1.")] = None,
+    pattern: Annotated[str | None, typer.Option(help="Zeros (sparse) as 2:4: of 4 neighbours 2 stay.")] = None,
+    clusters: Annotated[int | None, typer.Option(min=2, help="Values of a weight (clusters). Default: 16.")] = None,
+    engine_format: Annotated[str, typer.Option(help="Engine to measure in: onnx, tflite or openvino.")] = "onnx",
+    precision: Annotated[str, typer.Option(help="Precision to measure in: float32 or int8.")] = "float32",
     importance: Annotated[
         str, typer.Option(help="What a channel is worth: l2, l1, activation, taylor or reconstruction.")
     ] = "l2",
@@ -42,18 +51,19 @@ def command(
     force: options.Force = False,
     json: options.Json = False,
 ) -> int:
-    """Cut the channels that are worth least, fit the rest anew, and say what that cost and gave."""
+    """Take out what is worth least, fit the rest anew, and say what that cost and gave."""
     from edgeai.cli import output as out
-    from edgeai.cli import quantities
+    from edgeai.cli import prune_words
     from edgeai.cli.progress import progress
     from edgeai.pruning import prune
-    from edgeai_converters.prune.pruning_spec import IMPORTANCES
+    from edgeai_converters.prune.pruning_spec import ENGINE_PRECISIONS, IMPORTANCES, METHODS
+    from edgeai_runtime.manifest import FORMATS
 
     target = output or Path(f"{model.stem}-pruned.onnx")
+    way = options.choice(method, METHODS, option="--method")
     worth = options.choice(importance, IMPORTANCES, option="--importance")
-    part = quantities.parse_fraction(share, option="--share")
-    least = quantities.parse_fraction(floor, option="--floor")
-    limit = quantities.parse_fraction(max_drop, option="--max-drop") if max_drop else None
+    where = options.choice(engine_format, FORMATS, option="--engine-format")
+    stored = options.choice(precision, ENGINE_PRECISIONS, option="--precision")
     shapes, steps = options.parse_input_shapes(input_shape), options.named_steps(preprocess)
     out.require_free(target, force=force)
     out.require_file(model)
@@ -64,13 +74,21 @@ def command(
             out=target,
             calibration_data=calibration_data,
             certification_data=certification_data,
-            share=part,
+            method=way,
+            share=_fraction(share, option="--share"),
+            target_latency=_fraction(target_latency, option="--target-latency"),
+            target_size=_fraction(target_size, option="--target-size"),
+            blocks=blocks,
+            pattern=prune_words.parse_pattern(pattern) if pattern is not None else None,
+            clusters=clusters,
+            engine_format=where,
+            precision=stored,
             importance=worth,
             multiple_of=multiple_of,
-            floor=least,
+            floor=_fraction(floor, option="--floor") or 0.0,
             reconstruct=not no_reconstruct,
             metric=metric,
-            max_drop=limit,
+            max_drop=_fraction(max_drop, option="--max-drop"),
             preprocess=steps,
             input_shapes=shapes,
             threads=threads,
@@ -82,31 +100,11 @@ def command(
     if json:
         out.print_json(done.to_json())
     else:
-        _print(done)
-    return 1 if done.pruned.claim.verdict == "violated" else 0
+        prune_words.tell(done)
+    return 1 if done.pruned.claim.verdict == "violated" or done.pruned.target_verdict == "missed" else 0
 
 
-def _print(done: Pruning) -> None:
-    from edgeai.cli.output import bytes_in_words, milliseconds_in_words
+def _fraction(text: str | None, *, option: str) -> float | None:
+    from edgeai.cli.quantities import parse_fraction
 
-    for note in done.notes:
-        typer.echo(f"note: {note}", err=True)
-    pruned, claim = done.pruned, done.pruned.claim
-    before, after = pruned.before, pruned.after
-    typer.echo(
-        f"{done.artifact}: {pruned.plan.share:.1%} of the channels cut, parameters {before.parameters} → "
-        f"{after.parameters}, {bytes_in_words(before.size_bytes)} → {bytes_in_words(after.size_bytes)}"
-    )
-    if before.macs and after.macs is not None:
-        typer.echo(f"multiply-accumulates: {before.macs} → {after.macs} ({after.macs / before.macs:.0%})")
-    low, high = (100 * bound for bound in claim.drop_ci95)
-    typer.echo(
-        f"{claim.metric} on {claim.n} samples apart: {claim.source_score:.4f} → {claim.score:.4f}; lost "
-        f"{100 * claim.drop:.2f} points, with 95 % confidence between {low:.2f} and {high:.2f}"
-        + (f" ({claim.verdict}, allowed {100 * claim.max_drop:.2f})" if claim.max_drop is not None else "")
-    )
-    low, high = pruned.latency_ratio_ci95
-    typer.echo(
-        f"latency in ONNX Runtime: {milliseconds_in_words(pruned.measurement.latency_median_ms)}, "
-        f"{pruned.latency_ratio:.2f} of the source's, between {low:.2f} and {high:.2f} ({pruned.verdict})"
-    )
+    return None if text is None else parse_fraction(text, option=option)

@@ -15,9 +15,10 @@ from edgeai.pruning import prune
 from edgeai_converters.evaluate.evidence import Evidence
 from edgeai_converters.float_graph import make_float_graph
 from edgeai_converters.graph.execute import GraphRunner
+from edgeai_converters.prune.channel_ranking import rank_channels
 from edgeai_converters.prune.groups import find_groups
-from edgeai_converters.prune.oneshot import rank_channels
 from edgeai_converters.prune.pruning_spec import PruneSpec
+from edgeai_converters.prune.way import PruneJob
 from edgeai_converters.spec import CompressSpec, DataSpec
 from edgeai_converters.workfolder import WorkFolder
 from edgeai_runtime.errors import ModelError
@@ -121,7 +122,8 @@ def _least(folder: Path, importance: Any) -> int:
     graph = make_float_graph(spec.source, work, input_shapes={})
     evidence = Evidence(CompressSpec(source=spec.source, data=spec.data, metric=spec.metric), graph, work)
     batches = tuple(evidence.calibration_batches(64))
-    return int(np.argmin(rank_channels(graph, find_groups(graph.model), evidence, spec, batches, work)["w1"]))
+    job = PruneJob(graph=graph, evidence=evidence, spec=spec, work=work, batches=batches)
+    return int(np.argmin(rank_channels(job, find_groups(graph.model)).worth["w1"]))
 
 
 @pytest.mark.parametrize("importance", ["activation", "reconstruction"])
