@@ -71,7 +71,7 @@ def depth_way(
         seed: of draws.
     """
     blocks = find_blocks(model)
-    if len(blocks) < 2:
+    if not blocks:
         return []
     batches = tuple(evidence.calibration_batches(_BLOCK_SAMPLES))
     worth = rank_blocks(model, blocks, batches)
