@@ -1,4 +1,4 @@
-"""Where edgeai keeps what it can make again: unpacked bundles, verdicts, measured times.
+"""Where edgeai keeps what it can make again: unpacked bundles, verdicts, measured times, compiled models.
 
 `$EDGEAI_CACHE`, else the user's cache folder of the platform (`~/.cache/edgeai`, `~/Library/Caches/edgeai`,
 `%LOCALAPPDATA%\\edgeai\\Cache`). Everything in it may be deleted at any time.
@@ -46,6 +46,11 @@ def bundle_folder(cache: Path, digest: str) -> Path:
 def verdict_folder(digest: str) -> Path:
     """Return the folder of what self-checks found on a bundle; it exists once there was one."""
     return cache_folder() / "verdicts" / digest[:40]
+
+
+def compiled_folder(digest: str) -> Path:
+    """Return the folder of what engines compiled of a bundle; it exists once `warm` was run on it."""
+    return cache_folder() / "compiled" / digest[:40]
 
 
 def unfinished_folder(cache: Path) -> Path:

@@ -33,6 +33,7 @@ def warm(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     """
     from edgeai_runtime.autotune import BUDGET_VARIABLE, forget_measurements
     from edgeai_runtime.bundle import open_bundle
+    from edgeai_runtime.compiled_cache import enable, forget
     from edgeai_runtime.loading import load
 
     if options.budget is not None:
@@ -46,10 +47,12 @@ def warm(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         "quarantine": quarantine_list(options.bundle),
         "placement": None,
     }
-    if options.retry:
-        bundle = open_bundle(options.bundle)
-        for path in [options.bundle, *(folder for _, folder in stage_folders(bundle))]:
+    bundle = open_bundle(options.bundle)
+    for path in [options.bundle, *(folder for _, folder in stage_folders(bundle))]:
+        enable(open_bundle(path).digest)
+        if options.retry:
             forget_measurements(path)
+            forget(open_bundle(path).digest)
     try:
         with load(options.bundle, placement=asked, threads=threads) as model:
             document["placement"] = _placement(model)

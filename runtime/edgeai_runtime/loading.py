@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgeai_runtime.cache import compiled_folder, verdict_folder
 from edgeai_runtime.delegates.attempt import PassedOver, use_first
 from edgeai_runtime.delegates.choose import FASTEST, check_placement, check_report, engine_options, needs_report
 from edgeai_runtime.delegates.table import DEFAULT_DELEGATES, DELEGATES, find_delegate
 from edgeai_runtime.engines.artifact_file import format_of
+from edgeai_runtime.engines.protocol import Session
 from edgeai_runtime.engines.table import get_engine
 from edgeai_runtime.errors import PlacementError, UsageError
 from edgeai_runtime.manifest import Variant
@@ -205,7 +207,7 @@ class Loader:
             from edgeai_runtime.isolation import check_in_child
 
             check_in_child(choice.path, engine=spec.engine, delegate=delegate, threads=threads, options=options)
-        session = get_engine(spec.engine).open(choice.path, delegate=delegate, threads=threads, options=options)
+        session = self._open_session(spec.engine, choice, delegate, threads, options)
         if needs_report(self.asked):
             report = session.placement()
             macs = choice.variant.macs if choice.variant is not None else {}
@@ -215,6 +217,23 @@ class Loader:
                 session.close()
                 raise
         return Model(session, variant=choice.variant, bundle=self.bundle, threads=threads), used
+
+    def _open_session(
+        self, engine: str, choice: Choice, delegate: str, threads: int, options: Mapping[str, str]
+    ) -> Session:
+        if choice.variant is not None and self.bundle is not None and compiled_folder(self.bundle.digest).is_dir():
+            from edgeai_runtime.compiled_cache import open_session
+
+            return open_session(
+                get_engine(engine),
+                choice.path,
+                choice.variant,
+                self.bundle.digest,
+                delegate=delegate,
+                threads=threads,
+                options=options,
+            )
+        return get_engine(engine).open(choice.path, delegate=delegate, threads=threads, options=options)
 
     def check(self, choice: Choice, delegate: str, attempts: list[Attempt]) -> tuple[dict[str, str], Attempt]:
         """Return the engine options that give the right numbers, and the attempt to report when it loads.
@@ -240,8 +259,6 @@ class Loader:
             return options, used
         must = self.selfcheck == "always" or bool(options) or not _is_recording_cpu(variant, delegate)
         if not must:
-            from edgeai_runtime.cache import verdict_folder
-
             if not verdict_folder(bundle.digest).is_dir():  # the usual case costs no more than this look
                 return options, used
             from edgeai_runtime.verdicts import any_quarantined

@@ -7,9 +7,11 @@ model. Here each of these is an error, and the placement is what the session rec
 from __future__ import annotations
 
 import copy
+import dataclasses
 import importlib
 import logging
 import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from edgeai_runtime.delegates.table import DELEGATES
 from edgeai_runtime.engines.artifact_file import check_artifact_file
 from edgeai_runtime.engines.captured_log import capture_log
 from edgeai_runtime.engines.chunks import chunk_size, dtype_error, run_in_chunks, shape_error
-from edgeai_runtime.engines.onnxruntime_settings import CPU, fixed_dimensions, make_settings
+from edgeai_runtime.engines.onnxruntime_settings import CPU, OWN_FILES, fixed_dimensions, make_settings, write_compiled
 from edgeai_runtime.engines.protocol import EngineInfo
 from edgeai_runtime.errors import (
     EngineError,
@@ -36,6 +38,8 @@ from edgeai_runtime.placement import OperationPlacement, PlacementReport
 
 _LOGGER = logging.getLogger(__name__)
 _CPU_DELEGATE = "onnxruntime:cpu"
+#: Below, looking for a compiled graph takes as long as optimizing it again (measured).
+_SMALLEST_COMPILED = 256 * 1024
 INSTALL = 'pip install "edgeai-runtime[onnx]"'
 
 _DTYPES = {
@@ -68,20 +72,50 @@ class OnnxRuntimeEngine:
         On a delegate that needs fixed shapes, a free batch becomes one, and other free dimensions are those given as
         `dimension.<name>`.
         """
+        return self.open_compiled(path, {}, None, delegate=delegate, threads=threads, options=options)
+
+    def open_compiled(
+        self,
+        path: Path,
+        info: Mapping[str, Any],
+        graph: Any,
+        *,
+        delegate: str,
+        threads: int,
+        options: Mapping[str, str],
+    ) -> OnnxRuntimeSession:
+        """Load `path` with what `OnnxRuntimeSession.export` gave; without a graph, as `open`."""
         if delegate not in DELEGATES or DELEGATES[delegate].engine != self.name:
             raise PlacementError(f"ONNX Runtime has no delegate {delegate!r} here", hint="`devices` lists those it has")
         options = check_options(delegate, options)
         check_artifact_file(path, "onnx")
-        return OnnxRuntimeSession(path, delegate=delegate, threads=threads, options=options)
+        return OnnxRuntimeSession(
+            path, delegate=delegate, threads=threads, options=options, compiled=None if graph is None else (info, graph)
+        )
 
 
 class OnnxRuntimeSession:
     """One inference session; see `protocol.Session` for what its members promise."""
 
-    def __init__(self, path: Path, *, delegate: str, threads: int, options: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        delegate: str,
+        threads: int,
+        options: Mapping[str, str],
+        compiled: tuple[Mapping[str, Any], Any] | None = None,
+        write_to: Path | None = None,
+    ) -> None:
         ort = _import()
         self._path, self._delegate, self._threads, self._options = path, delegate, threads, options
         settings = make_settings(ort, threads, options)
+        if compiled is not None:
+            settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        elif write_to is not None:
+            write_compiled(settings, write_to, on_cpu=delegate == _CPU_DELEGATE)
+        source = str(path) if compiled is None else bytes(compiled[1])
+        self._compiled = None if compiled is None else compiled[0]
         providers: list[Any] | None = [CPU]
         if delegate != _CPU_DELEGATE:  # the others are not imported for nothing
             from edgeai_runtime.engines.onnxruntime_providers import add_provider
@@ -90,10 +124,10 @@ class OnnxRuntimeSession:
         failure: Exception | None = None
         with capture_log() as log:
             try:
-                if DELEGATES[delegate].static_shapes:
+                if DELEGATES[delegate].static_shapes and compiled is None:
                     for name, size in fixed_dimensions(ort, path, delegate, options).items():
                         settings.add_free_dimension_override_by_name(name, size)
-                session = ort.InferenceSession(str(path), settings, providers=providers, enable_fallback=0)
+                session = ort.InferenceSession(source, settings, providers=providers, enable_fallback=0)
             except (PlacementError, UsageError):
                 raise
             except Exception as error:
@@ -150,8 +184,26 @@ class OnnxRuntimeSession:
             session = OnnxRuntimeSession(self._path, delegate=self._delegate, threads=threads, options=self._options)
         return [copy.copy(session) for _ in range(count)]
 
+    def export(self) -> tuple[dict[str, Any], bytes] | None:
+        """Return the optimized graph, or the context that a provider compiled, and the placement; `None` if too small.
+
+        The file is loaded once more for that.
+        """
+        if self._path.stat().st_size < _SMALLEST_COMPILED or any(key in self._options for key in OWN_FILES):
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            written = Path(folder) / "model.onnx"
+            OnnxRuntimeSession(
+                self._path, delegate=self._delegate, threads=self._threads, options=self._options, write_to=written
+            ).close()
+            graph = written.read_bytes()
+        return {"operations": [dataclasses.asdict(one) for one in self.placement().operations]}, graph
+
     def placement(self) -> PlacementReport:
         """Say where each node was assigned; `unknown` when this version does not record it."""
+        if self._compiled is not None:
+            noted = tuple(OperationPlacement(**one) for one in self._compiled["operations"])
+            return PlacementReport(engine="onnxruntime", delegate=self._delegate, operations=noted)
         from edgeai_runtime.engines.onnxruntime_providers import PROVIDERS, device_of
 
         operations: list[OperationPlacement] = []

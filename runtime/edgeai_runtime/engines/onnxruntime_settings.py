@@ -19,6 +19,8 @@ _LEVELS = {
     "layout": "ORT_ENABLE_LAYOUT",
     "all": "ORT_ENABLE_ALL",
 }
+#: Options with which a session writes files for its caller.
+OWN_FILES = ("session.optimized_model_filepath", "ep.context_enable", "ep.context_file_path")
 #: Options that are attributes of the settings: as entries of the configuration they would be accepted and do nothing.
 _SWITCHES = ("use_deterministic_compute", "enable_mem_pattern", "enable_cpu_mem_arena")
 
@@ -47,6 +49,15 @@ def make_settings(ort: Any, threads: int, options: Mapping[str, str]) -> Any:
         elif key in SESSION or key in CONTEXT or key == _RECORD_PLACEMENT:
             settings.add_session_config_entry(key, value)
     return settings
+
+
+def write_compiled(settings: Any, path: Path, *, on_cpu: bool) -> None:
+    """Tell the session to write what it makes of the model to `path`: one file, no others beside it."""
+    if on_cpu:
+        settings.optimized_model_filepath = str(path)
+        return
+    for key, value in (("enable", "1"), ("embed_mode", "1"), ("file_path", str(path))):
+        settings.add_session_config_entry(f"ep.context_{key}", value)
 
 
 def fixed_dimensions(ort: Any, path: Path, delegate: str, options: Mapping[str, str]) -> dict[str, int]:

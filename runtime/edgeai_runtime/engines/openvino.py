@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import functools
 import importlib
+import io
 import logging
 import os
 from collections import OrderedDict
@@ -57,11 +58,19 @@ class OpenVINOEngine:
 
     def open(self, path: Path, *, delegate: str, threads: int, options: Mapping[str, str]) -> OpenVINOSession:
         """Load `path`; `options` are those of the delegate in the table. Errors: see `protocol.Engine.open`."""
+        return self.open_compiled(path, {}, None, delegate=delegate, threads=threads, options=options)
+
+    def open_compiled(
+        self, path: Path, info: Mapping[str, Any], blob: Any, *, delegate: str, threads: int, options: Mapping[str, str]
+    ) -> OpenVINOSession:
+        """Load `path` with what `OpenVINOSession.export` gave; without a blob, as `open`."""
         if delegate not in DEVICES:
             raise PlacementError(f"OpenVINO has no delegate {delegate!r} here", hint=f"delegates: {', '.join(DEVICES)}")
         options = check_options(delegate, options)
         check_artifact_file(path, "openvino")
-        return OpenVINOSession(path, delegate=delegate, threads=threads, options=options)
+        return OpenVINOSession(
+            path, delegate=delegate, threads=threads, options=options, compiled=None if blob is None else (info, blob)
+        )
 
 
 @dataclass(kw_only=True)
@@ -73,29 +82,34 @@ class _Compiled:
     infer: Callable[[], object]
     inputs: list[Any]
     outputs: list[Any] | None
+    blob: Any = None
 
 
 class OpenVINOSession:
     """One model, compiled per shape; see `protocol.Session` for what its members promise."""
 
-    def __init__(self, path: Path, *, delegate: str, threads: int, options: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        delegate: str,
+        threads: int,
+        options: Mapping[str, str],
+        compiled: tuple[Mapping[str, Any], Any] | None = None,
+    ) -> None:
         self._path, self._delegate, self._options = path, delegate, options
         self._properties = _properties(delegate, threads, options)
         self._compiled: OrderedDict[_Shapes, _Compiled] = OrderedDict()
         self._refused: set[_Shapes] = set()
-        failure: Exception | None = None
-        with capture_log() as log:
-            try:
-                self._model: Any = core().read_model(str(path))
-                self.inputs = tuple(_spec(port, f"input_{i}") for i, port in enumerate(self._model.inputs))
-                self.outputs = tuple(_spec(port, f"output_{i}") for i, port in enumerate(self._model.outputs))
-            except RuntimeError as error:
-                failure = error
-        if failure is not None:
-            raise ModelError(
-                f"OpenVINO can not read {path}: {short(failure)}{log.tail()}",
-                hint="the file is damaged, its .bin belongs to another .xml, or it was written by a newer OpenVINO",
-            ) from failure
+        self._read: Any = None
+        if compiled is None:
+            self.inputs = tuple(_spec(port, f"input_{i}") for i, port in enumerate(self._model.inputs))
+            self.outputs = tuple(_spec(port, f"output_{i}") for i, port in enumerate(self._model.outputs))
+        else:
+            self.inputs, self.outputs = (
+                tuple(TensorSpec(name=name, shape=tuple(shape), dtype=dtype) for name, shape, dtype in specs)
+                for specs in compiled[0]["boundary"]
+            )
         self._dtypes = [np.dtype(spec.dtype) for spec in self.inputs]
         self._static = all(None not in spec.shape[1:] for spec in self.inputs)
         self._shapes: _Shapes = tuple(tuple(d or 1 for d in spec.shape) for spec in self.inputs)
@@ -104,10 +118,18 @@ class OpenVINOSession:
                 f"{delegate} needs fixed shapes, and {path.name} has free ones: {[spec.shape for spec in self.inputs]}",
                 hint="convert the model with fixed input shapes",
             )
+        failure: Exception | None = None
+        shapes = self._shapes if self._static else None
         with capture_log() as log:
             try:
-                self._any_shape = None if self._static else self._compile(None)
-                self._current = self._compile(self._shapes) if self._static else None
+                if compiled is None:
+                    first = self._compile(shapes)
+                else:
+                    blob = _import().Tensor(compiled[1], shared_memory=True)
+                    first = self._keep(shapes, core().import_model(blob, self._device(), self._properties))
+                    first.blob = blob
+                self._current: _Compiled | None = first if self._static else None
+                self._any_shape: _Compiled | None = None if self._static else first
             except RuntimeError as error:
                 failure = error
         if failure is not None and delegate != "openvino:cpu":
@@ -117,6 +139,36 @@ class OpenVINOSession:
             ) from failure
         if failure is not None:
             raise ModelError(f"OpenVINO can not compile {path}: {short(failure)}{log.tail()}") from failure
+
+    @property
+    def _model(self) -> Any:
+        """The model as it was read; with a compiled one, only when something else than that is asked for.
+
+        Raises:
+            ModelError: OpenVINO can not read it.
+        """
+        if self._read is None:
+            failure: Exception | None = None
+            with capture_log() as log:
+                try:
+                    self._read = core().read_model(str(self._path))
+                except RuntimeError as error:
+                    failure = error
+            if failure is not None:
+                raise ModelError(
+                    f"OpenVINO can not read {self._path}: {short(failure)}{log.tail()}",
+                    hint="the file is damaged, its .bin belongs to another .xml, or it was written by a newer OpenVINO",
+                ) from failure
+        return self._read
+
+    def export(self) -> tuple[dict[str, Any], bytes]:
+        """Return the compiled model as bytes, and the boundary of the artifact that was compiled."""
+        compiled = self._current or self._any_shape
+        assert compiled is not None, "a session is compiled when it is made"
+        stream = io.BytesIO()
+        compiled.model.export_model(stream)
+        boundary = [[[spec.name, spec.shape, spec.dtype] for spec in specs] for specs in (self.inputs, self.outputs)]
+        return {"boundary": boundary}, stream.getvalue()
 
     def run(self, arrays: Sequence[Any]) -> list[Any]:
         """Run once; a new batch size is compiled for, a baked-in batch is run in chunks of its size."""
@@ -194,7 +246,7 @@ class OpenVINOSession:
     def close(self) -> None:
         """Drop every compiled model."""
         self._compiled.clear()
-        self._model = self._current = self._any_shape = None
+        self._read = self._current = self._any_shape = None
 
     def _compile(self, shapes: _Shapes | None) -> _Compiled:
         model = self._model
