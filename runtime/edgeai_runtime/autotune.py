@@ -1,23 +1,20 @@
 """Find out which delegate, with how many threads, is fastest on this machine: once, within a time budget, remembered.
 
-Everything is timed in one child process, so that no engine stays behind in the app and a crash costs nothing. First
-each candidate is looked at for a few calls; those that can still win are then timed interleaved
-(`bench/loop.py`). Whatever is not measurably slower than the best is a tie, and a tie goes to the CPU, then to fewer
-threads, then to the order of preference. The result is kept in the cache for the same artifact, candidates, engines,
-drivers, processor and number of usable cores.
+Everything is timed in one child process (`autotune_child.py`), so that no engine stays behind in the app. When that
+does not survive, each delegate is measured in a process of its own: one that crashes does not cost the others their
+times. The result is kept in the cache for the same artifact, candidates, engines, drivers, processor and number of
+usable cores.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import json
 import logging
 import os
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,19 +27,12 @@ from edgeai_runtime.placement import Attempt, Timing
 if TYPE_CHECKING:
     from edgeai_runtime.bundle import Bundle
     from edgeai_runtime.loading import Choice, Loader
-    from edgeai_runtime.model import Model
 
 _LOGGER = logging.getLogger(__name__)
-_Opener = Callable[[dict[str, Any]], "tuple[Model, Callable[[], object]]"]
 
 #: How long measuring may take, in seconds, opening the candidates not counted in.
 BUDGET_VARIABLE = "EDGEAI_AUTOTUNE_S"
 _BUDGET_S = 5.0
-_MAY_STILL_WIN = 1.5  # times the best of the first look: the first look is off by less than that
-_FINALISTS = 6
-_LOOK_S = 0.05
-_OPENING = 6.0  # times the budget: so long may opening take, on top of it
-_ROUNDS = 9
 
 
 def put_fastest_first(
@@ -72,117 +62,6 @@ def put_fastest_first(
         if name in by_name
     ]
     return [*ranked, *(one for name, one in by_name.items() if name not in best)], tuple(measured)
-
-
-def measure(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Run in the child: time the entries of the request, fastest first in the answer."""
-    entries: list[dict[str, Any]] = request["entries"]
-    open_entry = _opener(Path(request["path"]), request["digest"])
-    budget_s = request["budget_s"]
-    opening_s = looking_s = 0.0
-    times: dict[int, float] = {}
-    said: dict[int, str] = {}
-    for index, entry in enumerate(entries):
-        if times and (looking_s > 0.5 * budget_s or opening_s > _OPENING * budget_s):
-            said[index] = "not measured: the time was up"
-            continue
-        start = opened = time.monotonic()
-        try:
-            model, call = open_entry(entry)
-            opened = time.monotonic()
-            times[index], said[index] = _look(call), "looked at"
-            model.close()
-        except EdgeAIError as error:
-            said[index] = error.message
-        opening_s += opened - start
-        looking_s += time.monotonic() - opened
-    left_s = max(budget_s - looking_s, 0.2 * budget_s)
-    finalists = _finalists(times, left_s)
-    ties = set(finalists)
-    if len(finalists) > 1:
-        compared, ties = _compare([entries[index] for index in finalists], open_entry, left_s)
-        times |= dict(zip(finalists, compared, strict=True))
-        ties = {finalists[place] for place in ties}
-        said |= dict.fromkeys(finalists, "compared")
-    ranked = sorted(ties, key=lambda index: _simplicity(entries[index], index))
-    ranked += sorted(set(times) - ties, key=times.__getitem__)
-    ranked += [index for index in range(len(entries)) if index not in times]
-    facts = [{name: entries[index][name] for name in ("variant", "delegate", "threads")} for index in ranked]
-    return {
-        "measured": [
-            {**fact, "median_ms": times.get(index), "how": said[index]}
-            for fact, index in zip(facts, ranked, strict=True)
-        ]
-    }
-
-
-def _finalists(times: Mapping[int, float], left_s: float) -> list[int]:
-    """Return which entries can still win, best first, as many as `left_s` seconds are enough to compare."""
-    order = sorted(times, key=times.__getitem__)
-    kept = [index for index in order if times[index] <= _MAY_STILL_WIN * times[order[0]]][:_FINALISTS]
-    while len(kept) > 1 and sum(times[index] for index in kept) * 1e-3 * _ROUNDS > left_s:
-        kept.pop()
-    return kept
-
-
-def _compare(entries: Sequence[dict[str, Any]], open_entry: _Opener, duration_s: float) -> tuple[list[float], set[int]]:
-    """Return the medians of `entries`, timed interleaved, and which of them are not measurably slower than the best."""
-    from edgeai_runtime.bench.loop import interleave
-    from edgeai_runtime.bench.statistics import compare, summarize
-
-    opened = [open_entry(entry) for entry in entries]
-    calls = {str(place): call for place, (_, call) in enumerate(opened)}
-    samples = interleave(calls, duration_s=duration_s, min_rounds=_ROUNDS, warmup_s=_LOOK_S)
-    medians = [summarize(samples[name]).median_ms for name in calls]
-    best = samples[str(medians.index(min(medians)))]
-    return medians, {place for place in range(len(medians)) if compare(best, samples[str(place)]).verdict != "faster"}
-
-
-def _look(call: Callable[[], object]) -> float:
-    """Return the median of a few calls in milliseconds, the first one not counted."""
-    call()
-    times: list[float] = []
-    end = time.perf_counter() + _LOOK_S
-    while not times or (time.perf_counter() < end and len(times) < 1000):
-        start = time.perf_counter()
-        call()
-        times.append((time.perf_counter() - start) * 1e3)
-    return sorted(times)[len(times) // 2]
-
-
-def _opener(path: Path, digest: str) -> _Opener:
-    """Return a function that opens an entry and returns the model and a call of it on one sample."""
-    from edgeai_runtime.bundle import is_bundle, open_bundle
-    from edgeai_runtime.device_cli_inputs import draw_inputs
-    from edgeai_runtime.engines.table import get_engine
-    from edgeai_runtime.model import Model
-
-    bundle: Bundle | None = open_bundle(path, digest=digest) if is_bundle(path) else None
-    golden = bundle.golden_inputs() if bundle is not None and bundle.manifest.golden else {}
-
-    def open_entry(entry: dict[str, Any]) -> tuple[Model, Callable[[], object]]:
-        spec = find_delegate(entry["delegate"])
-        assert spec is not None, "delegates without a spec are skipped before"
-        variant = None
-        if bundle is not None:
-            (variant,) = [one for one in bundle.manifest.variants if one.id == entry["variant"]]
-        session = get_engine(spec.engine).open(
-            bundle.file(variant.files[0]) if bundle is not None and variant is not None else path,
-            delegate=spec.name,
-            threads=entry["threads"],
-            options=entry["options"],
-        )
-        model = Model(session, variant=variant, bundle=bundle, threads=entry["threads"])
-        arrays = model.preprocess({k: v[:1] for k, v in golden.items()}) if golden else draw_inputs(model.inputs)
-        return model, functools.partial(model.run_raw, arrays)
-
-    return open_entry
-
-
-def _simplicity(entry: Mapping[str, Any], index: int) -> tuple[bool, int, int]:
-    """Return what decides a tie: the CPU first, then fewer threads, then the order of preference."""
-    spec = find_delegate(entry["delegate"])
-    return spec is None or spec.device != "cpu", entry["threads"], index
 
 
 def _usable(
@@ -215,27 +94,57 @@ def _thread_counts(loader: Loader, delegate: str) -> list[int]:
 def _measured(loader: Loader, entries: list[dict[str, Any]]) -> tuple[Timing, ...]:
     """Return the timings of `entries`, fastest first, from the cache or from a child process."""
     from edgeai_runtime.atomic import write_atomically
-    from edgeai_runtime.isolation import call_in_child
 
     digest = _digest(loader.path, loader.bundle)
     file = _folder(digest) / f"{_key(digest, entries)}.json"
     kept = _read(file)
     if kept is not None:
         return kept
-    budget = budget_s()
-    request = {"path": str(loader.path.absolute()), "digest": digest, "entries": entries, "budget_s": budget}
-    try:
-        found = call_in_child(
-            "edgeai_runtime.autotune:measure", request, timeout_s=60 + 10 * budget, what=f"measuring {loader.path}"
-        )
-    except EdgeAIError as error:  # nothing is known, so the order of preference stays
-        _LOGGER.warning("nothing could be measured, so the first choice is used: %s", error.message)
+    request = {"path": str(loader.path.absolute()), "digest": digest, "entries": entries, "budget_s": budget_s()}
+    found = {"measured": _measure_apart(request)}
+    if all(one["median_ms"] is None for one in found["measured"]):  # nothing is known: the order of preference stays
         return ()
     try:
         write_atomically(file, json.dumps(found).encode())
     except EdgeAIError as error:
         _LOGGER.debug("measurement not kept: %s", error)
     return tuple(Timing(**timing) for timing in found["measured"])
+
+
+def _measure_apart(request: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the timings of the entries of a request to `autotune_child.measure`, made in a child process.
+
+    When that does not survive, each delegate is measured in a process of its own, and those that survive it together
+    again. What is lost has no time, and says why.
+    """
+    try:
+        return _measure_in_child(request)
+    except EdgeAIError as error:
+        _LOGGER.warning("measuring each delegate for itself: %s", error.message)
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for entry in request["entries"]:
+        groups.setdefault((entry["variant"], entry["delegate"]), []).append(entry)
+    alone: list[dict[str, Any]] = []
+    lost: list[dict[str, Any]] = []
+    good: list[dict[str, Any]] = []
+    for (variant, delegate), group in groups.items():
+        try:
+            alone += _measure_in_child({**request, "entries": group, "budget_s": request["budget_s"] / len(groups)})
+            good += group
+        except EdgeAIError as error:
+            lost.append(dataclasses.asdict(Timing(delegate=delegate, threads=0, variant=variant, how=error.message)))
+    if lost and len(groups) - len(lost) > 1:
+        with contextlib.suppress(EdgeAIError):
+            return _measure_in_child({**request, "entries": good}) + lost
+    return sorted(alone, key=lambda one: (one["median_ms"] is None, one["median_ms"])) + lost
+
+
+def _measure_in_child(request: dict[str, Any]) -> list[dict[str, Any]]:
+    from edgeai_runtime.isolation import call_in_child
+
+    limit, what = 60 + 10 * request["budget_s"], f"measuring {request['path']}"
+    found = call_in_child("edgeai_runtime.autotune_child:measure", request, timeout_s=limit, what=what)
+    return list(found["measured"])
 
 
 def _read(file: Path) -> tuple[Timing, ...] | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from edgeai_runtime.errors import UsageError
+from edgeai_runtime import autotune
+from edgeai_runtime.errors import ModelError, UsageError
 from edgeai_runtime.loading import load
 from edgeai_runtime.placement import Placement
 
@@ -119,6 +121,37 @@ def test_a_crash_while_measuring_leaves_the_first_choice(make_fake: MakeFake, ca
         assert model.placement.delegate == "fake:cpu"
         assert model.placement.measured == ()
     assert "SIGSEGV" in caplog.text
+
+
+@pytest.mark.parametrize("fault", ["segfault", "exit"])
+def test_a_delegate_that_crashes_while_measuring_costs_the_others_nothing(make_fake: MakeFake, fault: str) -> None:
+    path = make_fake(
+        delegates=("fake:cpu", "fake:npu", "fake:gpu"),
+        faults={"fake:cpu": {"on_run": fault}},  # recorded on it, so it is not checked before
+        slow_ms={"fake:npu": 3, "fake:gpu": 3},
+    )
+    with load(path, placement="fastest", threads=1) as model:
+        measured = model.placement.measured
+        assert model.placement.delegate in ("fake:npu", "fake:gpu")
+    assert {(one.delegate, one.how) for one in measured[:2]} == {("fake:gpu", "compared"), ("fake:npu", "compared")}
+    assert (measured[2].delegate, measured[2].median_ms) == ("fake:cpu", None)
+    assert "measuring" in measured[2].how
+
+
+def test_two_delegates_that_do_not_survive_each_other_are_compared_from_afar(
+    make_fake: MakeFake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_fake(delegates=BOTH, slow_ms={"fake:npu": 8, "fake:cpu": 1})
+    alone = autotune._measure_in_child
+
+    def measure(request: dict[str, Any]) -> list[dict[str, Any]]:
+        if len(request["entries"]) > 1:
+            raise ModelError("measuring crashed")
+        return alone(request)
+
+    monkeypatch.setattr(autotune, "_measure_in_child", measure)
+    with load(path, placement="fastest", threads=1) as model:
+        assert [one.delegate for one in model.placement.measured] == ["fake:cpu", "fake:npu"]
 
 
 def test_a_damaged_memory_is_measured_again(make_fake: MakeFake, cache: Path) -> None:
