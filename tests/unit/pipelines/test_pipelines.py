@@ -12,11 +12,11 @@ import pytest
 
 from edgeai_converters.pipeline_writer import write_pipeline
 from edgeai_runtime.bundle import open_bundle, verify_bundle
+from edgeai_runtime.device_cli_checks import check_delegates
 from edgeai_runtime.errors import BundleError, DataError, OutputError, UsageError
 from edgeai_runtime.loading import load
 from edgeai_runtime.manifest import Step, TensorSpec
 from edgeai_runtime.pipeline import PipelineModel
-from edgeai_runtime.selfcheck import check_golden
 
 MakeStage = Callable[..., Path]
 
@@ -227,9 +227,9 @@ def test_verifying_covers_every_stage(make_stage: MakeStage, path: Path) -> None
     checks = verify_bundle(path)
     assert all(check.ok for check in checks)
     assert {"a: golden", "b: golden", "a: steps", "b: members"} <= {check.name for check in checks}
-    assert [(check.name, check.ok) for check in check_golden(path)] == [
-        ("a: golden only", True),
-        ("b: golden only", False),  # it multiplies by three where two was recorded
+    assert [(check.name, check.ok) for check in check_delegates(path).checks] == [
+        ("a: golden only on fake:cpu", True),
+        ("b: golden only on fake:cpu", False),  # it multiplies by three where two was recorded
     ]
 
 
