@@ -159,6 +159,8 @@ def is_bundle(path: Path) -> bool:
     try:
         if path.is_dir():
             return (path / MANIFEST_NAME).is_file()
+        if not path.is_file():  # reading from a pipe could wait for ever
+            return False
         if begins_like_bundle(path):
             return True
         with zipfile.ZipFile(path) as archive:

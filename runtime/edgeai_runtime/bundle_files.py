@@ -116,6 +116,8 @@ def open_container(path: Path) -> Iterator[Container]:
                 f"the folder {path} is not a bundle: it has no {MANIFEST_NAME}", hint="Make one with `edgeai compress`."
             )
         is_folder = path.is_dir()
+        if not is_folder and not path.is_file():
+            raise BundleError(f"{path} is a pipe or a device, not a bundle")
     container: Container = FolderContainer(path) if is_folder else ZipContainer(path)
     try:
         if MANIFEST_NAME not in container.sizes:

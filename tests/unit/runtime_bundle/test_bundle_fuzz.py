@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,6 +115,14 @@ def test_a_mutated_bundle_is_never_opened_with_another_content(sample: Any, tmp_
         for entry in bundle.manifest.variants[0].files:
             assert bundle.file(entry).read_bytes() == sample.members[entry.path]
     assert refused > ROUNDS // 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_a_pipe_in_place_of_a_bundle_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.edge")
+    assert not is_bundle(tmp_path / "a.edge")
+    with pytest.raises(BundleError, match="is a pipe or a device"):
+        open_bundle(tmp_path / "a.edge")
 
 
 def test_verifying_a_mutated_bundle_never_raises(sample: Any, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Good bundles, and ways to damage them."""
