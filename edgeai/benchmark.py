@@ -3,6 +3,7 @@
 All artifacts are loaded first, then called in turns, so that what else the machine does falls on all of them alike and
 ratios hold although single times do not. Latency is that of one call with one sample (batch 1), by the runtime's
 `run_raw`: the engine and what lies between the bundle's tensors and the artifact's, without pre- and post-processing.
+Of a pipeline, the steps of its stages are in it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from edgeai.benchmark_outputs import (
     golden_match,
     real_values,
     smallest_cosine,
+    stage_inputs,
 )
 from edgeai.benchmark_report import BenchReport, Latency, PairComparison, Run, Skipped
 from edgeai_runtime.errors import EdgeAIError, MissingEngineError, UsageError
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["ENGINE_NAMES", "BenchReport", "bench"]
 
 ENGINE_NAMES = ("litert", "onnxruntime", "openvino")
+PIPELINE = "pipeline"
+"""In place of an engine or format: several models, which may have several."""
+
 SCENARIO = "single_stream"
 """One call after the other, one sample each."""
 
@@ -139,11 +144,14 @@ def _targets(paths: Sequence[Path], engines: Sequence[str] | None) -> list[tuple
         if not path.exists():
             raise UsageError(f"There is no file {path}.")
         if is_bundle(path) or path.suffix.lower() == ".edge":
-            for variant in open_bundle(path).manifest.variants:
+            manifest = open_bundle(path).manifest
+            if manifest.pipeline is not None:
+                found[path, None] = PIPELINE
+            for variant in manifest.variants:
                 found[path, variant.id] = FORMAT_ENGINES[variant.format]
         else:
             found[path, None] = FORMAT_ENGINES[format_of(path)]
-    chosen = [target for target, engine in found.items() if engines is None or engine in engines]
+    chosen = [target for target, engine in found.items() if engines is None or engine in (*engines, PIPELINE)]
     if not chosen:
         wanted = f" for {', '.join(engines)}" if engines else ""
         raise UsageError(f"There is nothing to measure{wanted}.", hint="Name a bundle or a model.")
@@ -188,6 +196,9 @@ def _arrays(model: Model, path: Path, inputs: Any, others: Sequence[_Loaded]) ->
     if inputs is not None:
         return model.preprocess(first_sample(inputs, model.inputs))
     if model.manifest is not None:
+        stage = stage_inputs(path)
+        if stage:
+            return stage
         recorded = golden_inputs(path)
         if recorded:
             return model.preprocess(first_sample(recorded, model.inputs))
@@ -202,7 +213,7 @@ def _match_bare(loaded: Sequence[_Loaded], reference: Sequence[Any] | None) -> N
     """Hold bare artifacts against the reference, else against the first artifact when both had the same inputs."""
     first = loaded[0]
     for each in loaded:
-        if each.match is not None:
+        if each.match is not None or _is_pipeline(each.model) or (reference is None and _is_pipeline(first.model)):
             continue
         if reference is not None:
             expected = list(reference)
@@ -212,6 +223,10 @@ def _match_bare(loaded: Sequence[_Loaded], reference: Sequence[Any] | None) -> N
             expected = real_values(first.model.outputs, first.outputs)
         each.cosine = smallest_cosine(expected, real_values(each.model.outputs, each.outputs))
         each.match = None if each.cosine is None else each.cosine >= MATCH_COSINE
+
+
+def _is_pipeline(model: Model) -> bool:
+    return model.manifest is not None and model.manifest.pipeline is not None
 
 
 def _caller(loaded: _Loaded) -> Callable[[], object]:
@@ -227,7 +242,11 @@ def _run(loaded: _Loaded, summary: Any, threads: int) -> Run:
     formats = {engine: form for form, engine in FORMAT_ENGINES.items()}
     return Run(
         artifact=loaded.name,
-        format=loaded.model.variant.format if loaded.model.variant else formats.get(report.engine, report.engine),
+        format=PIPELINE
+        if _is_pipeline(loaded.model)
+        else loaded.model.variant.format
+        if loaded.model.variant
+        else formats.get(report.engine, report.engine),
         engine=report.engine,
         delegate=report.delegate,
         placement={str(device): share for device, share in shares.items()},

@@ -50,6 +50,14 @@ def golden_inputs(path: Path) -> dict[str, Any] | None:
         return None
 
 
+def stage_inputs(path: Path) -> list[Any] | None:
+    """Return one recorded sample per input of a pipeline's first stage; `None` for what is no pipeline or has none."""
+    from edgeai_runtime.bundle import open_bundle
+    from edgeai_runtime.device_cli_inputs import recorded_stage_inputs
+
+    return recorded_stage_inputs(open_bundle(path), 1)
+
+
 def golden_match(model: Model, path: Path) -> bool | None:
     """Say whether a variant's golden outputs come back within its tolerance; `None` when none are recorded."""
     from edgeai_runtime.bundle import open_bundle

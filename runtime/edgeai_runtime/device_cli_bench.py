@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeai_runtime.device_cli_inputs import draw_inputs, read_inputs
+from edgeai_runtime.device_cli_inputs import draw_inputs, read_inputs, recorded_stage_inputs
 from edgeai_runtime.device_cli_placement import add_placement_options, read_placement, read_threads
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def bench(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
 
     `load_ms` is `load()` with the engine imported already and the file checked; `first_ms` is the first call. `rss_mib`
     is the growth of this process's resident memory by loading and the first call. Times are those of `run_raw`:
-    pre- and post-processing are not in them.
+    pre- and post-processing are not in them, but those between the stages of a pipeline.
     """
     from edgeai_runtime.bench.loop import interleave
     from edgeai_runtime.bench.machine import describe_machine
@@ -71,10 +71,8 @@ def _tasks(options: argparse.Namespace) -> list[_Task]:
 
     tasks: list[_Task] = []
     for path in options.models:
-        if options.all_variants and is_bundle(path):
-            tasks += [(path, variant.id) for variant in open_bundle(path).manifest.variants]
-        else:
-            tasks.append((path, None))
+        variants = open_bundle(path).manifest.variants if options.all_variants and is_bundle(path) else ()
+        tasks += [(path, variant.id) for variant in variants] or [(path, None)]  # a pipeline has none
     return tasks
 
 
@@ -93,7 +91,7 @@ def _prepare(path: Path, variant: str | None, name: str, options: argparse.Names
     if options.input is not None:
         arrays = model.preprocess(read_inputs(options.input, [spec.name for spec in model.inputs]))
     else:
-        arrays = draw_inputs(model.inputs, batch=options.batch)
+        arrays = _stage_inputs(model, path, options.batch) or draw_inputs(model.inputs, batch=options.batch)
     before = time.perf_counter()
     model.run_raw(arrays)
     first = time.perf_counter()
@@ -118,7 +116,17 @@ def _prepare(path: Path, variant: str | None, name: str, options: argparse.Names
 def _format(model: Model, path: Path) -> str:
     from edgeai_runtime.engines.artifact_file import format_of
 
-    return model.variant.format if model.variant is not None else format_of(path)
+    if model.manifest is not None:
+        return model.variant.format if model.variant is not None else "pipeline"
+    return format_of(path)
+
+
+def _stage_inputs(model: Model, path: Path, batch: int) -> list[Any] | None:
+    if model.manifest is None or model.manifest.pipeline is None:
+        return None
+    from edgeai_runtime.bundle import open_bundle
+
+    return recorded_stage_inputs(open_bundle(path), batch)
 
 
 def _matches(model: Model, path: Path) -> bool | None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from edgeai_runtime.bundle import Bundle, open_bundle
 from edgeai_runtime.errors import DataError, UsageError
 from edgeai_runtime.manifest import TensorSpec
+from edgeai_runtime.manifest_checks import stage_folder
 
 
 def read_inputs(path: Path, names: Sequence[str]) -> Any:
@@ -41,6 +43,22 @@ def read_inputs(path: Path, names: Sequence[str]) -> Any:
         if len(arrays) == 1:
             return next(iter(arrays.values()))
     return {name: arrays[name] for name in names if name in arrays}
+
+
+def recorded_stage_inputs(bundle: Bundle, count: int) -> list[Any] | None:
+    """Return at most `count` golden inputs of a pipeline's first stage: what `run_raw` of the pipeline takes.
+
+    `None` where there are none, or where the first stage does not take all that the pipeline does.
+    """
+    pipeline = bundle.manifest.pipeline
+    if pipeline is None:
+        return None
+    first = open_bundle(bundle.root / stage_folder(pipeline.stages[0]))
+    specs = first.manifest.inputs
+    if not first.manifest.golden or len(specs) != len(bundle.manifest.inputs):
+        return None
+    recorded = first.golden_inputs()
+    return [recorded[spec.name][:count] for spec in specs]
 
 
 def draw_inputs(specs: Sequence[TensorSpec], *, batch: int = 1, seed: int = 0) -> list[Any]:

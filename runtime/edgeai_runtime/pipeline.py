@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from edgeai_runtime.bundle import Bundle
+from edgeai_runtime.engines.chunks import shape_error
 from edgeai_runtime.errors import BundleError, DataError, UsageError
 from edgeai_runtime.manifest import Pipeline, Stage, TensorSpec
 from edgeai_runtime.manifest_checks import stage_folder
@@ -84,15 +85,21 @@ class PipelineModel(Model):
         self._ranks = [rank + more for rank, more in zip(first._ranks, added, strict=False)]
 
     def run_raw(self, arrays: Sequence[Any]) -> list[Any]:
-        """Raise, for there is no such thing: the stages' own steps are part of a pipeline.
+        """Run the stages with the steps that are their own, without those of the pipeline around them.
+
+        Args:
+            arrays: one per input: what the pipeline's pre-processing gives, or raw samples where it has none.
+
+        Returns:
+            The results in the order of `outputs`: arrays, or lists where a stage ends in labels.
 
         Raises:
-            UsageError: always.
+            DataError: a wrong number of arrays, or what a stage does not take.
+            EngineError: an engine failed.
         """
-        raise UsageError(
-            "a pipeline can not be run without the steps of its stages",
-            hint="Call the pipeline, or one of model.stages raw.",
-        )
+        if len(arrays) != len(self.inputs):
+            raise shape_error(self.inputs, arrays)
+        return list(self._run(arrays))
 
     def _prepare(self, index: int, array: Any) -> Any:
         before = self._before[index]

@@ -153,10 +153,19 @@ def test_every_stage_says_where_it_runs(make_stage: MakeStage, path: Path) -> No
         assert model.stages["b"].placement.delegate == "fake:cpu"
 
 
-def test_a_pipeline_has_no_raw_form_and_no_variant(make_stage: MakeStage, path: Path) -> None:
+def test_a_raw_run_has_the_steps_of_the_stages_and_not_those_around_them(make_stage: MakeStage, path: Path) -> None:
+    stages = {"a": make_stage("a", 2, after=[scale(1, 1)]), "b": make_stage("b", 3)}
+    write_pipeline(path, stages, kind="sequence", preprocessing={"x": [scale(10)]})
+    with opened(path) as model:
+        np.testing.assert_allclose(model(BATCH), (2 * 10 * BATCH + 1) * 3, rtol=1e-6)
+        np.testing.assert_array_equal(model.run_raw(model.preprocess(BATCH))[0], model(BATCH))
+        np.testing.assert_allclose(model.run_raw([BATCH])[0], (2 * BATCH + 1) * 3, rtol=1e-6)
+        with pytest.raises(DataError):
+            model.run_raw([BATCH, BATCH])
+
+
+def test_a_pipeline_has_no_variant(make_stage: MakeStage, path: Path) -> None:
     write_pipeline(path, {"a": make_stage("a"), "b": make_stage("b")}, kind="sequence")
-    with opened(path) as model, pytest.raises(UsageError, match="without the steps of its stages"):
-        model.run_raw([BATCH])
     with pytest.raises(UsageError, match="is a pipeline"):
         load(path, variant="only")
 

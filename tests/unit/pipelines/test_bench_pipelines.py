@@ -1,0 +1,55 @@
+"""Timing a pipeline: on a device and on a workstation, beside one of its stages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgeai
+from edgeai_converters.pipeline_writer import write_pipeline
+from edgeai_runtime.__main__ import main
+from edgeai_runtime.manifest import Step
+
+MakeStage = Callable[..., Path]
+
+X = np.array([[5, 6], [7, 8]], np.float32)
+WORDS = b"[PAD]\n[UNK]\neven\nodd\n"
+
+
+@pytest.fixture
+def whole(make_stage: MakeStage, tmp_path: Path) -> Path:
+    """A sequence whose first stage takes words, which can not be drawn, and has recorded some."""
+    words = Step(op="tokenize", params={"vocabulary": "words.txt", "length": 2})
+    golden = {
+        "golden/inputs.npz": {"x": np.array(["odd", "even odd"])},
+        "golden/outputs.npz": {"source/y": X, "only/y": X},
+    }
+    cast = Step(op="cast", params={"dtype": "float32"})
+    first = make_stage("first", 2, before=[words, cast], golden=golden, assets={"words.txt": WORDS})
+    path = tmp_path / "whole.edge"
+    write_pipeline(path, {"first": first, "second": make_stage("second", 3)}, kind="sequence")
+    return path
+
+
+def test_a_device_times_a_pipeline_on_what_its_first_stage_recorded(
+    whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", str(whole), "--duration", "0.05", "--batch", "2", "--all-variants", "--json"]) == 0
+    (run,) = json.loads(capsys.readouterr().out)["runs"]
+    assert (run["format"], run["delegate"], run["batch"]) == ("pipeline", "fake:cpu", 2)
+    assert run["latency_ms"]["median"] > 0
+    assert run["outputs_match"] is None
+
+
+def test_a_workstation_times_a_pipeline_beside_a_stage_of_it(whole: Path, make_stage: MakeStage) -> None:
+    report = edgeai.bench([whole, make_stage("alone", 3)], duration_s=0.05)
+    pipeline, alone = report.runs
+    assert (pipeline.format, pipeline.artifact, pipeline.outputs_match) == ("pipeline", str(whole), None)
+    assert alone.format == "onnx"
+    assert pipeline.latency_ms.median > alone.latency_ms.median
+    assert report.comparisons[0].verdict == "faster"
+    assert not report.skipped
