@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from edgeai_runtime.bundle import Bundle
+    from edgeai_runtime.stream import Stream
     from edgeai_runtime.submission import Submission
 
 
@@ -59,6 +60,7 @@ class Model:
         self._good_shapes: list[tuple[int, ...]] = []  # the last shapes that were checked, for `run_raw`
         self._binder: Callable[[Sequence[Any], Sequence[Any]], None] | None = None
         self._submission: Submission | None = None
+        self._streams: Any = ()
         self._can_be_fast = len(self.inputs) == len(self.outputs) == 1 and not self._before[0] and not self._after[0]
         self._fast_dtype = self._dtypes[0]
         self._fast_shape: tuple[int, ...] | None = None  # the last shape that was checked, for a call
@@ -170,6 +172,25 @@ class Model:
 
         self._submission = open_submission(self, workers=workers, size=queue_size)
 
+    def stream(self, states: Mapping[str, str] | None = None) -> Stream:
+        """Return a stream: calls that go on from the state that the call before left. See `stream.Stream`.
+
+        Args:
+            states: which input is fed with which output, as `{"h_in": "h_out"}`; by default what the bundle says
+                (`metadata.states`), else what the names tell. Variables inside the model need nothing said.
+
+        Raises:
+            UsageError: the model has no state, or `states` does not fit it.
+
+        Example:
+            >>> with model.stream() as stream:                  # doctest: +SKIP
+            ...     for frame in frames:
+            ...         print(stream(frame))
+        """
+        from edgeai_runtime.stream import open_stream
+
+        return open_stream(self, states)
+
     def preprocess(self, x: Any) -> list[Any]:
         """Return the arrays that `run_raw` takes, from raw samples as given to a call (with their batch axis)."""
         values = by_input(x, self.inputs)
@@ -189,6 +210,8 @@ class Model:
         """
         if self._submission is not None:
             self._submission.close(cancel=cancel)
+        for stream in self._streams:
+            stream.close()
         if self._session is not None:
             self._session.close()
         self._session, self._run, self._binder = None, _closed, _closed_into

@@ -51,7 +51,7 @@ def double(model: Model, count: int) -> list[Model]:
     for session in replicas(count, max(1, model.threads // count)):
         other = copy.copy(model)
         other._session, other._run = session, connect(session, model.variant, model.inputs, model.outputs)
-        other._good_shapes, other._binder, other._submission = [], None, None
+        other._good_shapes, other._binder, other._submission, other._streams = [], None, None, ()
         models.append(other)
     return models
 

@@ -6,7 +6,7 @@ through LiteRT's other API, in `litert_compiled.py`. Operations that a delegate 
 LiteRT's built-in CPU kernels (`litert:cpu`).
 
 A model with state (LSTM, RNN, SVDF, resource variables) keeps it between calls in LiteRT; here variables are reset
-before every call, so that a call depends on its inputs alone.
+before every call, so that a call depends on its inputs alone; a session of a stream keeps them.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ from edgeai_runtime.engines.litert_source import (
     keeps_state,
     list_nodes,
     open_error,
+    state_tensors,
     tensor_spec,
 )
 from edgeai_runtime.engines.protocol import EngineInfo, Session
-from edgeai_runtime.errors import EngineError, MissingEngineError, PlacementError
+from edgeai_runtime.errors import EngineError, MissingEngineError, PlacementError, UsageError
 from edgeai_runtime.manifest import Format
 from edgeai_runtime.placement import Device, OperationPlacement, PlacementReport
 
@@ -75,8 +76,11 @@ class LiteRTEngine:
 class LiteRTSession:
     """One interpreter; see `protocol.Session` for what its members promise."""
 
-    def __init__(self, path: Path, *, delegate: str, threads: int, options: Mapping[str, str]) -> None:
+    def __init__(
+        self, path: Path, *, delegate: str, threads: int, options: Mapping[str, str], keep_state: bool = False
+    ) -> None:
         self._path, self._delegate, self._threads, self._options = path, delegate, threads, options
+        self._keep = keep_state
         self._resizable = delegate in RESOLVERS  # a library's delegate stays with the shapes it was given
         self._shapes: tuple[tuple[int, ...], ...] = ()
         self._open()
@@ -130,6 +134,38 @@ class LiteRTSession:
             for _ in range(count)
         ]
 
+    def open_stream(self) -> LiteRTSession | None:
+        """Return another session that keeps its variables from run to run; `None` where the model has none."""
+        if self._state is None:
+            return None
+        return LiteRTSession(
+            self._path, delegate=self._delegate, threads=self._threads, options=self._options, keep_state=True
+        )
+
+    def reset_state(self) -> None:
+        """Set the variables to their first values."""
+        self._interpreter.reset_all_variables()
+
+    def get_state(self) -> tuple[Any, list[Any]]:
+        """Return the shapes of the inputs and copies of the variables.
+
+        Raises:
+            UsageError: there are resource variables, which LiteRT does not show.
+        """
+        if not self._state:
+            raise UsageError(
+                f"LiteRT does not show the resource variables of {self._path.name}: a stream of it can not be cloned"
+            )
+        return self._shapes, [self._get(index) for index in self._state]
+
+    def set_state(self, state: tuple[Any, list[Any]]) -> None:
+        """Set the variables to what `get_state` gave."""
+        shapes, arrays = state
+        if shapes != self._shapes:
+            self._resize(shapes)
+        for index, array in zip(self._state or (), arrays, strict=True):
+            self._set(index, array)
+
     def placement(self) -> PlacementReport:
         """Say which operations each delegate took, from the interpreter's list of nodes."""
         return PlacementReport(engine="litert", delegate=self._delegate, operations=self._describe())
@@ -175,7 +211,8 @@ class LiteRTSession:
                 f"{self._path.name}; it would run on the CPU{log.tail()}",
                 hint="convert the model as this device needs it: most take int8 only, some need their own compiler",
             )
-        self._reset = interpreter.reset_all_variables if keeps_state(nodes) else None
+        self._state = state_tensors(nodes) if keeps_state(nodes) else None
+        self._reset = interpreter.reset_all_variables if self._state is not None and not self._keep else None
         self._read_details()
 
     def _describe(self) -> tuple[OperationPlacement, ...]:
@@ -209,7 +246,7 @@ class LiteRTSession:
                 self._resizable = False  # the batch is baked in, whatever the signature says
                 self._open()  # an interpreter is of no use after a resize that failed
         size = chunk_size(self._shapes, shapes)
-        if size is None:
+        if size is None or self._keep:  # one sample is not what the next one goes on from
             raise shape_error(self.inputs, arrays, why=why)
         return run_in_chunks(self.run, arrays, size, self.outputs)
 

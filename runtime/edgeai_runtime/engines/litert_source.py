@@ -33,6 +33,17 @@ _STATEFUL = re.compile(
     r"|VAR_HANDLE|READ_VARIABLE|ASSIGN_VARIABLE|CALL_ONCE"
 )
 
+#: Which inputs of these operators are their state.
+_STATE_PLACES = {
+    "LSTM": (18, 19),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": (18, 19),
+    "BIDIRECTIONAL_SEQUENCE_LSTM": (35, 36, 37, 38),
+    "RNN": (4,),
+    "UNIDIRECTIONAL_SEQUENCE_RNN": (4,),
+    "BIDIRECTIONAL_SEQUENCE_RNN": (4, 8),
+    "SVDF": (4,),
+}
+
 
 def import_interpreter() -> tuple[Any, str]:
     """Return the module that has `Interpreter`, and the distribution it belongs to.
@@ -63,6 +74,18 @@ def list_nodes(interpreter: Any) -> Sequence[Mapping[str, Any]]:
 def keeps_state(nodes: Sequence[Mapping[str, Any]]) -> bool:
     """Say whether an operation keeps state between calls."""
     return any(_STATEFUL.fullmatch(node["op_name"]) for node in nodes)
+
+
+def state_tensors(nodes: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Return the tensors that hold the state of the operations; nothing where a resource variable holds some."""
+    if any("VAR" in node["op_name"] for node in nodes):
+        return []
+    return [
+        int(node["inputs"][place])
+        for node in nodes
+        for place in _STATE_PLACES.get(node["op_name"], ())
+        if place < len(node["inputs"]) and node["inputs"][place] >= 0
+    ]
 
 
 def tensor_spec(detail: Mapping[str, Any]) -> TensorSpec:

@@ -2,6 +2,7 @@
 
 The inference precision is pinned to float32 unless an option says otherwise: OpenVINO computes in bf16, unasked, on
 processors that have it, and in f16 on GPUs. An NPU has no float32 and is not pinned.
+Variables (ReadValue, Assign) are reset before every call, except in a session of a stream.
 When only the batch is free, the model is compiled for a batch of one first and again for another batch when one comes
 (a few are kept): static shapes are faster and their memory is flat.
 """
@@ -97,11 +98,12 @@ class OpenVINOSession:
         options: Mapping[str, str],
         compiled: tuple[Mapping[str, Any], Any] | None = None,
     ) -> None:
-        self._path, self._delegate, self._options = path, delegate, options
+        self._path, self._delegate, self._threads, self._options = path, delegate, threads, options
         self._properties = _properties(delegate, threads, options)
         self._compiled: OrderedDict[_Shapes, _Compiled] = OrderedDict()
         self._refused: set[_Shapes] = set()
         self._read: Any = None
+        self._keeps_state = False
         if compiled is None:
             self.inputs = tuple(_spec(port, f"input_{i}") for i, port in enumerate(self._model.inputs))
             self.outputs = tuple(_spec(port, f"output_{i}") for i, port in enumerate(self._model.outputs))
@@ -182,6 +184,8 @@ class OpenVINOSession:
                 raise self._wrong_dtype(arrays)
             target[...] = array
         try:
+            if self._resets:
+                current.request.reset_state()
             current.infer()
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed while running {self._path.name}: {short(error)}") from error
@@ -208,6 +212,8 @@ class OpenVINOSession:
 
         def call() -> None:
             try:
+                if self._resets:
+                    request.reset_state()
                 infer()
             except RuntimeError as error:
                 raise EngineError(f"OpenVINO failed while running {self._path.name}: {short(error)}") from error
@@ -230,6 +236,37 @@ class OpenVINOSession:
                 other._any_shape = other._keep(None, whole._any_shape.model)
             sessions.append(other)
         return sessions
+
+    def open_stream(self) -> OpenVINOSession | None:
+        """Return another session that keeps its variables from run to run; `None` where the model has none."""
+        current = self._current or self._any_shape
+        if current is None or not current.request.query_state():
+            return None
+        (other,) = self.replicas(1, self._threads)
+        other._keeps_state, other._resets = True, False
+        return other
+
+    def reset_state(self) -> None:
+        """Set the variables to their first values."""
+        for entry in (*self._compiled.values(), self._any_shape):
+            if entry is not None:
+                entry.request.reset_state()
+
+    def get_state(self) -> tuple[Any, list[Any]]:
+        """Return the shapes of the inputs and copies of the variables."""
+        entry = self._current or self._any_shape
+        assert entry is not None, "a session is compiled when it is made"
+        return self._shapes, [variable.state.data.copy() for variable in entry.request.query_state()]
+
+    def set_state(self, state: tuple[Any, list[Any]]) -> None:
+        """Set the variables to what `get_state` gave."""
+        shapes, arrays = state
+        if self._static and shapes != self._shapes:
+            self._current, self._shapes = self._compile(shapes), shapes
+        entry = self._current or self._any_shape
+        assert entry is not None, "a session is compiled when it is made"
+        for variable, array in zip(entry.request.query_state(), arrays, strict=True):
+            variable.state = _import().Tensor(array)
 
     def placement(self) -> PlacementReport:
         """Say what the compiled graph consists of: operations after fusion, each with its device and kernel."""
@@ -259,6 +296,7 @@ class OpenVINOSession:
     def _keep(self, shapes: _Shapes | None, compiled: Any) -> _Compiled:
         """Keep a request of a compiled model, with views on its memory where the shapes are known."""
         request = compiled.create_infer_request()
+        self._resets = not self._keeps_state and bool(request.query_state())
         inputs = outputs = None
         if shapes is not None:
             inputs = [request.get_input_tensor(index).data for index in range(len(self.inputs))]
@@ -307,12 +345,14 @@ class OpenVINOSession:
             if any(array.dtype != dtype for array, dtype in zip(arrays, self._dtypes, strict=False)):
                 raise self._wrong_dtype(arrays)
             try:
+                if self._resets:
+                    self._any_shape.request.reset_state()
                 results = self._any_shape.request.infer(list(arrays))
             except RuntimeError as error:
                 raise shape_error(self.inputs, arrays, why=short(error)) from error
             return [results[index] for index in range(len(self.outputs))]
         size = chunk_size([spec.shape for spec in self.inputs], shapes)
-        if size is None:
+        if size is None or self._keeps_state:
             raise shape_error(self.inputs, arrays)
         return run_in_chunks(self.run, arrays, size, self.outputs)
 
