@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgeai_runtime.bench.memory import process_status
 from edgeai_runtime.cache import compiled_folder, verdict_folder
 from edgeai_runtime.delegates.attempt import PassedOver, use_first
 from edgeai_runtime.delegates.choose import FASTEST, check_placement, check_report, engine_options, needs_report
@@ -207,6 +208,7 @@ class Loader:
             from edgeai_runtime.isolation import check_in_child
 
             check_in_child(choice.path, engine=spec.engine, delegate=delegate, threads=threads, options=options)
+        before = process_status()
         session = self._open_session(spec.engine, choice, delegate, threads, options)
         if needs_report(self.asked):
             report = session.placement()
@@ -216,7 +218,9 @@ class Loader:
             except PlacementError:
                 session.close()
                 raise
-        return Model(session, variant=choice.variant, bundle=self.bundle, threads=threads), used
+        model = Model(session, variant=choice.variant, bundle=self.bundle, threads=threads)
+        model._loaded = (choice.path, self.bundle.digest if self.bundle is not None else "", before, process_status())
+        return model, used
 
     def _open_session(
         self, engine: str, choice: Choice, delegate: str, threads: int, options: Mapping[str, str]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from edgeai_runtime.bundle import Bundle
+    from edgeai_runtime.footprint import Memory
     from edgeai_runtime.stream import Stream
     from edgeai_runtime.submission import Submission
 
@@ -61,6 +62,7 @@ class Model:
         self._binder: Callable[[Sequence[Any], Sequence[Any]], None] | None = None
         self._submission: Submission | None = None
         self._streams: Any = ()
+        self._loaded: tuple[Path | None, str, bytes, bytes] = (None, "", b"", b"")  # said by `loading`
         self._can_be_fast = len(self.inputs) == len(self.outputs) == 1 and not self._before[0] and not self._after[0]
         self._fast_dtype = self._dtypes[0]
         self._fast_shape: tuple[int, ...] | None = None  # the last shape that was checked, for a call
@@ -202,6 +204,13 @@ class Model:
         report: PlacementReport = self._session.placement()
         return dataclasses.replace(report, **self._chosen, macs=self.variant.macs if self.variant else {})
 
+    @property
+    def memory(self) -> Memory:
+        """What the process holds now, and by how much that grew while this model was loaded."""
+        from edgeai_runtime.footprint import measure_loaded
+
+        return measure_loaded(*self._loaded)
+
     def close(self, *, cancel: bool = False) -> None:
         """Give back the memory; the model can not be called afterwards.
 
@@ -214,7 +223,11 @@ class Model:
             stream.close()
         if self._session is not None:
             self._session.close()
-        self._session, self._run, self._binder = None, _closed, _closed_into
+        if self._session is not None:
+            self._session, self._run, self._binder = None, _closed, _closed_into
+            from edgeai_runtime.footprint import give_back
+
+            give_back()
 
     def __enter__(self) -> Model:
         """Return the model."""
