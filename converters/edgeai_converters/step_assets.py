@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from edgeai_converters.workfolder import digest_of_path
 from edgeai_runtime.errors import UsageError
 from edgeai_runtime.manifest import Step
 from edgeai_runtime.transforms.table import OPERATIONS
@@ -32,6 +34,16 @@ def pack_assets(preprocessing: Steps, postprocessing: Steps) -> tuple[Named, Nam
         for given in (preprocessing, postprocessing)
     )
     return before, after, assets
+
+
+def key_of_steps(steps: Steps) -> list[Any]:
+    """Return what results of steps depend on, for keys of the work folder: the steps, and the content of their files.
+
+    Raises:
+        UsageError: a step names a file that is not there.
+    """
+    named, _, assets = pack_assets(steps, {})
+    return [named, *(digest_of_path(file) for file in assets.values())]
 
 
 def _named(step: Step, assets: dict[str, Path]) -> Step:

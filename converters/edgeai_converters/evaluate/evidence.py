@@ -23,6 +23,7 @@ from edgeai_converters.evaluate.metrics_outputs import classes_of_output
 from edgeai_converters.float_graph import FloatGraph
 from edgeai_converters.graph.execute import GraphRunner
 from edgeai_converters.spec import CompressSpec
+from edgeai_converters.step_assets import key_of_steps
 from edgeai_converters.versions import tool_versions
 from edgeai_converters.workfolder import WorkFolder, digest_of
 from edgeai_runtime.bundle_arrays import npz_bytes, read_npz
@@ -74,8 +75,8 @@ class Evidence:
 
     @property
     def digest(self) -> str:
-        """Digest of the samples, of how they are divided and of the steps run on them."""
-        return digest_of([self.splits.digest, self.preprocessing])
+        """Digest of the samples, of how they are divided, and of the steps run on them with the files these name."""
+        return digest_of([self.splits.digest, *key_of_steps(self.preprocessing)])
 
     def counts(self) -> dict[str, int]:
         """Return how many samples each split has."""
