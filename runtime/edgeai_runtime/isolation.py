@@ -2,8 +2,8 @@
 
 In scope: artifacts that do not come from a verified bundle. The child loads the file, runs it once on zeros and ends;
 a crash, a hang and a refusal are told apart. A good verdict is kept in the cache by content, engine version, delegate
-and machine; a bad one is found again each time. Out of scope: defence against a file made to exploit its engine (the
-child runs with the same rights as its parent).
+and machine; a bad one is found again each time. The child gives up what it does not need first (`confinement.py`): a
+file made to exploit its engine gets no network, no other program and hardly a place to write to, but it is no jail.
 
 `call_in_child` is the mechanism alone, for other work that must not take its caller down or needs a fresh process.
 """
@@ -68,17 +68,21 @@ def check_in_child(
         "threads": threads,
         "options": dict(options or {}),
     }
-    call_in_child(
+    found = call_in_child(
         "edgeai_runtime.isolation:open_and_run_once",
         request,
         timeout_s=timeout_s,
         what=f"{path} in the engine {engine}",
+        confined=True,
     )
+    _LOGGER.debug("tried %s in a child process without %s", path, ", ".join(found["confined"]))
     if verdict is not None:
-        _remember(verdict, request)
+        _remember(verdict, {**request, **found})
 
 
-def call_in_child(function: str, request: Mapping[str, Any], *, timeout_s: float, what: str) -> dict[str, Any]:
+def call_in_child(
+    function: str, request: Mapping[str, Any], *, timeout_s: float, what: str, confined: bool = False
+) -> dict[str, Any]:
     """Call `function(request)` in a fresh process and return the dict it returns.
 
     Args:
@@ -86,6 +90,7 @@ def call_in_child(function: str, request: Mapping[str, Any], *, timeout_s: float
         request: its argument.
         timeout_s: after that the child is killed.
         what: what is tried, for messages: "model.onnx in the engine onnxruntime".
+        confined: the child first gives up what `confinement.confine` takes away; the result says so as `confined`.
 
     Raises:
         ModelError: the child crashed (the message names the signal), ended early, or did not end in time.
@@ -97,7 +102,12 @@ def call_in_child(function: str, request: Mapping[str, Any], *, timeout_s: float
             f"{what} can not be tried in a child process: this program has no Python executable of its own",
             hint="load it with isolate=False when you trust the file",
         )
-    arguments = json.dumps({"function": function, "request": dict(request)})
+    task: dict[str, Any] = {"function": function, "request": dict(request)}
+    if confined:
+        from edgeai_runtime.cache import cache_folder
+
+        task["confine"] = {"seconds": timeout_s, "cache": str(cache_folder())}
+    arguments = json.dumps(task)
     command = [sys.executable, "-c", _START, json.dumps(sys.path), arguments]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False)
@@ -127,6 +137,8 @@ def _result(done: subprocess.CompletedProcess[bytes], what: str) -> dict[str, An
     crash = _signal_name(done.returncode)
     if crash == "SIGKILL":
         hint = "the system ended it, most likely because memory ran out; try on a machine with more memory"
+    elif crash == "SIGXCPU":
+        hint = "it computed for longer than any model does; do not use this file"
     if crash:
         raise ModelError(f"{what} crashed (signal {crash}){tail}", hint=hint)
     raise ModelError(f"{what} ended its process with exit code {done.returncode}{tail}", hint=hint)
@@ -156,8 +168,13 @@ def main() -> None:
     result: dict[str, Any]
     try:
         module, _, name = task["function"].partition(":")
+        given_up: dict[str, Any] = {}
+        if "confine" in task:
+            from edgeai_runtime.confinement import confine
+
+            given_up["confined"] = confine(**task["confine"])
         value = getattr(importlib.import_module(module), name)(task["request"])
-        result = {"value": value if value is not None else {}}
+        result = {"value": {**(value if value is not None else {}), **given_up}}
     except EdgeAIError as error:
         result = {"error": error.to_json()}
     except Exception as error:

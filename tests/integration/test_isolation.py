@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
 import pytest
@@ -63,7 +62,7 @@ def test_a_crash_leaves_no_core_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(ModelError):
         _check(write_fake_model(tmp_path / "bad.fake", on_open="abort"))
 
-    assert sorted(os.listdir(tmp_path)) == ["bad.fake"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["bad.fake", "cache"]
 
 
 def test_a_good_verdict_is_kept_for_the_same_content(tmp_path: Path, cache: Path) -> None:
@@ -89,7 +88,7 @@ def test_a_bad_verdict_is_not_kept(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(ModelError):
         _check(write_fake_model(tmp_path / "bad.fake", on_open="abort"))
 
-    assert not cache.exists()
+    assert not (cache / "opened").exists()
 
 
 def test_a_cache_that_can_not_be_written_is_no_error(tmp_path: Path, cache: Path) -> None:
