@@ -20,6 +20,7 @@ from edgeai_converters.prune.groups import ChannelGroup
 from edgeai_converters.prune.latency_measure import measure_latency_table, measure_networks
 from edgeai_converters.prune.latency_table import LatencyTable
 from edgeai_converters.prune.layer_artifacts import in_precision
+from edgeai_converters.prune.layer_timing import BUDGET_S
 from edgeai_converters.prune.slice import slice_channels
 from edgeai_converters.prune.way import PruneJob
 from edgeai_converters.prune.width_target import Measure
@@ -32,8 +33,14 @@ _SIZES_FILE = "sizes.json"
 TIMING_S = 1.0
 """How long the smaller network is timed in turns with the whole one."""
 
+TABLE_S = BUDGET_S
+"""How long the layers of the table are timed."""
+
+NETWORKS_S = 4.0
+"""How long whole networks are timed beside each other, at least."""
+
 _SAMPLES = 2
-_LEAST_S, _PER_NETWORK_S = 4.0, 0.3
+_PER_NETWORK_S = 0.3
 
 TargetKind = Literal["latency", "size"]
 
@@ -70,6 +77,7 @@ def predicted_cost(job: PruneJob, groups: tuple[ChannelGroup, ...], kind: Target
         threads=spec.threads,
         work=job.work,
         seed=spec.seed,
+        budget_s=TABLE_S,
         on_step=lambda done, total, label: job.tell(label, done, total),
     )
 
@@ -89,7 +97,7 @@ def measured_cost(job: PruneJob, groups: tuple[ChannelGroup, ...], kind: TargetK
             threads=spec.threads,
             work=job.work,
             seed=spec.seed,
-            budget_s=max(_LEAST_S, _PER_NETWORK_S * len(networks)),
+            budget_s=max(NETWORKS_S, _PER_NETWORK_S * len(networks)),
         )
 
     def weigh(networks: Mapping[str, Widths]) -> Mapping[str, float]:

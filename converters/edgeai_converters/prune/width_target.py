@@ -4,7 +4,7 @@ taken back.
 Data in, data out: what is predicted and what measures come as arguments. The steps of one round:
 
 1. `propose_widths` for the target; the network is measured; where it misses the target, or undercuts it by far, the
-   next proposal is for a target that is off by as much the other way.
+   next proposal is for where the target lies on the line through the whole network and the one that was measured.
 2. Each cut group is made whole again, one at a time, and measured. Groups whose cut saves too little are taken back.
 3. Where the target is missed without them, the others have to make up for it: a round more, without those groups.
    Where the others can not, the cuts stay, and are told.
@@ -33,6 +33,8 @@ NEAR = 0.95
 
 _MARGIN = 0.98
 """A proposal after one that missed aims a little lower: predictions are off by some percent."""
+
+_LEAST_AIM = 0.01
 
 _PLAN = "plan"
 
@@ -154,11 +156,22 @@ def _correct(
         trials.append(WidthTrial(aimed=aimed, predicted=plan.predicted_ratio, measured=measured))
         if NEAR * target <= measured <= target:
             break
-        aimed = min(1.0, aimed * target / measured * (_MARGIN if measured > target else 1.0))
+        aimed = _next_aim(plan.predicted_ratio, measured, target * (_MARGIN if measured > target else 1.0))
     within = [each for each in found if each[1] <= target]
     if within:
         return min(within, key=lambda each: each[0].lost_importance)
     return min(found, key=lambda each: each[1])
+
+
+def _next_aim(predicted: float, measured: float, target: float) -> float:
+    """Return the prediction at which the target is expected: on the line from the whole network to the last one.
+
+    Both are 1 for the whole network, so the line allows for costs that no width changes.
+    """
+    slope = (1 - measured) / max(1 - predicted, 1e-9)
+    if slope <= 0:
+        return predicted * target
+    return min(1.0, max(_LEAST_AIM, 1 - (1 - target) / slope))
 
 
 def _taken_back(
