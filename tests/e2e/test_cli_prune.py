@@ -175,7 +175,17 @@ def test_a_model_without_channels_to_cut_is_refused(folder: Path) -> None:
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
     "arguments",
-    [["--share", "0%"], ["--share", "100%"], ["--importance", "luck"], ["--floor", "100%"], ["-o", "small.tflite"]],
+    [
+        ["--share", "0%"],
+        ["--share", "100%"],
+        ["--importance", "luck"],
+        ["--floor", "100%"],
+        ["-o", "small.tflite"],
+        ["--method", "magic"],
+        ["--method", "sparse", "--pattern", "2-4"],
+        ["--method", "depth", "--blocks", "99"],
+        ["--target-latency", "50%", "--share", "30%"],
+    ],
 )
 def test_wrong_usage_is_told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["prune", "net.onnx", "--data", "x.npz", "--work", "work", *arguments]) == 2
