@@ -1,12 +1,13 @@
 """Keys and signatures on the workstation; the device's side is `edgeai_runtime.signature`.
 
 A signature lists every member of a bundle with its sha256, in the format of the OpenSSF's `model-signing`, and becomes
-one more member, `signature.json`, the last. The bytes of all others stay as they are.
+more member, `signature.json`, the last. The bytes of all others stay as they are, unless a new version is asked for.
 """
 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 import os
@@ -100,7 +101,13 @@ def is_encrypted(key: Path) -> bool:
 
 
 def sign_bundle(
-    path: Path, *, key: Path, password: str | None = None, output: Path | None = None, force: bool = False
+    path: Path,
+    *,
+    key: Path,
+    password: str | None = None,
+    version: str | None = None,
+    output: Path | None = None,
+    force: bool = False,
 ) -> Signed:
     """Check every digest of a bundle, sign the list of its members, and put the signature in.
 
@@ -108,6 +115,7 @@ def sign_bundle(
         path: the bundle, a `.edge` file or a folder.
         key: the private key, in PEM: Ed25519, or ECDSA on P-256, P-384 or P-521.
         password: of the key.
+        version: written into the manifest before it is signed, such as `2.1`: what `Trust.minimum_version` looks at.
         output: write a new `.edge` file and leave `path` alone; by default the signature is added to `path`.
         force: replace `output`, or the signature that `path` has.
 
@@ -122,7 +130,8 @@ def sign_bundle(
     from edgeai_runtime.bundle_members import check_listing, check_member
     from edgeai_runtime.bundle_paths import MANIFEST_NAME, SIGNATURE_NAME
     from edgeai_runtime.manifest_checks import manifest_files
-    from edgeai_runtime.manifest_json import parse_manifest
+    from edgeai_runtime.manifest_json import dump_manifest, parse_manifest
+    from edgeai_runtime.signature import Trust, key_id
 
     private = _read_private_key(key, password)
     if output is not None and os.path.lexists(output) and not force:
@@ -134,6 +143,10 @@ def sign_bundle(
             raise OutputError(f"{path} is signed already", hint="Replace the signature with --force.")
         content = read_manifest_bytes(container)
         manifest = parse_manifest(content, where=f"{path}: {MANIFEST_NAME}")
+        if version is not None:
+            Trust(minimum_version=version)  # refuses one that no minimum could be compared with
+            manifest = dataclasses.replace(manifest, version=version)
+            content = dump_manifest(manifest)
         check_listing(container, manifest)
         members = {MANIFEST_NAME: hashlib.sha256(content).hexdigest()}
         for entry in manifest_files(manifest):
@@ -141,12 +154,12 @@ def sign_bundle(
             members[entry.path] = entry.sha256
         signature = make_signature(members, private, name=manifest.name)
         if output is None and path.is_dir():
+            if version is not None:
+                write_atomically(path / MANIFEST_NAME, content, durable=True)
             write_atomically(path / SIGNATURE_NAME, signature, durable=True)
         else:
             with open_beside(output or path, durable=True) as file:
-                _copy_with(container, list(members), signature, file)
-    from edgeai_runtime.signature import key_id
-
+                _copy_with(container, content, list(members)[1:], signature, file)
     return Signed(bundle=output or path, key_id=key_id(private.public_key()), members=tuple(members))
 
 
@@ -230,14 +243,15 @@ def _read_private_key(key: Path, password: str | None) -> Any:
     return private
 
 
-def _copy_with(container: Container, members: list[str], signature: bytes, file: Any) -> None:
-    """Write members and signature as a zip, in the layout that every bundle has."""
+def _copy_with(container: Container, manifest: bytes, members: list[str], signature: bytes, file: Any) -> None:
+    """Write manifest, members and signature as a zip, in the layout that every bundle has."""
     import zipfile
 
     from edgeai_runtime.bundle_arrays import stored_member
-    from edgeai_runtime.bundle_paths import SIGNATURE_NAME
+    from edgeai_runtime.bundle_paths import MANIFEST_NAME, SIGNATURE_NAME
 
     with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(stored_member(MANIFEST_NAME), manifest)
         for name in members:
             info = stored_member(name)
             info.file_size = container.sizes[name]

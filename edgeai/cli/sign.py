@@ -18,6 +18,10 @@ def command(
     key: Annotated[
         Path, typer.Option("--key", help=f"The private key; its password is asked for, or ${PASSWORD_VARIABLE}.")
     ],
+    bundle_version: Annotated[
+        str | None,
+        typer.Option(help="Write this version into the bundle first, such as 2.1; devices can ask for a minimum."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The signed bundle. Default: BUNDLE gets the signature.")
     ] = None,
@@ -37,7 +41,7 @@ def command(
     password = os.environ.get(PASSWORD_VARIABLE)
     if not password and sys.stdin.isatty() and is_encrypted(key):
         password = typer.prompt("password", hide_input=True, err=True)
-    signed = sign_bundle(bundle, key=key, password=password, output=output, force=force)
+    signed = sign_bundle(bundle, key=key, password=password, version=bundle_version, output=output, force=force)
     if json:
         out.print_json({"bundle": signed.bundle, "key_id": signed.key_id, "members": list(signed.members)})
         return 0

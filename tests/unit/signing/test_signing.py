@@ -415,6 +415,16 @@ def test_a_folder_is_packed_when_it_is_signed_to_a_file(tmp_path: Path, keys: Ke
     assert (tmp_path / "packed.edge").read_bytes() == (tmp_path / "b.edge").read_bytes()
 
 
+@pytest.mark.parametrize("as_folder", [False, True])
+def test_the_version_is_written_before_it_is_signed(tmp_path: Path, keys: KeyPair, as_folder: bool) -> None:
+    path = write(tmp_path / "b.edge", version="1", as_folder=as_folder)
+    sign_bundle(path, key=keys.private, version="2.1")
+    demanded = Trust(keys=keys.public, minimum_version="2.1")
+    assert open_bundle(path, cache=tmp_path / "cache", trust=demanded).manifest.version == "2.1"
+    with pytest.raises(UsageError, match="numbers with dots"):
+        sign_bundle(path, key=keys.private, version="v3", force=True)
+
+
 def test_a_damaged_bundle_is_not_signed(tmp_path: Path, keys: KeyPair) -> None:
     path = write(tmp_path / "b", as_folder=True)
     (path / MODEL).write_bytes(b"no_real model")
