@@ -110,17 +110,21 @@ def needs_report(placement: Placement) -> bool:
 
 
 def placement_error(placement: Placement, attempts: Sequence[Attempt]) -> PlacementError:
-    """Return the error for a placement that no delegate satisfied: one line per delegate, why not."""
+    """Return the error for a placement that no delegate satisfied: one line per delegate, why not.
+
+    Where one is required, or only some are allowed, those that were no candidates are listed too.
+    """
     lines = {attempt.delegate: attempt.reason for attempt in attempts}
     engines = {attempt.delegate.partition(":")[0] for attempt in attempts}
-    for name in DELEGATES:
+    special = placement.require is not None or placement.allow is not None
+    for name in DELEGATES if special else ():
         if name not in lines:
             lines[name] = _why_not(name, placement) or _why_no_candidate(name, engines)
     together: dict[str, list[str]] = {}
     for name, reason in lines.items():
         together.setdefault(reason, []).append(name)
     listing = "".join(f"\n  {', '.join(names)}: {reason}" for reason, names in together.items())
-    if not placement.require and placement.allow is None:
+    if not special:
         return PlacementError(f"no delegate here can run this model as asked:{listing}")
     asked = f"{placement.require} is required" if placement.require else f"only {placement.allow} is allowed"
     return PlacementError(

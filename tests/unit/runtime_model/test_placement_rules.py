@@ -106,6 +106,13 @@ def test_a_delegate_that_was_no_candidate_is_absent_or_without_a_variant_or_both
     assert asked == ["litert:edgetpu"]  # nothing that would not do anyway
 
 
+def test_where_nothing_special_is_asked_only_what_was_tried_is_listed() -> None:
+    attempts = [Attempt(delegate="onnxruntime:cpu", outcome="failed", reason="it is broken")]
+    message = placement_error(Placement(), attempts).message
+
+    assert message == "no delegate here can run this model as asked:\n  onnxruntime:cpu: it is broken"
+
+
 def test_require_reports_a_missing_driver(make_bundle: MakeBundle) -> None:
     path = make_bundle({"net": {"no_driver": ["fake:npu"]}}, delegates={"net": ("fake:npu", "fake:cpu")})
 
