@@ -28,14 +28,21 @@ UNITS = 64
 SAMPLES = np.random.default_rng(1).normal(size=(8, UNITS)).astype(np.float32)
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all tests here: what one of them found in a child process, the others read."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDGEAI_CACHE", str(tmp_path / "cache"))
+def _own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEAI_CACHE", str(cache))
 
 
-@pytest.fixture
-def bundle(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three dense layers in float32, with their golden outputs to a ten-thousandth."""
+    tmp_path = tmp_path_factory.mktemp("bundle")
     import openvino as ov
     from openvino import opset13 as ops
 

@@ -55,14 +55,11 @@ REMEDIES: dict[str, tuple[Remedy, ...]] = {
     ),
     "openvino:auto": (_OPENVINO_F32, _ACCURACY),
     "openvino:hetero": (_OPENVINO_F32, _ACCURACY),
-    **{
-        f"fake:{device}": (
-            Remedy(name="pin f32", options={"precision": "f32"}),
-            Remedy(name="no fp16", options={"fp16": "0"}),
-            Remedy(name="fewer operations", options={"operations": "few"}),
-        )
-        for device in ("cpu", "gpu", "npu")
-    },
+    "fake:npu": (
+        Remedy(name="pin f32", options={"precision": "f32"}),
+        Remedy(name="no fp16", options={"fp16": "0"}),
+        Remedy(name="fewer operations", options={"operations": "few"}),
+    ),
 }
 
 
