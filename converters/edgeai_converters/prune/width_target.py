@@ -4,10 +4,10 @@ taken back.
 Data in, data out: what is predicted and what measures come as arguments. The steps of one round:
 
 1. `propose_widths` for the target; the network is measured; where it misses the target, or undercuts it by far, the
-   next proposal is for where the target lies on the line through the whole network and the one that was measured.
+   next proposal is for where the target lies on the line between the networks that were measured.
 2. Each cut group is made whole again, one at a time, and measured. Groups whose cut saves too little are taken back.
-3. Where the target is missed without them, the others have to make up for it: a round more, without those groups.
-   Where the others can not, the cuts stay, and are told.
+3. Where the target is missed without them, or undercut by far, there is a round more with the other groups alone. Where
+   those can not meet it, the cuts stay, and are told.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ MOST_ROUNDS = 3
 NEAR = 0.95
 """A network that costs at least this share of its target needs no correction upwards."""
 
-_MARGIN = 0.98
+_MARGIN, _WITHIN = 0.98, 0.99
 """A proposal after one that missed aims a little lower: predictions are off by some percent."""
 
-_LEAST_AIM = 0.01
+_LEAST_AIM, _LARGEST_STEP = 0.01, 0.6
+"""What is aimed for at least; and how far below a network that missed its target the next one is predicted at most."""
 
 _PLAN = "plan"
 
@@ -102,43 +103,51 @@ def choose_widths(
     Raises:
         UsageError: there is no group that can be cut.
     """
+    every = Choices(groups, worth, floors=floor, steps=steps)
     trials: list[WidthTrial] = []
-    taken: list[str] = []
-    best: tuple[WidthPlan, float] | None = None
-    without: tuple[str, ...] = ()
-    held: tuple[str, ...] = ()
+    found: list[_Found] = []
+    taken: tuple[str, ...] = ()
     for _ in range(MOST_ROUNDS):
         left = [group for group in groups if group.id not in taken]
         if not left:
             break
         own = {group.id: steps[group.id] for group in left}
         choices = Choices(left, worth, floors=floor, steps=own)
-        found = _correct(choices, cost, measure, target, trials)
-        if best is not None and best[1] <= target < found[1]:
-            break  # the others can not make up for it
-        best, without, held = found, tuple(taken), ()
-        if found[1] > target:
-            break
-        back, measured = _taken_back(found, choices, cost, measure)
-        now = tuple(name for name, width in back.widths.items() if width > found[0].widths[name])
+        plan, measured = _correct(choices, cost, measure, target, trials)
+        back, without = _taken_back(plan, measured, choices, cost, measure) if measured <= target else (plan, measured)
+        now = tuple(name for name, width in back.widths.items() if width > plan.widths[name])
+        found.append(_Found(plan=every.plan(plan.widths, cost, plan.origin), measured=measured, taken=taken, held=now))
         if not now:
             break
-        if measured <= target:
-            best, without = (back, measured), (*taken, *now)
-            break
-        held = now
         taken += now
-    assert best is not None
-    plan, measured = best
+        found.append(_Found(plan=every.plan(back.widths, cost, back.origin), measured=without, taken=taken, held=()))
+        if NEAR * target <= without <= target:
+            break
+    within = [each for each in found if each.measured <= target]
+    best = min(within or found, key=lambda each: each.order(met=bool(within)))
     return TargetedWidths(
-        widths={group.id: plan.widths.get(group.id, group.size) for group in groups},
-        predicted=plan.predicted_ratio,
-        measured=measured,
-        met=measured <= target,
+        widths=dict(best.plan.widths),
+        predicted=best.plan.predicted_ratio,
+        measured=best.measured,
+        met=bool(within),
         trials=tuple(trials),
-        taken_back=without,
-        held=held,
+        taken_back=best.taken,
+        held=best.held,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """Widths of all groups with their measured cost; the groups that were taken back, and those that should be."""
+
+    plan: WidthPlan
+    measured: float
+    taken: tuple[str, ...]
+    held: tuple[str, ...]
+
+    def order(self, *, met: bool) -> tuple[float, ...]:
+        """Return what is least for the best: first no cuts that do not pay, then little loss; or the least cost."""
+        return (float(bool(self.held)), self.plan.lost_importance) if met else (self.measured,)
 
 
 def _correct(
@@ -156,32 +165,38 @@ def _correct(
         trials.append(WidthTrial(aimed=aimed, predicted=plan.predicted_ratio, measured=measured))
         if NEAR * target <= measured <= target:
             break
-        aimed = _next_aim(plan.predicted_ratio, measured, target * (_MARGIN if measured > target else 1.0))
+        aimed = _next_aim([(each.predicted_ratio, ratio) for each, ratio in found], target)
     within = [each for each in found if each[1] <= target]
     if within:
         return min(within, key=lambda each: each[0].lost_importance)
     return min(found, key=lambda each: each[1])
 
 
-def _next_aim(predicted: float, measured: float, target: float) -> float:
-    """Return the prediction at which the target is expected: on the line from the whole network to the last one.
+def _next_aim(seen: Sequence[tuple[float, float]], target: float) -> float:
+    """Return the prediction at which the target is expected, from pairs of what was predicted and measured.
 
-    Both are 1 for the whole network, so the line allows for costs that no width changes.
+    On the line between the nearest networks above and below the target; the whole network, where both are 1, is one
+    above. Where none is below yet, on the line through the whole network and the cheapest, but not far beyond that.
     """
-    slope = (1 - measured) / max(1 - predicted, 1e-9)
-    if slope <= 0:
-        return predicted * target
-    return min(1.0, max(_LEAST_AIM, 1 - (1 - target) / slope))
+    above = min([(1.0, 1.0), *(pair for pair in seen if pair[1] > target)], key=lambda pair: pair[1])
+    below = max((pair for pair in seen if pair[1] <= target), key=lambda pair: pair[1], default=None)
+    if below is not None:
+        part = (target * _WITHIN - below[1]) / (above[1] - below[1])
+        return min(1.0, max(_LEAST_AIM, below[0] + max(0.0, part) * (above[0] - below[0])))
+    least = max(_LEAST_AIM, above[0] * _LARGEST_STEP)
+    slope = (1 - above[1]) / max(1 - above[0], 1e-9)
+    return max(least, min(above[0], 1 - (1 - target * _MARGIN) / slope)) if slope > 0 else least
 
 
 def _taken_back(
-    found: tuple[WidthPlan, float], choices: Choices, cost: Cost, measure: Measure
+    plan: WidthPlan, measured: float, choices: Choices, cost: Cost, measure: Measure
 ) -> tuple[WidthPlan, float]:
     """Return the plan without the cuts that do not pay, and its measured cost."""
-    plan, measured = found
     trials = trials_without(plan, choices)
     if not trials:
-        return found
+        return plan, measured
     beside = dict(measure({**trials, _PLAN: plan.widths}))
     back = take_back(plan, beside, choices, cost, measured_ratio=beside.pop(_PLAN))
-    return (back, measured) if back.widths == plan.widths else (back, measure({_PLAN: back.widths})[_PLAN])
+    if back.widths == plan.widths:
+        return plan, measured
+    return back, measure({_PLAN: back.widths})[_PLAN]

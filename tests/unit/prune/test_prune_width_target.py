@@ -89,6 +89,15 @@ def test_a_cut_that_does_not_pay_is_taken_back_and_others_make_up_for_it() -> No
     assert found.held == ()
 
 
+@pytest.mark.parametrize("target", np.arange(0.25, 0.75, 0.05))
+def test_what_is_left_is_near_the_target_when_a_group_costs_nothing_after_all(target: float) -> None:
+    true = Linear(prices={"a": 1.0, "b": 1.0, "c": 0.02})
+    found = _choose(Linear(prices=EVEN), true, target, cheap="c")
+    assert (found.taken_back, found.held) == (("c",), ())
+    assert 0.9 * target < found.measured <= target
+    assert found.measured == pytest.approx(true.predict_ratio(found.widths))
+
+
 def test_small_cuts_stay_where_the_target_would_be_missed_without_them() -> None:
     prices = {"a": 1.0, "b": 0.005, "c": 0.005}
     true = Linear(prices=prices)
