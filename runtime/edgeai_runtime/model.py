@@ -56,7 +56,7 @@ class Model:
         self._after = _steps(self.outputs, after, labels, assets)
         self._ranks = _raw_ranks(self.inputs, before)
         self._order, self._taken = _output_order(self.outputs, after)
-        self._run = connect(session, variant, self.inputs, self.outputs)
+        self._run = self._connect(session)
         self._dtypes = [np.dtype(spec.dtype) for spec in self.inputs]
         self._good_shapes: list[tuple[int, ...]] = []  # the last shapes that were checked, for `run_raw`
         self._binder: Callable[[Sequence[Any], Sequence[Any]], None] | None = None
@@ -243,6 +243,15 @@ class Model:
         """Say what is loaded and where."""
         name = f"{self.manifest.name}/{self.variant.id}" if self.manifest and self.variant else "artifact"
         return f"<Model {name}: {', '.join(s.name for s in self.inputs)} → {', '.join(s.name for s in self.outputs)}>"
+
+    def _connect(self, session: Any) -> Callable[[Sequence[Any]], list[Any]]:
+        """Return a function that runs a session on arrays as in `inputs`."""
+        run = connect(session, self.variant, self.inputs, self.outputs)
+        if self.manifest is None or "buckets" not in self.manifest.metadata:
+            return run
+        from edgeai_runtime.buckets import bucketed
+
+        return bucketed(run, self.inputs, self.outputs, self.manifest.metadata["buckets"])
 
     def _prepare(self, index: int, array: Any) -> Any:
         spec = self.inputs[index]

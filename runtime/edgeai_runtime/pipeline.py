@@ -131,6 +131,20 @@ class _Stages:
             return self._sequence(arrays)
         return self._cascade(arrays) if kind == "cascade" else self._ensemble(arrays)
 
+    def replicas(self, count: int, threads: int) -> list[_Stages]:
+        """Return the stages `count` times, each for another thread; they count samples together."""
+        from edgeai_runtime.submission import double
+
+        columns = zip(*(double(model, count) for _, model in self._stages), strict=True)
+        names = [stage for stage, _ in self._stages]
+        copies = [
+            _Stages(self._pipeline, list(zip(names, models, strict=True)), self.inputs, self.outputs)
+            for models in columns
+        ]
+        for one in copies:
+            one.samples = self.samples
+        return copies
+
     def placement(self) -> PlacementReport:
         """Put the reports together; the names of operations and variants say the stage."""
         reports = {name: model.placement for name, model in self.models.items()}

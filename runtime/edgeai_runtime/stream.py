@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeai_runtime.engines.arguments import as_array, by_input
-from edgeai_runtime.engines.boundary import connect
 from edgeai_runtime.engines.chunks import shape_agrees, shape_text
 from edgeai_runtime.errors import BundleError, DataError, UsageError
 from edgeai_runtime.manifest import TensorSpec
@@ -55,7 +54,7 @@ class Stream:
 
     def __init__(self, model: Model, states: Mapping[str, str], session: Any) -> None:
         self._model, self.states, self._session = model, dict(states), session
-        self._run = model._run if session is None else connect(session, model.variant, model.inputs, model.outputs)
+        self._run = model._run if session is None else model._connect(session)
         self._own = [index for index, spec in enumerate(model.inputs) if spec.name not in self.states]
         self._specs = [model.inputs[index] for index in self._own]
         self._arrays: dict[str, Any] = {}

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from edgeai_runtime.engines.boundary import connect
 from edgeai_runtime.errors import BusyError, UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def double(model: Model, count: int) -> list[Model]:
     models = []
     for session in replicas(count, max(1, model.threads // count)):
         other = copy.copy(model)
-        other._session, other._run = session, connect(session, model.variant, model.inputs, model.outputs)
+        other._session, other._run = session, other._connect(session)
         other._good_shapes, other._binder, other._submission, other._streams = [], None, None, ()
         models.append(other)
     return models

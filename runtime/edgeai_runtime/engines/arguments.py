@@ -22,8 +22,6 @@ def by_input(x: Any, specs: Sequence[TensorSpec]) -> list[Any]:
     Raises:
         DataError: an input is missing, unknown, or one array was given to a model with several inputs.
     """
-    import difflib
-
     names = [spec.name for spec in specs]
     if not isinstance(x, Mapping):
         if len(specs) != 1:
@@ -34,6 +32,8 @@ def by_input(x: Any, specs: Sequence[TensorSpec]) -> list[Any]:
         return [x]
     for name in x:
         if name not in names:
+            import difflib
+
             near = difflib.get_close_matches(str(name), names, n=1)
             hint = f"did you mean {near[0]!r}?" if near else ""
             raise DataError(f"the model has no input {name!r}; its inputs: {', '.join(names)}", hint=hint)

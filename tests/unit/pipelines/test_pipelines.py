@@ -315,3 +315,13 @@ def test_stages_of_other_inputs_are_told(make_stage: MakeStage, path: Path) -> N
     write_pipeline(path, {"a": stages["a"], "c": renamed}, kind="ensemble")
     with opened(path) as model:
         np.testing.assert_allclose(model(BATCH), BATCH)
+
+
+def test_a_pipeline_has_a_queue_whose_samples_are_counted(make_stage: MakeStage, path: Path) -> None:
+    stages = {"a": make_stage("a", 2), "b": make_stage("b", 10)}
+    write_pipeline(path, stages, kind="sequence")
+    with opened(path) as model:
+        model.open_queue(workers=2)
+        for future in [model.submit(BATCH) for _ in range(4)]:
+            np.testing.assert_allclose(future.result(30), 20 * BATCH, rtol=1e-6)
+        assert model.samples == {"a": 12, "b": 12}
