@@ -140,6 +140,27 @@ def test_the_same_bundle_and_key_give_the_same_signature(tmp_path: Path) -> None
     assert (tmp_path / "one.edge").read_bytes() == (tmp_path / "two.edge").read_bytes()
 
 
+def test_a_statement_that_lists_a_member_twice_is_refused(folder: Path, keys: KeyPair) -> None:
+    import hashlib
+
+    def double(statement: Any) -> None:
+        resources = statement["predicate"]["resources"]
+        resources.append(resources[0])
+        whole = hashlib.sha256(b"".join(bytes.fromhex(one["digest"]) for one in resources)).hexdigest()
+        statement["subject"][0]["digest"]["sha256"] = whole
+
+    edit_payload(folder, keys, double)
+    with pytest.raises(SignatureError, match="not consistent"):
+        open_bundle(folder, trust=Trust(keys=keys.public))
+
+
+def test_a_signature_larger_than_any_is_not_read(folder: Path, trust: Trust) -> None:
+    with (folder / "signature.json").open("r+b") as file:
+        file.truncate(17 * 2**20)
+    with pytest.raises(SignatureError, match="larger than any signature"):
+        open_bundle(folder, trust=trust)
+
+
 def test_an_unsigned_bundle_is_refused_unless_that_is_allowed(tmp_path: Path, keys: KeyPair, trust: Trust) -> None:
     path = write(tmp_path / "b.edge")
     with pytest.raises(SignatureError, match="is not signed"):
