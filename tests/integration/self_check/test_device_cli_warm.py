@@ -15,7 +15,11 @@ from edgeai_runtime.loading import load
 
 MakeFake = Callable[..., Path]
 CURED = {"faults": {"fake:npu": {"factor": 3, "cured_by": {"precision": "f32"}}}}
-WRONG = {"faults": {"fake:npu": {"factor": 3}}}
+#: A delegate that has no remedies, so that one child is enough.
+WRONG: dict[str, Any] = {"delegates": ("fake:cpu", "fake:gpu"), "faults": {"fake:gpu": {"factor": 3}}}
+    "delegates": ("fake:cpu", "fake:gpu"),
+    "faults": {"fake:gpu": {"factor": 3}},
+}  # it has no remedies
 
 
 def _json(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> dict[str, Any]:
@@ -30,17 +34,17 @@ def test_verify_checks_every_delegate_and_lists_the_quarantine(
     document = _json(capsys, "verify", path)
 
     golden = {one["name"]: one["ok"] for one in document["checks"] if one["name"].startswith("golden ")}
-    assert golden == {"golden net on fake:npu": False, "golden net on fake:cpu": True}
+    assert golden == {"golden net on fake:gpu": False, "golden net on fake:cpu": True}
     assert document["ok"] is True  # one delegate with the right numbers is enough
     (bad,) = document["quarantine"]
-    assert (bad["variant"], bad["delegate"]) == ("net", "fake:npu")
+    assert (bad["variant"], bad["delegate"]) == ("net", "fake:gpu")
     assert "y differs by at most" in bad["reason"]
 
 
 def test_verify_fails_when_no_delegate_gives_the_right_numbers(
     make_fake: MakeFake, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    document = _json(capsys, "verify", str(make_fake(factor=3)), code=1)
+    document = _json(capsys, "verify", str(make_fake(delegates=WRONG["delegates"], factor=3)), code=1)
 
     assert document["ok"] is False
     assert len(document["quarantine"]) == 2
@@ -59,7 +63,7 @@ def test_verify_skips_what_is_in_quarantine_until_retry(
 
     assert main(["verify", path, "--retry"]) == 0
     out = capsys.readouterr().out
-    assert "FAIL golden net on fake:npu: fake:npu failed its self-check: y differs" in out
+    assert "FAIL golden net on fake:gpu: fake:gpu failed its self-check: y differs" in out
 
 
 def test_verify_names_the_remedy(make_fake: MakeFake, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,11 +46,11 @@ def test_a_tie_is_decided_for_the_cpu(make_fake: MakeFake) -> None:
 
 
 def test_a_delegate_that_is_fast_and_wrong_is_not_in_the_race(make_fake: MakeFake) -> None:
-    path = make_fake(delegates=("fake:cpu", "fake:npu"), faults={"fake:npu": {"factor": 3}}, slow_ms={"fake:cpu": 2})
+    path = make_fake(delegates=("fake:cpu", "fake:gpu"), faults={"fake:gpu": {"factor": 3}}, slow_ms={"fake:cpu": 2})
 
     with load(path, placement="fastest", threads=2) as model:
         assert model.placement.delegate == "fake:cpu"
-        (refused,) = [one for one in model.placement.measured if one.delegate == "fake:npu"]
+        (refused,) = [one for one in model.placement.measured if one.delegate == "fake:gpu"]
         assert refused.median_ms is None
         assert "self-check" in refused.how
 
@@ -124,16 +124,26 @@ def test_a_crash_while_measuring_leaves_the_first_choice(make_fake: MakeFake, ca
 
 
 @pytest.mark.parametrize("fault", ["segfault", "exit"])
-def test_a_delegate_that_crashes_while_measuring_costs_the_others_nothing(make_fake: MakeFake, fault: str) -> None:
+def test_a_delegate_that_crashes_while_measuring_costs_the_others_nothing(
+    make_fake: MakeFake, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
     path = make_fake(
         delegates=("fake:cpu", "fake:npu", "fake:gpu"),
         faults={"fake:cpu": {"on_run": fault}},  # recorded on it, so it is not checked before
-        slow_ms={"fake:npu": 3, "fake:gpu": 3},
     )
+    children: list[list[str]] = []
+    measure = autotune._measure_in_child
+
+    def count(request: dict[str, Any]) -> list[dict[str, Any]]:
+        children.append([entry["delegate"].removeprefix("fake:") for entry in request["entries"]])
+        return measure(request)
+
+    monkeypatch.setattr(autotune, "_measure_in_child", count)
     with load(path, placement="fastest", threads=1) as model:
         measured = model.placement.measured
         assert model.placement.delegate in ("fake:npu", "fake:gpu")
-    assert {(one.delegate, one.how) for one in measured[:2]} == {("fake:gpu", "compared"), ("fake:npu", "compared")}
+    assert children == [["cpu", "npu", "gpu"], ["cpu"], ["npu"], ["gpu"], ["npu", "gpu"]]
+    assert {one.delegate for one in measured if one.median_ms is not None} == {"fake:npu", "fake:gpu"}
     assert (measured[2].delegate, measured[2].median_ms) == ("fake:cpu", None)
     assert "measuring" in measured[2].how
 
