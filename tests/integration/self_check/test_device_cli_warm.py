@@ -17,9 +17,6 @@ MakeFake = Callable[..., Path]
 CURED = {"faults": {"fake:npu": {"factor": 3, "cured_by": {"precision": "f32"}}}}
 #: A delegate that has no remedies, so that one child is enough.
 WRONG: dict[str, Any] = {"delegates": ("fake:cpu", "fake:gpu"), "faults": {"fake:gpu": {"factor": 3}}}
-    "delegates": ("fake:cpu", "fake:gpu"),
-    "faults": {"fake:gpu": {"factor": 3}},
-}  # it has no remedies
 
 
 def _json(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> dict[str, Any]:
