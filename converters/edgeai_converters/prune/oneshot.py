@@ -37,6 +37,7 @@ from edgeai_runtime.manifest import Certificate, Measurement
 _GRAPH_FILE, _TOLD_FILE = "graph.onnx", "told.json"
 _STEM = "model"
 _STEPS = 5
+_CLUSTERS_AGAIN = "The flash is that of an int8 model whose integers were clustered again, after quantization."
 
 _NOT_DECIDING = ("source", "data", "metric", "max_drop", "preprocessing", "input_shapes")
 """Fields of a spec that decide nothing about the cut, or do so through the digests of graph and data."""
@@ -200,8 +201,9 @@ def _flash(job: PruneJob, model: ir.Model) -> tuple[FlashGain | None, tuple[str,
         return None, ()
     job.tell("compiling for Ethos-U")
     clusters = job.spec.amount[1] if job.spec.method == "clusters" else None
+    note = () if clusters is None else (_CLUSTERS_AGAIN,)
     try:
-        return flash_gain(job.model, model, clusters=clusters), ()
+        return flash_gain(job.model, model, clusters=clusters), note
     except EdgeAIError as error:
         return None, (f"Vela could not tell the flash of this model: {error.message}",)
 

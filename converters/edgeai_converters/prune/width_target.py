@@ -6,8 +6,8 @@ Data in, data out: what is predicted and what measures come as arguments. The st
 1. `propose_widths` for the target; the network is measured; where it misses the target, or undercuts it by far, the
    next proposal is for where the target lies on the line between the networks that were measured.
 2. Each cut group is made whole again, one at a time, and measured. Groups whose cut saves too little are taken back.
-3. Where the target is missed without them, or undercut by far, there is a round more with the other groups alone. Where
-   those can not meet it, the cuts stay, and are told.
+3. Where the target is missed without them, there is a round more with the other groups alone. Where those can not meet
+   it, the cuts stay, and are told.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def choose_widths(
             break
         taken += now
         found.append(_Found(plan=every.plan(back.widths, cost, back.origin), measured=without, taken=taken, held=()))
-        if NEAR * target <= without <= target:
+        if without <= target:
             break
     within = [each for each in found if each.measured <= target]
     best = min(within or found, key=lambda each: each.order(met=bool(within)))
