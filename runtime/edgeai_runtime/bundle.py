@@ -13,17 +13,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from edgeai_runtime.atomic import open_beside
-from edgeai_runtime.bundle_arrays import npz_bytes, read_npz
 from edgeai_runtime.bundle_files import Container, begins_like_bundle, open_container, read_manifest_bytes
 from edgeai_runtime.bundle_members import check_listing, check_member
 from edgeai_runtime.bundle_paths import MANIFEST_NAME
-from edgeai_runtime.bundle_verify import Check, verify_bundle
-from edgeai_runtime.bundle_writer import file_entry, write_bundle
 from edgeai_runtime.cache import CACHE_HINT, bundle_folder, cache_folder, remove_leftovers, unfinished_folder
 from edgeai_runtime.errors import BundleError, IntegrityError
 from edgeai_runtime.manifest import FileEntry, Manifest
@@ -31,9 +29,30 @@ from edgeai_runtime.manifest_checks import GOLDEN_INPUTS, GOLDEN_OUTPUTS, SOURCE
 from edgeai_runtime.manifest_json import parse_manifest
 
 if TYPE_CHECKING:
+    from edgeai_runtime.bundle_arrays import npz_bytes
+    from edgeai_runtime.bundle_verify import Check, verify_bundle
+    from edgeai_runtime.bundle_writer import file_entry, write_bundle
     from edgeai_runtime.signature import Trust
 
+#: Names of this module that opening a bundle does not need, and where they are; imported when they are first used.
+_ELSEWHERE = {
+    "npz_bytes": "bundle_arrays",
+    "Check": "bundle_verify",
+    "verify_bundle": "bundle_verify",
+    "file_entry": "bundle_writer",
+    "write_bundle": "bundle_writer",
+}
+
 __all__ = ["Bundle", "Check", "file_entry", "is_bundle", "npz_bytes", "open_bundle", "verify_bundle", "write_bundle"]
+
+
+def __getattr__(name: str) -> object:
+    """Import a name that is elsewhere (PEP 562)."""
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"edgeai_runtime.{_ELSEWHERE[name]}"), name)
+    globals()[name] = value
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +121,8 @@ class Bundle:
     def _golden(self, name: str) -> dict[str, Any]:
         for entry in self.manifest.golden:
             if entry.path == name:
+                from edgeai_runtime.bundle_arrays import read_npz
+
                 return read_npz(self.file(entry), where=f"{self.root}/{name}")
         raise BundleError(
             f"the bundle {self.manifest.name!r} has no {name}", hint="Build it again with edgeai compress."

@@ -42,7 +42,7 @@ def write_onnx(path: Path, *, width: int, batch: int | str) -> Path:
     return path
 
 
-def make_bundle(engine: str, folder: Path, *, width: int = 300, batch: int | str = 1) -> Path:
+def make_bundle(engine: str, folder: Path, *, width: int = 600, batch: int | str = 1) -> Path:
     """Write a bundle with one variant."""
     artifact = write_onnx(folder / "net.onnx", width=width, batch=batch)
     files = [artifact]
@@ -82,7 +82,7 @@ def entries(bundle: Path) -> list[Path]:
     return sorted(compiled_folder(open_bundle(bundle).digest).glob("*.bin"))
 
 
-def drawn(batch: int, width: int = 300) -> Any:
+def drawn(batch: int, width: int = 600) -> Any:
     """Return drawn samples."""
     return np.random.default_rng(batch).normal(size=(batch, width)).astype(np.float32)
 
@@ -140,4 +140,4 @@ def test_openvino_does_not_read_the_artifact_again(tmp_path: Path, monkeypatch: 
     assert main(["warm", str(bundle), "--threads", "1"]) == 0
     monkeypatch.setattr(OpenVINOEngine, "open", None)
     with load(bundle, threads=1) as model:
-        assert model(drawn(1)).shape == (1, 300)
+        assert model(drawn(1)).shape == (1, 600)

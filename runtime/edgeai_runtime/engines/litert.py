@@ -11,7 +11,6 @@ before every call, so that a call depends on its inputs alone; a session of a st
 
 from __future__ import annotations
 
-import importlib.metadata
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -36,6 +35,7 @@ from edgeai_runtime.engines.litert_source import (
 )
 from edgeai_runtime.engines.protocol import EngineInfo, Session
 from edgeai_runtime.errors import EngineError, MissingEngineError, PlacementError, UsageError
+from edgeai_runtime.installed import installed_version
 from edgeai_runtime.manifest import Format
 from edgeai_runtime.placement import Device, OperationPlacement, PlacementReport
 
@@ -56,8 +56,7 @@ class LiteRTEngine:
             return EngineInfo(
                 present=False, package="ai-edge-litert", version="", reason=error.message, install=INSTALL
             )
-        version = importlib.metadata.version(package)
-        return EngineInfo(present=True, package=package, version=version, reason="", install=INSTALL)
+        return EngineInfo(present=True, package=package, version=installed_version(package), reason="", install=INSTALL)
 
     def open(self, path: Path, *, delegate: str, threads: int, options: Mapping[str, str]) -> Session:
         """Load `path`; the options are those of the table of delegates. See `protocol.Engine.open` for the errors."""

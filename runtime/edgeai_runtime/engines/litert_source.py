@@ -7,7 +7,6 @@ only) and TensorFlow.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgeai_runtime.errors import EdgeAIError, EngineError, MissingEngineError, ModelError, UnsupportedOperationError
+from edgeai_runtime.installed import installed_version
 from edgeai_runtime.manifest import Quantization, TensorSpec
 
 INSTALL = 'pip install "edgeai-runtime[tflite]"'
@@ -55,7 +55,9 @@ def import_interpreter() -> tuple[Any, str]:
     for name, package in _SOURCES:
         try:
             if package == "tflite-runtime" and int(np.__version__.partition(".")[0]) > 1:
-                version = importlib.metadata.version(package)
+                version = installed_version(package)
+                if not version:
+                    raise ImportError("not installed")
                 raise ImportError(f"{version} works with numpy 1 only, and numpy {np.__version__} is installed")
             return importlib.import_module(name), package
         except ImportError as error:
@@ -111,7 +113,7 @@ def open_error(path: Path, package: str, error: Exception, log: str) -> EdgeAIEr
         )
     said = (text + log).lower()
     if "older version of this builtin" in said or "op builtin_code out of range" in said:
-        version = importlib.metadata.version(package)
+        version = installed_version(package)
         other = "pip install -U ai-edge-litert" if package == "ai-edge-litert" else "pip install ai-edge-litert"
         return UnsupportedOperationError(
             f"{path} is too new for {package} {version}: {text}{log}",

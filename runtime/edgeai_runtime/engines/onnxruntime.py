@@ -38,8 +38,8 @@ from edgeai_runtime.placement import OperationPlacement, PlacementReport
 
 _LOGGER = logging.getLogger(__name__)
 _CPU_DELEGATE = "onnxruntime:cpu"
-#: Below, looking for a compiled graph takes as long as optimizing it again (measured).
-_SMALLEST_COMPILED = 256 * 1024
+#: Below, looking for an optimized graph takes as long as optimizing it again (measured); contexts always pay.
+_SMALLEST_COMPILED = 1024 * 1024
 INSTALL = 'pip install "edgeai-runtime[onnx]"'
 
 _DTYPES = {
@@ -189,7 +189,8 @@ class OnnxRuntimeSession:
 
         The file is loaded once more for that.
         """
-        if self._path.stat().st_size < _SMALLEST_COMPILED or any(key in self._options for key in OWN_FILES):
+        small = self._delegate == _CPU_DELEGATE and self._path.stat().st_size < _SMALLEST_COMPILED
+        if small or any(key in self._options for key in OWN_FILES):
             return None
         with tempfile.TemporaryDirectory() as folder:
             written = Path(folder) / "model.onnx"
