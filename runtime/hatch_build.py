@@ -1,7 +1,7 @@
-"""Build hook of the device wheel: modules go in without docstrings and comments, those of the public face excepted.
+"""Build hook of the device wheel: modules go in without docstrings, comments and the types of functions' arguments.
 
 A device pays for each byte that is sent to it, and nobody reads the insides of a library there. Code is not changed:
-the syntax tree without docstrings is the same before and after, or the build fails.
+the syntax tree without these is the same before and after, or the build fails.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PACKAGE = "edgeai_runtime"
-WHOLE = ("loading.py", "model.py", "placement.py", "errors.py")
-"""Modules that `help()` is asked about: they keep their words."""
+KEPT = frozenset({"load"})
+"""Functions that `help()` is asked about: they keep their words."""
 
 
 class StripHook(BuildHookInterface[Any]):
@@ -36,7 +36,7 @@ class StripHook(BuildHookInterface[Any]):
             copy = self._copies / place
             copy.parent.mkdir(parents=True, exist_ok=True)
             source = module.read_text(encoding="utf-8")
-            copy.write_text(source if place.name in WHOLE else strip(source), encoding="utf-8")
+            copy.write_text(strip(source), encoding="utf-8")
             build_data["force_include"][str(copy)] = place.as_posix()
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
@@ -46,25 +46,97 @@ class StripHook(BuildHookInterface[Any]):
 
 
 def strip(source: str) -> str:
-    """Return a module's source without docstrings, other loose strings, comments and empty lines.
+    """Return a module's source without docstrings, comments, empty lines, and annotations of arguments and results.
+
+    What only they need is not imported. Annotations in classes stay, since data classes are made of them. Lines are
+    indented by one column per level.
 
     Raises:
         ValueError: something else than that would have changed.
     """
-    lines = source.splitlines()
-    for start, end, is_needed in _loose_strings(ast.parse(source)):
+    lines = _without_typing(_without_annotations(source)).splitlines()
+    for start, end, is_needed in _loose_strings(ast.parse("\n".join(lines))):
         margin = lines[start][: len(lines[start]) - len(lines[start].lstrip())]
         lines[start : end + 1] = [f"{margin}..." if is_needed else "", *[""] * (end - start)]
     kept = _without_comments("\n".join(lines) + "\n")
-    stripped = "\n".join(line.rstrip() for line in kept.splitlines() if line.strip()) + "\n"
+    stripped = _narrow("\n".join(line.rstrip() for line in kept.splitlines() if line.strip()) + "\n")
     if ast.dump(_bare(ast.parse(stripped))) != ast.dump(_bare(ast.parse(source))):
-        raise ValueError("stripping changed more than words")
+        raise ValueError("stripping changed more than words and types")
     return stripped
+
+
+def _without_annotations(source: str) -> str:
+    content = source.encode()
+    starts = [0, *(place + 1 for place, byte in enumerate(content) if byte == ord("\n"))]
+    cuts = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.arg) and node.annotation is not None:
+            name_end = starts[node.lineno - 1] + node.col_offset + len(node.arg.encode())
+            cuts.append((name_end, _end(node.annotation, starts)))
+        elif isinstance(node, ast.FunctionDef) and node.returns is not None:
+            begin = starts[node.returns.lineno - 1] + node.returns.col_offset
+            cuts.append((content.rindex(b"->", 0, begin), _end(node.returns, starts)))
+    for start, end in sorted(cuts, reverse=True):
+        content = content[:start].rstrip() + content[end:]
+    return content.decode()
+
+
+def _without_typing(source: str) -> str:
+    """Leave out what is there for type checkers only, and what annotations alone imported."""
+    tree, lines = ast.parse(source), source.splitlines()
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id != "TYPE_CHECKING"}
+    for node in tree.body:
+        if not _is_typing(node):
+            continue
+        start, end = node.lineno - 1, node.end_lineno or node.lineno
+        names = [one.name for one in node.names if one.name in used] if isinstance(node, ast.ImportFrom) else []
+        kept = f"from {node.module} import {', '.join(names)}" if names and isinstance(node, ast.ImportFrom) else ""
+        lines[start:end] = [kept, *[""] * (end - start - 1)]
+    return "\n".join(lines) + "\n"
+
+
+def _is_typing(node: ast.stmt) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        return node.module in ("typing", "collections.abc") and all(one.asname is None for one in node.names)
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def _end(node: ast.expr, starts: list[int]) -> int:
+    assert node.end_lineno is not None
+    assert node.end_col_offset is not None
+    return starts[node.end_lineno - 1] + node.end_col_offset
+
+
+def _narrow(source: str) -> str:
+    """Indent by one column per level, and not at all inside brackets; strings over several lines stay as they are."""
+    lines = source.splitlines()
+    depth, is_new = 0, True
+    begins: dict[int, int] = {}
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type in (tokenize.INDENT, tokenize.DEDENT):
+            depth += 1 if token.type == tokenize.INDENT else -1
+        elif token.type == tokenize.NEWLINE:
+            is_new = True
+        elif token.type not in (tokenize.NL, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", None)):
+            if is_new or not lines[token.start[0] - 1][: token.start[1]].strip():  # the first one on its line
+                begins.setdefault(token.start[0], depth if is_new else 0)
+            is_new = False
+    return (
+        "\n".join(
+            " " * begins[number] + line.lstrip() if number in begins else line
+            for number, line in enumerate(lines, start=1)
+        )
+        + "\n"
+    )
 
 
 def _loose_strings(tree: ast.Module) -> list[tuple[int, int, bool]]:
     """Return the first and last line, from 0, of each string that stands for itself, and whether it is all there is."""
-    bodies = [body for node in ast.walk(tree) if isinstance(body := getattr(node, "body", None), list)]
+    bodies = [
+        body
+        for node in ast.walk(tree)
+        if isinstance(body := getattr(node, "body", None), list) and getattr(node, "name", "") not in KEPT
+    ]
     return [
         (one.lineno - 1, (one.end_lineno or one.lineno) - 1, one is body[0] and all(map(_is_loose, body)))
         for body in bodies
@@ -87,8 +159,13 @@ def _without_comments(source: str) -> str:
 
 
 def _bare(tree: ast.Module) -> ast.Module:
-    """Return a syntax tree without constants that stand for themselves, in place."""
+    """Return a syntax tree without constants that stand for themselves and what is there for types, in place."""
+    tree.body[:] = [one for one in tree.body if not _is_typing(one)]
     for node in ast.walk(tree):
         if isinstance(body := getattr(node, "body", None), list):
             body[:] = [one for one in body if not _is_loose(one)]
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        elif isinstance(node, ast.FunctionDef):
+            node.returns = None
     return tree
