@@ -5,12 +5,14 @@ x ── Conv ── Relu ── y         x ─ Q ─ DQ ── Conv ── Rel
       w (float)                    w (int8) ─ DQ
 
 A value that layers of 8 and of 16 bits read has two such pairs: the second behind the first, or behind the float.
+A table that is gathered from is stored as integers before the Gather, see `gathered_tables.py`.
 """
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
+from edgeai_converters.quantize.gathered_tables import gather_integers
 from edgeai_converters.quantize.plan import QuantizationPlan, TensorQuantization
 from edgeai_converters.quantize.planner import bias_key
 from edgeai_converters.quantize.qdq_nodes import QdqWriter
@@ -44,12 +46,15 @@ def insert_qdq(model: ir.Model, plan: QuantizationPlan) -> tuple[ir.Model, bool]
     if unknown:
         raise UsageError(f"The plan names a value that the graph does not have: {unknown[0]!r}.")
     integer_nodes = {node for node, key in keys.items() if key not in plan.float_nodes}
+    done = _gather_from_tables(model, plan, values)
     writer = QdqWriter(model.graph)
     for node in nodes:
         if node in integer_nodes or keys[node] in plan.dynamic_nodes:
             _read_stored_constants(writer, node, keys[node], plan)
     wide = {node for node, key in keys.items() if key in plan.wide_nodes}
     for name, quantization in plan.activations.items():
+        if name in done:
+            continue
         other = plan.conversions.get(name)
         stored = _store(writer, values[name], quantization, integer_nodes)
         if other is not None:
@@ -57,6 +62,21 @@ def insert_qdq(model: ir.Model, plan: QuantizationPlan) -> tuple[ir.Model, bool]
             _convert(writer, values[name], stored, other, readers)
     writer.drop_unused()
     return model, True
+
+
+def _gather_from_tables(model: ir.Model, plan: QuantizationPlan, values: dict[str, ir.Value]) -> set[str]:
+    """Store tables as integers, note what is gathered in `values`, and return what is stored as planned already."""
+    done: set[str] = set()
+
+    def dequantizes(node: ir.Node, quantization: TensorQuantization) -> bool:
+        name = str(node.outputs[0].name)
+        if plan.activations.get(name) != quantization:
+            return plan.scheme.startswith("tflite")
+        done.add(name)
+        return True
+
+    values.update(gather_integers(model, plan.tables, dequantizes=dequantizes))
+    return done
 
 
 def _read_stored_constants(writer: QdqWriter, node: ir.Node, key: str, plan: QuantizationPlan) -> None:

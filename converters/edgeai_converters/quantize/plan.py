@@ -33,6 +33,7 @@ class QuantizationPlan:
         scheme: name of the scheme it was made for.
         activations: non-constant values that get Quantize/Dequantize nodes.
         weights: constant values stored as integers (biases as int32 with scale input × weight).
+        tables: constants stored as integers that are only gathered from; what is gathered has the same scale.
         float_nodes: nodes kept in float, with the reason.
         dynamic_nodes: float nodes whose weights are stored in integers (recurrent layers); the engine quantizes their
             activations as it runs, or computes them in float.
@@ -44,6 +45,7 @@ class QuantizationPlan:
     scheme: str
     activations: dict[str, TensorQuantization] = field(default_factory=dict)
     weights: dict[str, TensorQuantization] = field(default_factory=dict)
+    tables: dict[str, TensorQuantization] = field(default_factory=dict)
     float_nodes: dict[str, str] = field(default_factory=dict)
     dynamic_nodes: tuple[str, ...] = ()
     wide_nodes: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edgeai_converters.quantize.affine import activation_quantization, bias_quantization, weight_quantization
+from edgeai_converters.quantize.gathered_tables import plan_tables
 from edgeai_converters.quantize.plan import QuantizationPlan, QuantizedDtype, TensorQuantization
 from edgeai_converters.quantize.recurrent_plan import RECURRENT, plan_recurrent_weights
 from edgeai_converters.quantize.scale_groups import find_conflict, scale_groups
@@ -32,7 +33,8 @@ def plan_quantization(
     Rules: Relu and Clip after an operator are folded, and only their result is stored; operators that move values
     share one scale; residual sums, concatenations and poolings between integer operators stay in integers; graph
     inputs are quantized where they are first read and graph outputs dequantized; weights are symmetric per output
-    channel, biases int32 with the scale of the input times that of the weight.
+    channel, biases int32 with the scale of the input times that of the weight; tables that are only gathered from
+    are stored as what is gathered.
 
     Args:
         model: the float graph, simplified, shapes inferred.
@@ -59,10 +61,17 @@ def plan_quantization(
     dynamic = [node for node in reasons if node.op_type in RECURRENT and keys[node] not in (excluded or {})]
     weights = _plan_weights(units, _Readings(forms, wide_nodes, scheme), scheme, keys)
     recurrent = plan_recurrent_weights(dynamic, scheme.name, taken=weights)
+    tables = plan_tables(
+        model,
+        {name: form.first for name, form in forms.items() if form.second is None},
+        integer_nodes={node for unit in units for node in unit.nodes},
+        excluded={node for node, key in keys.items() if key in (excluded or {})},
+    )
     return QuantizationPlan(
         scheme=scheme.name,
         activations={name: form.first for name, form in forms.items()},
         weights=weights | recurrent,
+        tables=tables,
         dynamic_nodes=tuple(keys[node] for node in dynamic if any(v and v.name in recurrent for v in node.inputs)),
         float_nodes={keys[node]: reason for node, reason in reasons.items()},
         wide_nodes=tuple(keys[node] for unit in units if unit.node in wide_nodes for node in unit.nodes),

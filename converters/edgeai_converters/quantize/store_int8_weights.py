@@ -5,6 +5,7 @@
 How it is computed is the engine's business: LiteRT quantizes the activations of these layers on the fly (hybrid
 kernels), but of grouped convolutions, which are written with DEQUANTIZE, it expands the weights when it loads the
 model. So do ONNX Runtime and OpenVINO, but for large dense layers.
+Tables that are only gathered from (embeddings) are int8 too, see `gathered_tables.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from edgeai_converters.quantize.affine import weight_quantization
+from edgeai_converters.quantize.gathered_tables import store_tables
 from edgeai_converters.quantize.qdq_nodes import QdqWriter
 from edgeai_runtime.manifest import Format
 
@@ -65,6 +67,7 @@ def store_int8_weights(model: ir.Model, *, format: Format) -> tuple[ir.Model, bo
         format: the format it will be emitted in.
     """
     model = model.clone()
+    stores_tables = store_tables(model, format=format)
     writer = QdqWriter(model.graph)
     axes: dict[str, int] = {}
     for node in list(model.graph):
@@ -81,7 +84,7 @@ def store_int8_weights(model: ir.Model, *, format: Format) -> tuple[ir.Model, bo
             stored = writer.stored_constant(value, str(value.name), quantization, before=node)
             node.replace_input_with(weight.index, stored)
     writer.drop_unused()
-    return model, bool(axes)
+    return model, stores_tables or bool(axes)
 
 
 def _is_worth_it(node: ir.Node, value: ir.Value, format: Format) -> bool:

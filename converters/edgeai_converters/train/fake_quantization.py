@@ -52,7 +52,7 @@ def fake_quantize(model: ir.Model, plan: QuantizationPlan) -> FakeQuantized:
     for node, key in node_keys(made).items():
         if key not in plan.float_nodes:
             _round_constants(made, node, key, plan, limit, trained)
-    made, _ = insert_qdq(made, replace(plan, weights={}))
+    made, _ = insert_qdq(made, replace(plan, weights={}, tables={}))
     kept = tuple(name for name in trained if name in made.graph.initializers)
     return FakeQuantized(model=made, trained=kept, scales=_share_scales(model, made, plan))
 

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from edgeai_converters.emit.tflite.folding import Constant
 from edgeai_converters.emit.tflite.layout import UNIT, Permutation, identity
+from edgeai_converters.emit.tflite.quantization import Quantization
 from edgeai_converters.emit.tflite.read_context import Operator, ReadContext, UnreadableError
 from edgeai_converters.emit.tflite.schema import tensor_type
 from edgeai_converters.emit.tflite.steps import Steps
@@ -28,13 +29,28 @@ def write_gather_by_value(context: WriteContext, node: ir.Node) -> None:
             raise UnwritableError("selects from the end of a free dimension; fix it with --shape")
         wrapped = np.where(indices.stored < 0, indices.stored + (size or 0), indices.stored)
         indices = Constant(name=indices.name, stored=wrapped)
+    stored = None
     if isinstance(data, Value):
         source = context.tensor(data, identity(data.rank))
     else:
-        source = context.weights(data, data.real)
+        source, stored = _table(context, node, data)
     places = _index_tensor(context, indices)
     order = identity(len(data.shape) - 1 + len(indices.shape))
-    context.add("GATHER", [source, places], [context.result(node, order)], "GatherOptions", axis=axis, batchDims=0)
+    result = context.result(node, order, stored)
+    context.add("GATHER", [source, places], [result], "GatherOptions", axis=axis, batchDims=0)
+
+
+def _table(context: WriteContext, node: ir.Node, data: Constant) -> tuple[int, Quantization | None]:
+    """Return the tensor of a table, and what its integers mean: DequantizeLinear behind the Gather tells."""
+    reader = context.folding.only_reader(context.result_name(node))
+    if reader is None or reader.op_type != "DequantizeLinear" or data.stored.dtype not in (np.int8, np.uint8):
+        return context.weights(data, data.real), None
+    stored = context.folding.parameters(reader)
+    if stored is None:
+        raise UnwritableError("what it gathers is dequantized by other than one constant scale")
+    shift = 128 if data.stored.dtype == np.uint8 else 0
+    array = (data.stored.astype(np.int16) - shift).astype(np.int8)
+    return context.weights(data, array, stored), stored
 
 
 def write_gather_nd(context: WriteContext, node: ir.Node) -> None:
