@@ -59,6 +59,7 @@ class StudentCase:
         width: share of the channels that the student has.
         training: of the student with a teacher; without one labels are all of the loss.
         seeds: how often all is done.
+        samples: training samples that the students see; the teacher has seen all.
         limit: most samples of each kind.
     """
 
@@ -67,6 +68,7 @@ class StudentCase:
     width: float
     training: TrainingSpec
     seeds: int
+    samples: int
     limit: int | None = None
 
 
@@ -75,7 +77,7 @@ Case = SlimCase | StudentCase
 RESNET20 = Published(
     model="cifar10/resnet20.onnx",
     preprocess=f"{_CIFAR};layout:NHWC>NCHW",
-    tuning=TrainingSpec(epochs=3, batch_size=64, learning_rate=3e-3, threads=2),
+    tuning=TrainingSpec(epochs=3, batch_size=64, learning_rate=3e-3),
 )
 RESNET8 = Published(
     model="mlperf_tiny/image_classification/pretrainedResnet.h5",
@@ -94,7 +96,8 @@ CASES: dict[str, Case] = {
     ),
     "student": StudentCase(
         title="ResNet20 at half its width, weights drawn anew", published=RESNET20, width=0.5, seeds=3,
-        training=TrainingSpec(epochs=4, batch_size=64, learning_rate=6e-2, label_weight=0.7, threads=2),
+        samples=5000,
+        training=TrainingSpec(epochs=20, batch_size=64, learning_rate=3e-2, temperature=4.0, label_weight=0.1),
     ),
     "mlp": SlimCase(
         title="dense layers 64-256-128-10 on scikit-learn's digits", data="digits", goal="size", network="mlp",

@@ -35,14 +35,13 @@ def run_slimming(name: str, case: SlimCase, assets: Path, work: WorkFolder, *, c
         "model": digest_of_path(model),
         "data": data.folder.name,
         "precisions": list(case.precisions),
-        "code": code,
     }
-    folder, plain = _compress("plain int8", base, model, data, case, steps, {})
+    folder, plain = _compress("plain int8", base, model, data, case, steps, {}, code=code)
     chosen = choose_plain(plain["candidates"], case.goal)
     original = next(one for one in plain["candidates"] if one["id"] == f"{chosen['format']}-float32")
     limits = limits_for(chosen, case.goal)
     asked = {"train_data": data.file("training"), "formats": (chosen["format"],), "prune": "auto", **limits}
-    slim_folder, slim = _compress("pruned int8", {**base, **limits}, model, data, case, steps, asked)
+    slim_folder, slim = _compress("pruned int8", {**base, **limits}, model, data, case, steps, asked, code=code)
     best = slim.get("best")
     files = [folder / original["file"], folder / chosen["file"]]
     if best is not None:
@@ -68,7 +67,7 @@ def run_slimming(name: str, case: SlimCase, assets: Path, work: WorkFolder, *, c
         latency_ci95=None if best is None else tuple(race["ratio_ci95"]),
         why_not=slim.get("why_not", ""),
         seconds=steps.seconds,
-        code=code,
+        code=slim.get("code", code),
     )
 
 
@@ -129,8 +128,13 @@ def _compress(
     case: SlimCase,
     steps: Steps,
     asked: Mapping[str, Any],
+    *,
+    code: str,
 ) -> tuple[Path, Document]:
-    """Run `edgeai.compress` as a step; kept are its document, the bundle, and the files of every candidate."""
+    """Run `edgeai.compress` as a step; kept are its document, the bundle, and the files of every candidate.
+
+    What is kept is not run again when the code changes (`--fresh` does that): its row tells the code it ran with.
+    """
     missing = sorted(set(asked) - set(inspect.signature(edgeai.compress).parameters))
     if missing:
         why = f"edgeai.compress has no {', '.join(missing)}"
@@ -145,12 +149,12 @@ def _compress(
             precisions=case.precisions,
             max_drop=MAX_DROP,
             name=name.replace(" ", "-"),
-            work=steps.work.root / f"compress-{digest_of([name, key])[:16]}",
+            work=steps.work.root / f"compress-{digest_of([name, case.data, digest_of_path(model)])[:16]}",
             on_step=tell(name),
             **asked,
         )
         result.save(folder / "model.edge")
-        document = result.to_json()
+        document = {**result.to_json(), "code": code}
         for candidate, row in zip(result.candidates, document["candidates"], strict=True):
             if candidate.artifact is not None:
                 place = folder / candidate.id

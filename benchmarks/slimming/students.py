@@ -10,9 +10,12 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from edgeai_converters.calibrate.splits import Split
 from edgeai_converters.evaluate.gain import measure_gain
 from edgeai_converters.evaluate.intervals import bootstrap_interval
+from edgeai_converters.train.augment import make_augment
 from edgeai_converters.train.distill import distill
+from edgeai_converters.train.examples import SplitExamples
 from edgeai_converters.train.fine_tune import fine_tune
 from edgeai_converters.train.scaled_copy import scaled_copy
 from edgeai_converters.workfolder import WorkFolder, digest_of
@@ -60,7 +63,7 @@ def run_students(name: str, case: StudentCase, assets: Path, work: WorkFolder, *
         title=case.title,
         parameters=count_weights(students[0]),
         source_parameters=count_weights(teacher.model),
-        trained_on=data.count("training"),
+        trained_on=min(case.samples, data.count("training")),
         epochs=case.training.epochs,
         teacher_score=tuned["after"],
         n=len(evaluation),
@@ -108,13 +111,17 @@ def _student(
         "width": case.width,
         "teacher": teacher_digest,
         "data": data.folder.name,
+        "samples": case.samples,
+        "augment": "default",
     }
 
     def make(folder: Path) -> dict[str, Any]:
         examples, search, evaluation = (
             examples_of(data, part, graph_inputs(student)) for part in ("training", "calibration", "evaluation")
         )
+        chosen = Split(dataset=examples.split.dataset, indices=examples.split.indices[: case.samples])
         shared: dict[str, Any] = {
+            "augment": make_augment("default", graph_inputs(student))[0],
             "search": search,
             "metric": TOP1,
             "folder": steps.work.root / f"student-{digest_of(key)[:16]}",
@@ -122,9 +129,9 @@ def _student(
             "on_step": tell(f"{kind} {seed}"),
         }
         if kind == "taught":
-            model, training = distill(student, teacher, spec, examples, **shared)
+            model, training = distill(student, teacher, spec, SplitExamples(split=chosen), **shared)
         else:
-            model, training = fine_tune(student, spec, examples, **shared)
+            model, training = fine_tune(student, spec, SplitExamples(split=chosen), **shared)
         np.savez(folder / _OUTPUTS, **run_graph(model, evaluation.split))
         ir.save(model, folder / "model.onnx")
         return {"training": asdict(training)}

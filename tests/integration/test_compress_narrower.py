@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 import edgeai
 from edgeai.result import CompressResult
-from edgeai_converters.recipe import read_recipes
+from edgeai_converters.recipe import Recipe, read_recipes
 from edgeai_converters.train.training_spec import TrainingSpec
+from edgeai_runtime.manifest import Step
 
 pytestmark = [pytest.mark.onnxruntime, pytest.mark.torch]
 _TRAINING = TrainingSpec(epochs=10, batch_size=32, learning_rate=0.01)
@@ -144,3 +145,51 @@ def test_no_narrower_network_is_tried_when_that_is_forbidden(
     found = _compress(tmp_path, model, digits, max_size=9000, prune="never")
     assert not found.within_budget
     assert found.binding_limit == "max_size"
+
+
+def _replay(
+    tmp_path: Path, model: Path, digits: tuple[NDArray[Any], NDArray[Any]], *base: Step, max_drop: float = 0.2
+) -> Any:
+    """Return the int8 candidate of a recipe that begins with these steps."""
+    steps = (
+        *base,
+        Step(op="quantize", params={"scheme": "tflite-int8", "method": "minmax"}),
+        Step(op="emit", params={"format": "tflite"}),
+    )
+    recipe = Recipe(format="tflite", precision="int8", steps=steps)
+    found = _compress(tmp_path, model, digits, recipes=(recipe,), max_drop=max_drop)
+    return next(one for one in found.candidates if one.recipe.precision == "int8")
+
+
+def test_weights_become_products_by_a_step_of_a_recipe(
+    model: Path, digits: tuple[NDArray[Any], NDArray[Any]], tmp_path: Path
+) -> None:
+    made = _replay(tmp_path, model, digits, Step(op="low_rank", params={"ranks": {"w1": 16}}))
+    assert made.status == "accepted", made.reason
+    assert made.artifact.operators["FULLY_CONNECTED"] == 4
+
+
+def test_channels_go_and_readers_are_fitted_by_a_step_of_a_recipe(
+    model: Path, digits: tuple[NDArray[Any], NDArray[Any]], tmp_path: Path
+) -> None:
+    cut = {"widths": {"w0": _HIDDEN // 2, "w1": _HIDDEN // 2}}
+    fitted = _replay(tmp_path, model, digits, Step(op="prune", params=cut), max_drop=1.0)
+    bare = _replay(tmp_path, model, digits, Step(op="prune", params={**cut, "reconstruct": False}), max_drop=1.0)
+    assert fitted.search_drop < bare.search_drop
+    assert fitted.size_bytes == bare.size_bytes
+
+
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        (Step(op="prune", params={"widths": {"nothing": 3}}), "nothing"),
+        (Step(op="remove_blocks", params={"blocks": ["nothing"]}), "nothing"),
+        (Step(op="distill", params={"passes": 3}), "passes"),
+    ],
+)
+def test_a_step_that_does_not_fit_is_the_reason_of_a_rejection(
+    model: Path, digits: tuple[NDArray[Any], NDArray[Any]], tmp_path: Path, step: Step, told: str
+) -> None:
+    made = _replay(tmp_path, model, digits, step)
+    assert (made.status, made.limit) == ("rejected", "failed")
+    assert told in made.reason

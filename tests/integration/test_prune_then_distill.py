@@ -126,5 +126,6 @@ def test_the_block_worth_least_costs_least_and_teaching_makes_up_for_it() -> Non
     assert len(blocks) == 3
     assert kept[plan.removed[0].id] >= max(kept.values()) - 0.01
     shallower, _ = remove_blocks(digits.model, plan_depth(blocks, worth, count=2))
-    assert _accuracy(digits, shallower) < whole - 0.02
-    assert _taught(digits, shallower) > whole - 0.015
+    lost = whole - _accuracy(digits, shallower)
+    assert lost > 0.1
+    assert whole - _taught(digits, shallower) < 0.1 * lost

@@ -122,11 +122,20 @@ class Narrowing:
         return tried
 
     def _next(self, aim: Aim, found: Sequence[Candidate]) -> Aim | None:
-        """Return the next aim, seeing what came of the last one; `None` to end."""
+        """Return the next aim, seeing what came of the last one; `None` to end.
+
+        A network that is still too dear and has lost too much already is the end: a narrower one would lose more.
+        """
         if any(one.status == "accepted" and one.recipe.precision != "float32" for one in found):
             return further(aim) if self._spec.prune == "always" else None
-        costs = [cost_of(one, aim) for one in found if is_like(one, aim) and one.limit in ("max_size", "max_latency")]
-        return tightened(aim, min(costs)) if costs and min(costs) > aim.ratio else None
+        most = self._spec.budget.max_drop
+        dear = [one for one in found if is_like(one, aim) and one.limit in ("max_size", "max_latency")]
+        if not dear or any(
+            most is not None and one.certificate and one.certificate.drop_ci95[0] > most for one in dear
+        ):
+            return None
+        cost = min(cost_of(one, aim) for one in dear)
+        return tightened(aim, cost) if cost > aim.ratio else None
 
     def _steps(self, aim: Aim, reference: Candidate) -> tuple[Step, ...]:
         """Return the steps that make a network of this cost: cuts, with short trainings between them, and a long one.

@@ -67,7 +67,7 @@ def test_module_ends_with_the_weights_of_the_best_score() -> None:
         weights.append(line.module.weight.item())
         return next(scores)
 
-    assert line.fit(score, {"epochs": 3}).best_epoch == 2
+    assert line.fit(score, {"epochs": 3, "averaging": 0.0}).best_epoch == 2
     assert line.module.weight.item() == weights[2] != weights[3]
 
 
