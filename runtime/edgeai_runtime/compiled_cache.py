@@ -114,7 +114,7 @@ def read_entry(file: Path) -> tuple[dict[str, Any], Any] | None:
             raise ValueError("not whole")
         if not head["size"]:
             return head["info"], np.empty(0, np.uint8)
-        payload: Any = np.memmap(file, np.uint8, "c", offset=start)  # private to this process: nobody writes to the file
+        payload: Any = np.memmap(file, np.uint8, "c", offset=start)  # private: nobody writes to the file
         if zlib.crc32(payload) != head["crc32"]:
             raise ValueError("damaged")
     except FileNotFoundError:
