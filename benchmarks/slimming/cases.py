@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from edgeai_converters.spec import DEFAULT_TRAINING
 from edgeai_converters.train.training_spec import TrainingSpec
 from slimming.rows import Goal
 
@@ -36,6 +37,7 @@ class SlimCase:
         precisions: what both commands may write.
         published: the network it begins with, or
         network: the network that is trained here, with `epochs` passes.
+        training: how what was pruned is trained.
         limit: most samples of each kind.
     """
 
@@ -46,6 +48,7 @@ class SlimCase:
     published: Published | None = None
     network: str = ""
     epochs: int = 1
+    training: TrainingSpec = DEFAULT_TRAINING
     limit: int | None = None
 
 
@@ -88,7 +91,7 @@ RESNET8 = Published(
 CASES: dict[str, Case] = {
     "resnet20": SlimCase(
         title="ResNet20 on CIFAR-10 images, fine-tuned on them", data="cifar", goal="latency", published=RESNET20,
-        precisions=("float32", "int8"),
+        precisions=("float32", "int8"), training=replace(DEFAULT_TRAINING, epochs=14),
     ),
     "resnet8": SlimCase(
         title="ResNet8 on CIFAR-10 images, fine-tuned on them", data="cifar", goal="latency", published=RESNET8,

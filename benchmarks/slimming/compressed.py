@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,15 @@ def run_slimming(name: str, case: SlimCase, assets: Path, work: WorkFolder, *, c
     chosen = choose_plain(plain["candidates"], case.goal)
     original = next(one for one in plain["candidates"] if one["id"] == f"{chosen['format']}-float32")
     limits = limits_for(chosen, case.goal)
-    asked = {"train_data": data.file("training"), "formats": (chosen["format"],), "prune": "auto", **limits}
-    slim_folder, slim = _compress("pruned int8", {**base, **limits}, model, data, case, steps, asked, code=code)
+    asked = {
+        "train_data": data.file("training"),
+        "formats": (chosen["format"],),
+        "prune": "auto",
+        "training": case.training,
+        **limits,
+    }
+    key = {**base, **limits, "training": asdict(case.training)}
+    slim_folder, slim = _compress("pruned int8", key, model, data, case, steps, asked, code=code)
     best = slim.get("best")
     files = [folder / original["file"], folder / chosen["file"]]
     if best is not None:

@@ -25,7 +25,7 @@ from edgeai_converters.recipe import Recipe
 from edgeai_converters.search.aim import Aim, cost_of, find_aim, further, is_like, tightened
 from edgeai_converters.search.bases import Base, Bases
 from edgeai_converters.search.candidate import Candidate
-from edgeai_converters.search.rivals import Way, depth_way, low_rank_way, width_ways
+from edgeai_converters.search.rivals import Way, depth_ways, low_rank_way, width_ways
 from edgeai_converters.search.trial import Trial
 from edgeai_converters.search.variant import Variant
 from edgeai_converters.spec import CompressSpec
@@ -164,7 +164,7 @@ class Narrowing:
         model, seed = self._bases.get(before).graph.model, self._spec.seed
         ways = width_ways(model, self._evidence, self._cost(aim), name=aim.name, seed=seed)
         if not only_widths:
-            ways += depth_way(
+            ways += depth_ways(
                 model, self._evidence, lambda left: self._cost_of_other(aim, left), name=aim.name, seed=seed
             )
         if not only_widths and aim.kind == "size":

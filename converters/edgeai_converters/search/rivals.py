@@ -10,7 +10,7 @@ from collections.abc import Callable
 import onnx_ir as ir
 
 from edgeai_converters.evaluate.evidence import Evidence
-from edgeai_converters.prune.depth import plan_depth, rank_blocks, remove_blocks
+from edgeai_converters.prune.depth import plan_depth_in_turns, remove_blocks
 from edgeai_converters.prune.depth_blocks import find_blocks
 from edgeai_converters.prune.groups import find_groups, prunable
 from edgeai_converters.prune.low_rank_layers import factorable_layers
@@ -27,8 +27,8 @@ Way = Callable[[float], "tuple[Step, ...]"]
 MOST_GONE = 0.9
 """Share of the weights that low rank takes away at most."""
 
-DEPTH_SHARE = 0.5
-"""Of what has to go, how much fewer blocks take away; narrower layers take the rest."""
+DEPTH_SHARES = (0.5, 1.0)
+"""Of what has to go, how much fewer blocks take away, rival by rival; narrower layers take the rest."""
 
 _BLOCK_SAMPLES = 64
 
@@ -58,10 +58,12 @@ def width_ways(model: ir.Model, evidence: Evidence, cost: Cost, *, name: str, se
     return [way(propose_widths), way(uniform_widths)]
 
 
-def depth_way(
+def depth_ways(
     model: ir.Model, evidence: Evidence, cost_of: Callable[[ir.Model], Cost], *, name: str, seed: int
 ) -> list[Way]:
-    """Return the way that first takes out the blocks that are worth least, then makes layers narrower, if there are.
+    """Return the ways that first take out the blocks that are worth least, then make layers narrower, if there are.
+
+    A kernel computes 8 or 16 channels at once, so in small networks a block less is often the better half.
 
     Args:
         model: the graph as it is now.
@@ -74,25 +76,31 @@ def depth_way(
     if not blocks:
         return []
     batches = tuple(evidence.calibration_batches(_BLOCK_SAMPLES))
-    worth = rank_blocks(model, blocks, batches)
     shallower: dict[int, tuple[Step, ir.Model, Cost]] = {}
 
-    def steps(target: float) -> tuple[Step, ...]:
-        count = max(1, round((1 - target) * DEPTH_SHARE * len(blocks)))
+    def without(count: int) -> tuple[Step, ir.Model, Cost]:
         if count not in shallower:
-            gone = plan_depth(blocks, worth, count=count).removed
+            gone = plan_depth_in_turns(model, blocks, batches, count=count).removed
             left = remove_blocks(model, gone)[0]
             removed = Step(op="remove_blocks", params={"name": f"{name}b", "blocks": [one.id for one in gone]})
             shallower[count] = (removed, left, cost_of(left))
-        removed, left, cost = shallower[count]
-        if cost.predict_ratio({}) <= target:
-            return (removed,)
-        groups = prunable(find_groups(left))
-        choices = Choices(groups, channel_worth(left, groups, evidence, seed=seed))
-        plan = propose_widths(choices, cost, targets=(target,))[0]
-        return (removed, Step(op="prune", params={"name": f"{name}d", "widths": dict(plan.widths)}))
+        return shallower[count]
 
-    return [steps]
+    def way(share: float) -> Way:
+        def steps(target: float) -> tuple[Step, ...]:
+            count = min(len(blocks), max(1, round((1 - target) * share * len(blocks))))
+            removed, left, cost = without(count)
+            groups = prunable(find_groups(left))
+            if cost.predict_ratio({}) <= target or not groups:
+                return (removed,)
+            choices = Choices(groups, channel_worth(left, groups, evidence, seed=seed))
+            plan = propose_widths(choices, cost, targets=(target,))[0]
+            cut = {"name": f"{name}d{round(100 * share)}", "widths": dict(plan.widths)}
+            return (removed, Step(op="prune", params=cut))
+
+        return steps
+
+    return [way(share) for share in DEPTH_SHARES]
 
 
 def low_rank_way(model: ir.Model, evidence: Evidence, *, name: str) -> list[Way]:
