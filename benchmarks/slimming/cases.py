@@ -99,8 +99,8 @@ CASES: dict[str, Case] = {
     ),
     "student": StudentCase(
         title="ResNet20 at half its width, weights drawn anew", published=RESNET20, width=0.5, seeds=3,
-        samples=5000,
-        training=TrainingSpec(epochs=20, batch_size=64, learning_rate=3e-2, temperature=4.0, label_weight=0.1),
+        samples=1500,
+        training=TrainingSpec(epochs=50, batch_size=64, learning_rate=3e-2, temperature=4.0, label_weight=0.1),
     ),
     "mlp": SlimCase(
         title="dense layers 64-256-128-10 on scikit-learn's digits", data="digits", goal="size", network="mlp",

@@ -50,7 +50,7 @@ CORRECTION = 0.98
 TOO_DEAR = 1.1
 """A rival that costs more than this times what is aimed at is out, unless there is no other."""
 
-HEALING_SAMPLES = 4096
+HEALING_SAMPLES = 8192
 """Samples of a short training: between rounds, and to compare rival widths."""
 
 TryAll = Callable[[Base, Mapping[Format, Candidate]], list[Candidate]]

@@ -27,9 +27,6 @@ Way = Callable[[float], "tuple[Step, ...]"]
 MOST_GONE = 0.9
 """Share of the weights that low rank takes away at most."""
 
-DEPTH_SHARES = (0.5, 1.0)
-"""Of what has to go, how much fewer blocks take away, rival by rival; narrower layers take the rest."""
-
 _BLOCK_SAMPLES = 64
 
 
@@ -61,9 +58,10 @@ def width_ways(model: ir.Model, evidence: Evidence, cost: Cost, *, name: str, se
 def depth_ways(
     model: ir.Model, evidence: Evidence, cost_of: Callable[[ir.Model], Cost], *, name: str, seed: int
 ) -> list[Way]:
-    """Return the ways that first take out the blocks that are worth least, then make layers narrower, if there are.
+    """Return two ways over fewer blocks, those that are worth least: as many as are needed, and half as many.
 
-    A kernel computes 8 or 16 channels at once, so in small networks a block less is often the better half.
+    What blocks do not save, narrower layers do. A kernel computes 8 or 16 channels at once, so in small networks a block
+    less is often better than narrower layers.
 
     Args:
         model: the graph as it is now.
@@ -86,21 +84,25 @@ def depth_ways(
             shallower[count] = (removed, left, cost_of(left))
         return shallower[count]
 
-    def way(share: float) -> Way:
-        def steps(target: float) -> tuple[Step, ...]:
-            count = min(len(blocks), max(1, round((1 - target) * share * len(blocks))))
-            removed, left, cost = without(count)
-            groups = prunable(find_groups(left))
-            if cost.predict_ratio({}) <= target or not groups:
-                return (removed,)
-            choices = Choices(groups, channel_worth(left, groups, evidence, seed=seed))
-            plan = propose_widths(choices, cost, targets=(target,))[0]
-            cut = {"name": f"{name}d{round(100 * share)}", "widths": dict(plan.widths)}
-            return (removed, Step(op="prune", params=cut))
+    def half(target: float) -> tuple[Step, ...]:
+        return narrower(without(max(1, round((1 - target) / 2 * len(blocks)))), target)
 
-        return steps
+    def all_of_it(target: float) -> tuple[Step, ...]:
+        count = max(1, int((1 - target) * len(blocks)))
+        while count < len(blocks) and without(count)[2].predict_ratio({}) > target:
+            count += 1
+        return narrower(without(count), target)
 
-    return [way(share) for share in DEPTH_SHARES]
+    def narrower(left: tuple[Step, ir.Model, Cost], target: float) -> tuple[Step, ...]:
+        removed, model, cost = left
+        groups = prunable(find_groups(model))
+        if cost.predict_ratio({}) <= target or not groups:
+            return (removed,)
+        choices = Choices(groups, channel_worth(model, groups, evidence, seed=seed))
+        plan = propose_widths(choices, cost, targets=(target,))[0]
+        return (removed, Step(op="prune", params={"name": f"{name}d", "widths": dict(plan.widths)}))
+
+    return [half, all_of_it]
 
 
 def low_rank_way(model: ir.Model, evidence: Evidence, *, name: str) -> list[Way]:
