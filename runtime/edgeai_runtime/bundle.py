@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -27,6 +26,7 @@ from edgeai_runtime.errors import BundleError, IntegrityError
 from edgeai_runtime.manifest import FileEntry, Manifest
 from edgeai_runtime.manifest_checks import GOLDEN_INPUTS, GOLDEN_OUTPUTS, SOURCE_KEY, manifest_files
 from edgeai_runtime.manifest_json import parse_manifest
+from edgeai_runtime.record import dataclass
 
 if TYPE_CHECKING:
     from edgeai_runtime.bundle_arrays import npz_bytes

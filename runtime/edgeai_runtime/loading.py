@@ -24,6 +24,7 @@ from edgeai_runtime.errors import PlacementError, UsageError
 from edgeai_runtime.manifest import Variant
 from edgeai_runtime.model import Model
 from edgeai_runtime.placement import Attempt, Placement, Timing
+from edgeai_runtime.record import dataclass
 
 if TYPE_CHECKING:
     from edgeai_runtime.bundle import Bundle
@@ -108,7 +109,7 @@ def load(
     return model
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Choice:
     """An artifact that may be loaded, the variant it belongs to, and with how many threads (`None`: as asked)."""
 

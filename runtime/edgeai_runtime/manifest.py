@@ -10,8 +10,9 @@ fractions (0.01 is one point).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from edgeai_runtime.record import dataclass, field
 
 SCHEMA = "edgeai.bundle/1"
 

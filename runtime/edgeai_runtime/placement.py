@@ -6,8 +6,9 @@ XNNPACK is the CPU. A device that an engine does not tell is `unknown`, never a 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from edgeai_runtime.record import dataclass, field
 
 Device = Literal["cpu", "gpu", "npu", "unknown"]
 
@@ -100,8 +101,8 @@ class PlacementReport:
     engine: str
     delegate: str
     operations: tuple[OperationPlacement, ...]
-    attempts: tuple[Attempt, ...] = field(default=())
-    measured: tuple[Timing, ...] = field(default=())
+    attempts: tuple[Attempt, ...] = ()
+    measured: tuple[Timing, ...] = ()
     macs: Mapping[str, int] = field(default_factory=dict)
 
     def shares(self) -> Mapping[Device, float]:

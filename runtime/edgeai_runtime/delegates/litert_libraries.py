@@ -6,10 +6,10 @@ None of the libraries is shipped here: they are their vendors'.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from edgeai_runtime.delegates.option_names import DelegateOption as _O
 from edgeai_runtime.placement import Device
+from edgeai_runtime.record import dataclass, field
 
 GPU = {
     "precision": _O("f32", "f16: compute in half precision: faster on most GPUs, and less exact"),

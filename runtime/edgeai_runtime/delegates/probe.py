@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import functools
 import importlib
-from dataclasses import dataclass
 
 from edgeai_runtime.delegates.table import DELEGATES, find_delegate
 from edgeai_runtime.engines.table import get_engine
 from edgeai_runtime.errors import EdgeAIError, UsageError
+from edgeai_runtime.record import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from edgeai_runtime.delegates import litert_libraries as litert
@@ -11,6 +10,7 @@ from edgeai_runtime.delegates import option_names as names
 from edgeai_runtime.delegates.option_names import DelegateOption
 from edgeai_runtime.manifest import Format
 from edgeai_runtime.placement import Device
+from edgeai_runtime.record import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,6 @@ brings and that is registered once per process. See `onnxruntime_plugins.py` for
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from edgeai_runtime.delegates.option_names import CONTEXT, SESSION
@@ -16,6 +15,7 @@ from edgeai_runtime.engines.onnxruntime_plugins import is_built_in, plugin_devic
 from edgeai_runtime.engines.onnxruntime_settings import CPU
 from edgeai_runtime.errors import PlacementError
 from edgeai_runtime.placement import Device
+from edgeai_runtime.record import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,12 +7,12 @@ small protocols; `fake.py` beside this file is the one used in tests.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from edgeai_runtime.manifest import Format, TensorSpec
 from edgeai_runtime.placement import PlacementReport
+from edgeai_runtime.record import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

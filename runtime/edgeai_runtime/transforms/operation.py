@@ -7,9 +7,10 @@ once, when the steps are read; the functions themselves check only what depends 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from edgeai_runtime.record import dataclass
 
 MAX_IMAGE_SIDE = 16384  # far above any model's input; a typing error must not allocate all memory
 MAX_RANK = 8
