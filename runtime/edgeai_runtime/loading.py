@@ -6,7 +6,6 @@ Which delegates are tried, in which order, is `delegates/choose.py`; what a self
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from edgeai_runtime.errors import PlacementError, UsageError
 from edgeai_runtime.manifest import Variant
 from edgeai_runtime.model import Model
 from edgeai_runtime.placement import Attempt, Placement, Timing
-from edgeai_runtime.record import dataclass
+from edgeai_runtime.record import dataclass, replace
 
 if TYPE_CHECKING:
     from edgeai_runtime.bundle import Bundle
@@ -215,7 +214,7 @@ class Loader:
             report = session.placement()
             macs = choice.variant.macs if choice.variant is not None else {}
             try:
-                check_report(dataclasses.replace(report, macs=macs), self.asked)
+                check_report(replace(report, macs=macs), self.asked)
             except PlacementError:
                 session.close()
                 raise
@@ -290,7 +289,7 @@ class Loader:
         if not verdict.ok:
             raise PlacementError(f"{delegate} failed its self-check: {verdict.trials[-1].detail}")
         reason = f"self-check passed: {verdict.trials[-1].detail}"
-        return dict(verdict.options), dataclasses.replace(used, remedy=verdict.remedy, reason=reason)
+        return dict(verdict.options), replace(used, remedy=verdict.remedy, reason=reason)
 
 
 def _is_recording_cpu(variant: Variant, delegate: str) -> bool:

@@ -9,9 +9,9 @@ Not here: files, digests and zip members (`bundle.py`).
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -20,6 +20,7 @@ from typing import Any, Literal, NoReturn, cast
 from edgeai_runtime.errors import BundleError, SchemaError
 from edgeai_runtime.manifest import SCHEMA, Manifest
 from edgeai_runtime.manifest_checks import check_object
+from edgeai_runtime.record import MISSING, field_defaults
 
 MAX_DEPTH = 32  # nesting of free values (`params`, `metadata`); deeper is a mistake or an attack
 _LARGEST_INTEGER = 2**63 - 1  # what other languages' readers hold
@@ -106,8 +107,8 @@ def _check_schema(schema: Any, *, where: str) -> None:
 
 def _decode(value: Any, kind: Any, where: str, at: str) -> Any:
     """Turn `value` into `kind` (a type annotation of the manifest); `at` is its place, such as `variants[0].id`."""
-    if dataclasses.is_dataclass(kind):
-        return _decode_object(value, cast("type[Any]", kind), where, at)
+    if field_defaults(kind) is not None:
+        return _decode_object(value, kind, where, at)
     if kind is Any:
         return _decode_free(value, where, at, depth=0)
     if kind is str:
@@ -148,10 +149,9 @@ def _decode_object(value: Any, kind: type[Any], where: str, at: str) -> Any:
             f"{where}: unknown key {unknown[0][:80]!r} in {at or 'the document'}",
             hint=_meant(nearest(unknown[0], hints)) or f"Known keys: {', '.join(hints)}.",
         )
-    for field in dataclasses.fields(kind):
-        optional = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
-        if field.name not in value and not optional:
-            raise BundleError(f"{where}: {_under(at, field.name)} is missing")
+    for name, default in (field_defaults(kind) or {}).items():
+        if name not in value and default is MISSING:
+            raise BundleError(f"{where}: {_under(at, name)} is missing")
     result = kind(**{name: _decode(item, hints[name], where, _under(at, name)) for name, item in value.items()})
     check_object(result, where=f"{where}: {at}" if at else where)
     return result
@@ -217,8 +217,9 @@ def _decode_number(value: Any, where: str, at: str) -> float:
 def _encode(value: Any, depth: int = 0) -> Any:
     if depth > 2 * MAX_DEPTH:
         raise BundleError("manifest: a value is nested too deeply, or holds itself")
-    if dataclasses.is_dataclass(value):
-        return {field.name: _encode(getattr(value, field.name), depth + 1) for field in dataclasses.fields(value)}
+    names = field_defaults(value)
+    if names is not None:
+        return {name: _encode(getattr(value, name), depth + 1) for name in names}
     if isinstance(value, Mapping):
         return {name: _encode(item, depth + 1) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -230,7 +231,8 @@ def _encode(value: Any, depth: int = 0) -> Any:
 
 def _hints(kind: type[Any]) -> dict[str, Any]:
     if kind not in _HINTS:
-        _HINTS[kind] = typing.get_type_hints(kind)
+        known = vars(sys.modules[kind.__module__])
+        _HINTS[kind] = {name: eval(text, known) for name, text in kind.__annotations__.items()}
     return _HINTS[kind]
 
 

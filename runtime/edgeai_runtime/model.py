@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from edgeai_runtime.engines.protocol import Session
 from edgeai_runtime.errors import BundleError, UsageError
 from edgeai_runtime.manifest import Manifest, Step, TensorSpec, Variant
 from edgeai_runtime.placement import PlacementReport
+from edgeai_runtime.record import replace
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -202,7 +202,7 @@ class Model:
     def placement(self) -> PlacementReport:
         """Where the operations run, as far as the engine tells, and which delegates were tried."""
         report: PlacementReport = self._session.placement()
-        return dataclasses.replace(report, **self._chosen, macs=self.variant.macs if self.variant else {})
+        return replace(report, **self._chosen, macs=self.variant.macs if self.variant else {})
 
     @property
     def memory(self) -> Memory:

@@ -10,9 +10,14 @@ Out of scope: inheritance, `__post_init__`, options of `field` other than `defau
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from reprlib import recursive_repr
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, TypeVar
+
+_Kind = TypeVar("_Kind")
+
+MISSING = object()
+"""What stands for the default of a field that has none."""
 
 
 class _Field:
@@ -20,6 +25,17 @@ class _Field:
 
     def __init__(self, *, default_factory: Callable[[], Any]) -> None:
         self.make = default_factory
+
+
+def field_defaults(kind: Any) -> Mapping[str, Any] | None:
+    """Return the fields of such a class or object with their defaults (`MISSING`: none); `None` for anything else."""
+    return getattr(kind, "__record_fields__", None)
+
+
+def replace(one: _Kind, **changes: Any) -> _Kind:
+    """Return the object with some fields changed, as `dataclasses.replace` does."""
+    fields = type(one).__record_fields__  # type: ignore[attr-defined]
+    return type(one)(**{name: getattr(one, name) for name in fields} | changes)
 
 
 def _dataclass(*, frozen: Literal[True], kw_only: Literal[True]) -> Callable[[type[Any]], type[Any]]:
@@ -32,7 +48,7 @@ def _complete(kind: type[Any]) -> type[Any]:
     for name, default in defaults.items():
         if isinstance(default, _Field):
             delattr(kind, name)
-    kind.__record_fields__ = dict.fromkeys(kind.__annotations__, _MISSING) | defaults
+    kind.__record_fields__ = dict.fromkeys(kind.__annotations__, MISSING) | defaults
     for name, method in _METHODS.items():
         if name not in kind.__dict__ or kind.__dict__[name] is None:
             setattr(kind, name, method)
@@ -47,8 +63,8 @@ def _init(self: Any, **values: Any) -> None:
     for name, default in fields.items():
         if name in values:
             state[name] = values[name]
-        elif default is _MISSING:
-            missing = [one for one in fields if fields[one] is _MISSING and one not in values]
+        elif default is MISSING:
+            missing = [one for one in fields if fields[one] is MISSING and one not in values]
             raise TypeError(f"{type(self).__qualname__} needs {', '.join(map(repr, missing))}")
         else:
             state[name] = default.make() if type(default) is _Field else default
@@ -94,7 +110,7 @@ class _Later:
         kind = self._kind
         members = {"__module__": kind.__module__, "__doc__": "", "__annotations__": kind.__annotations__}
         for name, default in kind.__record_fields__.items():
-            if default is not _MISSING:
+            if default is not MISSING:
                 members[name] = dataclasses.field(default_factory=default.make) if type(default) is _Field else default
         same: type[Any] = dataclasses.dataclass(frozen=True, kw_only=True)(type(kind.__name__, (), members))
         kind.__dataclass_fields__, kind.__dataclass_params__ = same.__dataclass_fields__, same.__dataclass_params__
@@ -102,7 +118,6 @@ class _Later:
         return kind.__dict__[self._name]
 
 
-_MISSING = object()
 _METHODS: dict[str, Any] = {
     "__init__": _init,
     "__eq__": _equals,

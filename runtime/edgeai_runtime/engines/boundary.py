@@ -6,7 +6,6 @@ function on arrays; where there is none, there is no function and nothing to pay
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from edgeai_runtime.engines.protocol import Session
 from edgeai_runtime.errors import BundleError
 from edgeai_runtime.manifest import Quantization, TensorSpec, Variant
+from edgeai_runtime.record import replace
 
 Adapter = Callable[[Any], Any]
 
@@ -159,4 +159,4 @@ def _places(own: Sequence[TensorSpec], engine: Sequence[TensorSpec], what: str) 
 
 def _merged(own: TensorSpec, engine: TensorSpec) -> TensorSpec:
     """Return the artifact's tensor: dtype as the engine says, layout and quantization as the manifest says."""
-    return dataclasses.replace(own, dtype=engine.dtype, quantization=own.quantization or engine.quantization)
+    return replace(own, dtype=engine.dtype, quantization=own.quantization or engine.quantization)

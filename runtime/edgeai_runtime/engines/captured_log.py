@@ -7,15 +7,13 @@ collected inside one may catch what its engine says in its destructor.
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import BinaryIO, cast
 
-_LOGGER = logging.getLogger(__name__)
 _LOCK = threading.RLock()
 _LONGEST_LOG = 4000
 
@@ -46,7 +44,7 @@ def capture_log() -> Iterator[CapturedLog]:
         if saved < 0:
             yield log
             return
-        with tempfile.TemporaryFile() as file:
+        with _nameless_file() as file:
             with suppress(Exception):
                 sys.stderr.flush()
             os.dup2(file.fileno(), 2)
@@ -57,5 +55,15 @@ def capture_log() -> Iterator[CapturedLog]:
                 os.close(saved)
                 file.seek(0)
                 log.text = file.read().decode(errors="replace")
-    if log.text:
-        _LOGGER.debug("engine log: %s", log.text)
+    if log.text and "logging" in sys.modules:  # else nobody listens, and importing it takes as long as a small model
+        import logging
+
+        logging.getLogger(__name__).debug("engine log: %s", log.text)
+
+
+def _nameless_file() -> BinaryIO:
+    with suppress(AttributeError, OSError):  # not Linux, or an old one
+        return open(os.memfd_create("log"), "w+b")
+    import tempfile
+
+    return cast("BinaryIO", tempfile.TemporaryFile())
