@@ -62,7 +62,8 @@ class StudentCase:
         width: share of the channels that the student has.
         training: of the student with a teacher; without one labels are all of the loss.
         seeds: how often all is done.
-        samples: training samples that the students see; the teacher has seen all.
+        samples: labelled samples that the student without a teacher sees.
+        unlabelled: samples that the teacher answers for the other one, which sees no label; the steps are as many.
         limit: most samples of each kind.
     """
 
@@ -72,6 +73,7 @@ class StudentCase:
     training: TrainingSpec
     seeds: int
     samples: int
+    unlabelled: int
     limit: int | None = None
 
 
@@ -99,8 +101,8 @@ CASES: dict[str, Case] = {
     ),
     "student": StudentCase(
         title="ResNet20 at half its width, weights drawn anew", published=RESNET20, width=0.5, seeds=3,
-        samples=1500,
-        training=TrainingSpec(epochs=50, batch_size=64, learning_rate=3e-2, temperature=4.0, label_weight=0.1),
+        samples=1500, unlabelled=15000,
+        training=TrainingSpec(epochs=50, batch_size=64, learning_rate=3e-2, temperature=2.0, label_weight=0.0),
     ),
     "mlp": SlimCase(
         title="dense layers 64-256-128-10 on scikit-learn's digits", data="digits", goal="size", network="mlp",

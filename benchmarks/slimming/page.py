@@ -110,8 +110,9 @@ def _taught(row: Taught) -> list[str]:
         f"## {row.case}",
         "",
         f"{row.title}: {row.parameters} weights, {row.parameters / row.source_parameters:.1%} of the teacher's "
-        f"{row.source_parameters}. {row.epochs} passes over {row.trained_on} samples, in the same order with and "
-        f"without the teacher, which scores {row.teacher_score:.4f}; both begin with the same weights.",
+        f"{row.source_parameters}. Alone it makes {row.epochs} passes over {row.trained_on} labelled samples. With its "
+        f"teacher, which scores {row.teacher_score:.4f}, it makes as many steps on the teacher's answers to "
+        f"{row.unlabelled} samples and sees no label. Both begin with the same weights.",
         "",
         "| seed | alone | with its teacher | gain in points [95 %, paired] |",
         "|---|---|---|---|",

@@ -128,7 +128,8 @@ class Taught:
     Attributes:
         case, title: which model.
         parameters, source_parameters: numbers of weights.
-        trained_on, epochs: the training.
+        trained_on, epochs: the training of the student without a teacher, on labels.
+        unlabelled: samples that the teacher answered for the other one, in as many steps.
         teacher_score: of the teacher.
         n: evaluation samples.
         pairs: one per seed.
@@ -143,6 +144,7 @@ class Taught:
     source_parameters: int
     trained_on: int
     epochs: int
+    unlabelled: int
     teacher_score: float
     n: int
     pairs: tuple[Pair, ...]

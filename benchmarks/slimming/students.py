@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ def run_students(name: str, case: StudentCase, assets: Path, work: WorkFolder, *
         parameters=count_weights(students[0]),
         source_parameters=count_weights(teacher.model),
         trained_on=min(case.samples, data.count("training")),
+        unlabelled=min(case.unlabelled, data.count("training")),
         epochs=case.training.epochs,
         teacher_score=tuned["after"],
         n=len(evaluation),
@@ -104,14 +105,16 @@ def _student(
     teacher_digest: str,
 ) -> dict[str, NDArray[Any]]:
     """Train one student (`alone` on labels, `taught` by the teacher too) and return its outputs on the evaluation."""
-    spec = type(case.training)(**{**asdict(case.training), "seed": seed})
+    samples = case.samples if kind == "alone" else case.unlabelled
+    epochs = max(1, round(case.training.epochs * case.samples / samples))  # as many steps
+    spec = replace(case.training, epochs=epochs, seed=seed)
     key: dict[str, Any] = {
         "kind": kind,
         "spec": asdict(spec),
         "width": case.width,
         "teacher": teacher_digest,
         "data": data.folder.name,
-        "samples": case.samples,
+        "samples": samples,
         "augment": "default",
     }
 
@@ -119,7 +122,7 @@ def _student(
         examples, search, evaluation = (
             examples_of(data, part, graph_inputs(student)) for part in ("training", "calibration", "evaluation")
         )
-        chosen = Split(dataset=examples.split.dataset, indices=examples.split.indices[: case.samples])
+        chosen = Split(dataset=examples.split.dataset, indices=examples.split.indices[:samples])
         shared: dict[str, Any] = {
             "augment": make_augment("default", graph_inputs(student))[0],
             "search": search,
