@@ -15,6 +15,9 @@ MARGIN = 0.97
 FIRST_RATIO = 0.5
 """Share of the latency that is aimed at first when no limit says more, and how much further each next one goes."""
 
+NEAR = 0.85
+"""Ratios that are nearer than this to each other are not worth another training between them."""
+
 LEAST_RATIO = 0.05
 
 Kind = Literal["latency", "size"]
@@ -74,9 +77,22 @@ def tightened(aim: Aim, cost: float) -> Aim:
     return replace(aim, ratio=max(LEAST_RATIO, aim.ratio * aim.ratio / cost * MARGIN))
 
 
-def further(aim: Aim) -> Aim:
-    """Return the next aim when the last one was reached and the budget leaves room."""
-    return replace(aim, ratio=aim.ratio * FIRST_RATIO)
+def between(aim: Aim, *, reached: float, missed: float | None) -> Aim | None:
+    """Return the next aim of a search for the narrowest network that is accepted; `None` when it is found.
+
+    Args:
+        aim: any of the search.
+        reached: the least ratio so far at which a network was accepted; 1 when there was none.
+        missed: the greatest at which none was; `None` when there was none.
+
+    Example:
+        >>> aim = Aim(kind="latency", ratio=0.5, reference=None)  # doctest: +SKIP
+        >>> between(aim, reached=1.0, missed=0.5).ratio  # doctest: +SKIP
+        0.7071067811865476
+    """
+    if missed is None:
+        return replace(aim, ratio=reached * FIRST_RATIO)
+    return replace(aim, ratio=(reached * missed) ** 0.5) if missed / reached < NEAR else None
 
 
 def is_like(candidate: Candidate, aim: Aim) -> bool:

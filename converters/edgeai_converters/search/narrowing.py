@@ -22,7 +22,7 @@ from edgeai_converters.prune.latency_table import LatencyTable
 from edgeai_converters.prune.widths_axes import Cost, Widths, parameter_cost
 from edgeai_converters.quantize.schemes import scheme_for
 from edgeai_converters.recipe import Recipe
-from edgeai_converters.search.aim import Aim, cost_of, find_aim, further, is_like, tightened
+from edgeai_converters.search.aim import Aim, between, cost_of, find_aim, is_like, tightened
 from edgeai_converters.search.bases import Base, Bases
 from edgeai_converters.search.candidate import Candidate
 from edgeai_converters.search.rivals import Way, depth_ways, low_rank_way, width_ways
@@ -74,6 +74,10 @@ class OtherCost:
         return self.predict(widths) / max(self.whole, 1e-9)
 
 
+def _is_accepted(found: Sequence[Candidate]) -> bool:
+    return any(one.status == "accepted" and one.recipe.precision != "float32" for one in found)
+
+
 class Narrowing:
     """What tries narrower networks.
 
@@ -104,10 +108,14 @@ class Narrowing:
             references: the float artifacts of the whole network.
             try_all: tries everything on a float graph.
         """
-        aim = find_aim(candidates, self._spec.budget, always=self._spec.prune == "always")
+        always = self._spec.prune == "always"
+        aim = find_aim(candidates, self._spec.budget, always=always)
+        is_free = always and any(one.status == "accepted" for one in candidates)
+        reached, missed = 1.0, None
         tried: list[Candidate] = []
-        for _ in range(MOST_TRIES if aim else 0):
-            assert aim is not None
+        for _ in range(MOST_TRIES):
+            if aim is None:
+                break
             try:
                 base = self._bases.get(self._steps(aim, references[aim.reference.recipe.format]))
                 found = try_all(base, references)
@@ -115,24 +123,25 @@ class Narrowing:
                 self.notes = (*self.notes, f"No narrower network could be made: {error.message}")
                 break
             tried += found
-            next_aim = self._next(aim, found)
-            if next_aim is None:
-                break
-            aim = next_aim
+            if not is_free:
+                aim = self._next(aim, found)
+                continue
+            if _is_accepted(found):
+                reached = min(reached, aim.ratio)
+            else:
+                missed = max(missed or 0.0, aim.ratio)
+            aim = between(aim, reached=reached, missed=missed)
         return tried
 
     def _next(self, aim: Aim, found: Sequence[Candidate]) -> Aim | None:
-        """Return the next aim, seeing what came of the last one; `None` to end.
+        """Return the next aim on the way to the limits, seeing what came of the last one; `None` to end.
 
         A network that is still too dear and has lost too much already is the end: a narrower one would lose more.
         """
-        if any(one.status == "accepted" and one.recipe.precision != "float32" for one in found):
-            return further(aim) if self._spec.prune == "always" else None
         most = self._spec.budget.max_drop
         dear = [one for one in found if is_like(one, aim) and one.limit in ("max_size", "max_latency")]
-        if not dear or any(
-            most is not None and one.certificate and one.certificate.drop_ci95[0] > most for one in dear
-        ):
+        lost = [one.certificate.drop_ci95[0] for one in dear if one.certificate]
+        if _is_accepted(found) or not dear or (most is not None and any(low > most for low in lost)):
             return None
         cost = min(cost_of(one, aim) for one in dear)
         return tightened(aim, cost) if cost > aim.ratio else None

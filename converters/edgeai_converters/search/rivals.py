@@ -60,8 +60,8 @@ def depth_ways(
 ) -> list[Way]:
     """Return two ways over fewer blocks, those that are worth least: as many as are needed, and half as many.
 
-    What blocks do not save, narrower layers do. A kernel computes 8 or 16 channels at once, so in small networks a block
-    less is often better than narrower layers.
+    What blocks do not save, narrower layers do. A kernel computes 8 or 16 channels at once, so in small networks one
+    block less is often better than narrower layers.
 
     Args:
         model: the graph as it is now.

@@ -42,7 +42,8 @@ def _taught(gain_ci95: tuple[float, float] = (0.02, 0.06), seeds: Any = SEEDS) -
     ]
     return Taught(
         case="student", title="a copy", parameters=25, source_parameters=100, trained_on=1500, epochs=4,
-        unlabelled=15000, teacher_score=0.87, n=2500, pairs=tuple(pairs), gain_ci95=gain_ci95, seconds={"alone-0": 1500.0}, code="abc",
+        unlabelled=15000, teacher_score=0.87, n=2500, pairs=tuple(pairs), gain_ci95=gain_ci95,
+        seconds={"alone-0": 1500.0}, code="abc",
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from edgeai_converters.emit.artifact import Artifact
 from edgeai_converters.recipe import Recipe
-from edgeai_converters.search.aim import MARGIN, cost_of, find_aim, further, tightened
+from edgeai_converters.search.aim import MARGIN, between, cost_of, find_aim, tightened
 from edgeai_converters.search.candidate import Candidate, Limit
 from edgeai_converters.spec import Budget
 from edgeai_runtime.manifest import Measurement, Precision
@@ -81,7 +81,18 @@ def test_always_goes_on_from_the_fastest_accepted_candidate(tmp_path: Path) -> N
     aim = find_aim([slow, fast], Budget(), always=True)
     assert aim is not None
     assert (aim.reference, aim.ratio) == (fast, 0.5)
-    assert further(aim).ratio == 0.25
+
+
+@pytest.mark.parametrize(
+    ("reached", "missed", "ratio"), [(0.5, None, 0.25), (1.0, 0.25, 0.5), (0.5, 0.32, 0.4), (0.5, 0.45, None)]
+)
+def test_the_narrowest_accepted_network_is_searched_between_what_was_reached_and_missed(
+    tmp_path: Path, reached: float, missed: float | None, ratio: float | None
+) -> None:
+    aim = find_aim([_candidate(tmp_path, limit=None)], Budget(), always=True)
+    assert aim is not None
+    found = between(aim, reached=reached, missed=missed)
+    assert (found.ratio if found else None) == (pytest.approx(ratio) if ratio else None)
 
 
 def test_a_network_that_came_out_too_slow_makes_the_next_one_narrower(tmp_path: Path) -> None:
