@@ -1,4 +1,4 @@
-"""Build hook of the device wheel: modules go in without docstrings, comments and the types of functions' arguments.
+"""Build hook of the device wheel: modules go in without docstrings, comments and annotations outside classes.
 
 A device pays for each byte that is sent to it, and nobody reads the insides of a library there. Code is not changed:
 the syntax tree without these is the same before and after, or the build fails.
@@ -46,7 +46,7 @@ class StripHook(BuildHookInterface[Any]):
 
 
 def strip(source: str) -> str:
-    """Return a module's source without docstrings, comments, empty lines, and annotations of arguments and results.
+    """Return a module's source without docstrings, comments, empty lines, and annotations.
 
     What only they need is not imported. Annotations in classes stay, since data classes are made of them. Lines are
     indented by one column per level.
@@ -68,8 +68,9 @@ def strip(source: str) -> str:
 def _without_annotations(source: str) -> str:
     content = source.encode()
     starts = [0, *(place + 1 for place, byte in enumerate(content) if byte == ord("\n"))]
-    cuts = []
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    cuts = [(_end(one.target, starts), _end(one.annotation, starts)) for one in _annotated_values(tree)]
+    for node in ast.walk(tree):
         if isinstance(node, ast.arg) and node.annotation is not None:
             name_end = starts[node.lineno - 1] + node.col_offset + len(node.arg.encode())
             cuts.append((name_end, _end(node.annotation, starts)))
@@ -85,6 +86,8 @@ def _without_typing(source: str) -> str:
     """Leave out what is there for type checkers only, and what annotations alone imported."""
     tree, lines = ast.parse(source), source.splitlines()
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id != "TYPE_CHECKING"}
+    if any(isinstance(node, ast.AnnAssign) for node in ast.walk(tree)):
+        used.add("annotations")
     for node in tree.body:
         if not _is_typing(node):
             continue
@@ -95,9 +98,23 @@ def _without_typing(source: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _annotated_values(tree: ast.Module) -> list[ast.AnnAssign]:
+    """Return what is given a value and a type at once, but for that in classes."""
+    kept = {id(one) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for one in node.body}
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.AnnAssign) and id(node) not in kept]
+    return [node for node in nodes if node.value is not None]
+
+
+def _assignment(node: ast.AnnAssign) -> ast.Assign:
+    assert node.value is not None
+    return ast.Assign(targets=[node.target], value=node.value)
+
+
 def _is_typing(node: ast.stmt) -> bool:
     if isinstance(node, ast.ImportFrom):
-        return node.module in ("typing", "collections.abc") and all(one.asname is None for one in node.names)
+        return node.module in ("typing", "collections.abc", "__future__") and all(
+            one.asname is None for one in node.names
+        )
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
@@ -161,7 +178,11 @@ def _without_comments(source: str) -> str:
 def _bare(tree: ast.Module) -> ast.Module:
     """Return a syntax tree without constants that stand for themselves and what is there for types, in place."""
     tree.body[:] = [one for one in tree.body if not _is_typing(one)]
+    annotated = {id(one): one for one in _annotated_values(tree)}
     for node in ast.walk(tree):
+        for name in ("body", "orelse", "finalbody"):
+            if isinstance(part := getattr(node, name, None), list):
+                part[:] = [_assignment(one) if id(one) in annotated else one for one in part]
         if isinstance(body := getattr(node, "body", None), list):
             body[:] = [one for one in body if not _is_loose(one)]
         if isinstance(node, ast.arg):

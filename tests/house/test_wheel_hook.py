@@ -74,6 +74,12 @@ def test_words_and_types_are_left_out(hook: ModuleType) -> None:
     assert hook.strip(SOURCE) == STRIPPED
 
 
+def test_annotations_are_put_off_only_where_some_are_left(hook: ModuleType) -> None:
+    source = "from __future__ import annotations\n\nX: Later = 1\n\n\ndef load(x: int) -> int:\n    size: int = x\n"
+    assert hook.strip(source) == "X = 1\ndef load(x):\n size = x\n"
+    assert hook.strip(f"{source}    y: int\n").startswith("from __future__ import annotations\nX = 1\n")
+
+
 def test_every_module_can_be_stripped_and_compiled(hook: ModuleType, root: Path) -> None:
     for module in (root / "runtime" / "edgeai_runtime").rglob("*.py"):
         compile(hook.strip(module.read_text(encoding="utf-8")), str(module), "exec")
