@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeai_runtime.engines.table import DEFAULT_DELEGATES
 from edgeai_runtime.manifest import Tolerance, Variant
 
 #: For an output without a tolerance of its own: a thousandth of its greatest value.
@@ -31,10 +32,8 @@ SAME_SHARE = 0.9
 
 def recording_delegate(variant: Variant) -> str:
     """Return the delegate that the variant's golden outputs come from."""
-    from edgeai_runtime.delegates.table import DEFAULT_DELEGATES
-
     measured = [measurement.delegate for measurement in variant.measurements]
-    return (*measured, *variant.delegates, *DEFAULT_DELEGATES[variant.format])[0]
+    return (*measured, *variant.delegates, DEFAULT_DELEGATES[variant.format])[0]
 
 
 def compare_output(

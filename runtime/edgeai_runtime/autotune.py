@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeai_runtime.cache import cache_folder
-from edgeai_runtime.delegates.choose import FASTEST, order_delegates
+from edgeai_runtime.delegates.choose import order_delegates
 from edgeai_runtime.delegates.table import find_delegate
 from edgeai_runtime.errors import EdgeAIError, UsageError
-from edgeai_runtime.placement import Attempt, Timing
+from edgeai_runtime.placement import FASTEST, Attempt, Timing
 
 if TYPE_CHECKING:
     from edgeai_runtime.bundle import Bundle

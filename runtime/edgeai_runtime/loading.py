@@ -7,22 +7,20 @@ Which delegates are tried, in which order, is `delegates/choose.py`; what a self
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgeai_runtime.bench.memory import process_status
 from edgeai_runtime.cache import compiled_folder, verdict_folder
 from edgeai_runtime.delegates.attempt import PassedOver, use_first
-from edgeai_runtime.delegates.choose import FASTEST, check_placement, check_report, engine_options, needs_report
-from edgeai_runtime.delegates.table import DEFAULT_DELEGATES, DELEGATES, find_delegate
 from edgeai_runtime.engines.artifact_file import format_of
 from edgeai_runtime.engines.protocol import Session
-from edgeai_runtime.engines.table import get_engine
+from edgeai_runtime.engines.table import DEFAULT_DELEGATES, get_engine, is_usual
 from edgeai_runtime.errors import PlacementError, UsageError
-from edgeai_runtime.manifest import Variant
+from edgeai_runtime.manifest import Format, Variant
 from edgeai_runtime.model import Model
-from edgeai_runtime.placement import Attempt, Placement, Timing
+from edgeai_runtime.placement import FASTEST, Attempt, Placement, Timing
 from edgeai_runtime.record import dataclass, replace
 
 if TYPE_CHECKING:
@@ -82,7 +80,10 @@ def load(
     """
     path = Path(path)
     asked = Placement(prefer=(placement,)) if isinstance(placement, str) else placement or Placement()
-    check_placement(asked)
+    if asked != Placement():
+        from edgeai_runtime.delegates.choose import check_placement
+
+        check_placement(asked)
     if selfcheck not in ("auto", "always", "never"):
         raise UsageError(f"selfcheck is 'auto', 'always' or 'never'. Received: {selfcheck!r}")
     loader = Loader(path, asked, threads, isolate, selfcheck, variant, trust)
@@ -169,48 +170,48 @@ class Loader:
         """
         if self.bundle is None:
             format = format_of(self.path)
-            choices = [(Choice(path=self.path), format, DEFAULT_DELEGATES[format])]
+            choices = [(Choice(path=self.path), format, _delegates(None, format))]
         else:
             variants = [one for one in self.bundle.manifest.variants if self._variant in (None, one.id)]
             if not variants:
                 known = ", ".join(one.id for one in self.bundle.manifest.variants)
                 raise UsageError(f"{self.path} has no variant {self._variant!r}", hint=f"its variants: {known}")
             choices = [
-                (
-                    Choice(path=self.bundle.file(one.files[0]), variant=one),
-                    one.format,
-                    one.delegates or DEFAULT_DELEGATES[one.format],
-                )
+                (Choice(path=self.bundle.file(one.files[0]), variant=one), one.format, _delegates(one, one.format))
                 for one in variants
             ]
         named = [(choice, name) for choice, _, names in choices for name in names]
         asked = self.asked
         if asked.require is None and asked.allow is None and asked.prefer == Placement().prefer:
             return named
+        from edgeai_runtime.delegates.table import DELEGATES
+
         words = {asked.require, *asked.prefer, *(asked.allow or ())}
         others = [
             (choice, name)
             for choice, format, names in choices
             for name, spec in DELEGATES.items()
             if name not in names
-            and _serves(name, format, names)
+            and any(one.partition(":")[0] == spec.engine for one in names)
+            and format in (spec.formats or (format,))
             and (name in words or _is_here(name, spec.device, asked))
         ]
         return named + others
 
     def open(self, choice: Choice, delegate: str, attempts: list[Attempt]) -> tuple[Model, Attempt]:
         """Check one candidate and open it; see `delegates.attempt.use_first`."""
-        spec = find_delegate(delegate)
-        assert spec is not None, "delegates without a spec are skipped before"
+        engine = delegate.partition(":")[0]
         threads = choice.threads or self.most_threads
         options, used = self.check(choice, delegate, attempts)
         if self.isolate:
             from edgeai_runtime.isolation import check_in_child
 
-            check_in_child(choice.path, engine=spec.engine, delegate=delegate, threads=threads, options=options)
+            check_in_child(choice.path, engine=engine, delegate=delegate, threads=threads, options=options)
         before = process_status()
-        session = self._open_session(spec.engine, choice, delegate, threads, options)
-        if needs_report(self.asked):
+        session = self._open_session(engine, choice, delegate, threads, options)
+        if self.asked.needs_report():
+            from edgeai_runtime.delegates.choose import check_report
+
             report = session.placement()
             macs = choice.variant.macs if choice.variant is not None else {}
             try:
@@ -248,7 +249,11 @@ class Loader:
             PassedOver: the variant needs what is not here, or the delegate is in quarantine.
             PlacementError: the self-check failed.
         """
-        options = engine_options(delegate, self.asked)
+        options: dict[str, str] = {}
+        if self.asked.options or not is_usual(delegate):
+            from edgeai_runtime.delegates.choose import engine_options
+
+            options = engine_options(delegate, self.asked)
         variant, bundle = choice.variant, self.bundle
         if variant is None or bundle is None:
             return options, Attempt(delegate=delegate, outcome="used")
@@ -292,19 +297,21 @@ class Loader:
         return dict(verdict.options), replace(used, remedy=verdict.remedy, reason=reason)
 
 
+def _delegates(variant: Variant | None, format: Format) -> tuple[str, ...]:
+    """Return the delegates that are tried when nobody says more, best first."""
+    return (variant is not None and variant.delegates) or (DEFAULT_DELEGATES[format],)
+
+
 def _is_recording_cpu(variant: Variant, delegate: str) -> bool:
     """Say whether `delegate` is the CPU delegate of the golden outputs: same code, another processor."""
     from edgeai_runtime.agreement import recording_delegate
 
+    if delegate != recording_delegate(variant) or is_usual(delegate):
+        return delegate == recording_delegate(variant)
+    from edgeai_runtime.delegates.table import find_delegate
+
     spec = find_delegate(delegate)
-    return spec is not None and spec.device == "cpu" and delegate == recording_delegate(variant)
-
-
-def _serves(name: str, format: str, named: Sequence[str]) -> bool:
-    """Say whether the delegate `name` loads artifacts of `format` with the engine of those that are `named`."""
-    spec = DELEGATES[name]
-    same_engine = any(one.partition(":")[0] == spec.engine for one in named)
-    return same_engine and format in (spec.formats or (format,))
+    return spec is not None and spec.device == "cpu"
 
 
 def _is_here(name: str, device: str, asked: Placement) -> bool:

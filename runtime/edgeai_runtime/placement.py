@@ -11,6 +11,7 @@ from typing import Literal
 from edgeai_runtime.record import dataclass, field
 
 Device = Literal["cpu", "gpu", "npu", "unknown"]
+FASTEST = "fastest"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,10 @@ class Placement:
     min_coverage: float = 0.0
     min_mac_coverage: float = 0.0
     options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def needs_report(self) -> bool:
+        """Say whether something is asked of where operations run, so that a plain load does not look at it."""
+        return bool(self.require or self.min_coverage or self.min_mac_coverage or self.allow is not None)
 
 
 @dataclass(frozen=True, kw_only=True)

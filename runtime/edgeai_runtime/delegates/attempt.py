@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from edgeai_runtime.delegates.choose import order_delegates, placement_error
+from edgeai_runtime.engines.table import is_usual
 from edgeai_runtime.errors import EdgeAIError, EngineError, MissingEngineError, ModelError, PlacementError
 from edgeai_runtime.placement import Attempt, Placement
 
@@ -35,7 +35,11 @@ def use_first(
         MissingEngineError: none of the engines is installed.
         EdgeAIError: the error of the only candidate, or one that lists those of all.
     """
-    ordered, attempts = order_delegates(candidates, asked)
+    ordered, attempts = list(candidates), list[Attempt]()
+    if asked != Placement() or not all(is_usual(delegate) for _, delegate in candidates):
+        from edgeai_runtime.delegates.choose import order_delegates
+
+        ordered, attempts = order_delegates(candidates, asked)
     failures: list[EdgeAIError] = []
     for owner, delegate in ordered:
         before = len(attempts)
@@ -60,6 +64,8 @@ def use_first(
 
 def _nothing_loaded(asked: Placement, attempts: Sequence[Attempt], failures: Sequence[EdgeAIError]) -> EdgeAIError:
     if not failures or any(isinstance(error, PlacementError) for error in failures):
+        from edgeai_runtime.delegates.choose import placement_error
+
         return placement_error(asked, attempts)
     if len(failures) == 1:
         return failures[0]

@@ -7,10 +7,9 @@ from typing import TypeVar
 
 from edgeai_runtime.delegates.table import DELEGATES, find_delegate
 from edgeai_runtime.errors import PlacementError, UsageError
-from edgeai_runtime.placement import Attempt, OperationPlacement, Placement, PlacementReport
+from edgeai_runtime.placement import FASTEST, Attempt, OperationPlacement, Placement, PlacementReport
 
 DEVICES = ("cpu", "gpu", "npu")
-FASTEST = "fastest"
 _NO_CPU = "session.disable_cpu_ep_fallback"
 
 #: What an artifact belongs to (a variant, or nothing for a bare file).
@@ -100,13 +99,6 @@ def engine_options(delegate: str, placement: Placement) -> dict[str, str]:
         return own
     allowed = placement.allow is None or any("cpu" in (name, _device(name)) for name in placement.allow)
     return own if allowed and placement.min_coverage < 1 else {_NO_CPU: "1", **own}
-
-
-def needs_report(placement: Placement) -> bool:
-    """Say whether `check_report` has anything to check, so that a plain load does not pay for it."""
-    return bool(
-        placement.require or placement.min_coverage or placement.min_mac_coverage or placement.allow is not None
-    )
 
 
 def placement_error(placement: Placement, attempts: Sequence[Attempt]) -> PlacementError:

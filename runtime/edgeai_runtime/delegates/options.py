@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from edgeai_runtime.delegates.table import find_delegate
 from edgeai_runtime.errors import UsageError
 
 
@@ -14,6 +13,10 @@ def check_options(delegate: str, options: Mapping[str, str]) -> dict[str, str]:
     Raises:
         UsageError: the delegate has no such option, or a value is not a text; the hint offers the nearest names.
     """
+    if not options:
+        return {}
+    from edgeai_runtime.delegates.table import find_delegate
+
     spec = find_delegate(delegate)
     known = spec.options if spec is not None else {}
     for name, value in options.items():

@@ -212,13 +212,6 @@ DELEGATES: dict[str, DelegateSpec] = {
     )
 }
 
-#: The delegates that are tried for an artifact of a format when nobody says more, best first.
-DEFAULT_DELEGATES: dict[Format, tuple[str, ...]] = {
-    "tflite": ("litert:xnnpack",),
-    "onnx": ("onnxruntime:cpu",),
-    "openvino": ("openvino:cpu",),
-}
-
 #: Delegates of the fake engine, so that the rules of placement are tested without hardware.
 FAKE_DELEGATES: dict[str, DelegateSpec] = {
     f"fake:{device}": DelegateSpec(

@@ -55,10 +55,16 @@ def capture_log() -> Iterator[CapturedLog]:
                 os.close(saved)
                 file.seek(0)
                 log.text = file.read().decode(errors="replace")
-    if log.text and "logging" in sys.modules:  # else nobody listens, and importing it takes as long as a small model
+    if log.text:
+        say_debug(__name__, f"engine log: {log.text}")
+
+
+def say_debug(name: str, text: str) -> None:
+    """Tell the debug log of a module; without importing `logging`, for where nobody did, nobody listens."""
+    if "logging" in sys.modules:
         import logging
 
-        logging.getLogger(__name__).debug("engine log: %s", log.text)
+        logging.getLogger(name).debug("%s", text)
 
 
 def _nameless_file() -> BinaryIO:

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from edgeai_runtime.delegates.options import check_options
-from edgeai_runtime.delegates.table import find_delegate
 from edgeai_runtime.engines.artifact_file import check_artifact_file
 from edgeai_runtime.engines.captured_log import capture_log
 from edgeai_runtime.engines.chunks import chunk_size, dtype_error, run_in_chunks, shape_error, shapes_agree
@@ -34,6 +33,7 @@ from edgeai_runtime.engines.litert_source import (
     tensor_spec,
 )
 from edgeai_runtime.engines.protocol import EngineInfo, Session
+from edgeai_runtime.engines.table import has_delegate, known_delegate
 from edgeai_runtime.errors import EngineError, MissingEngineError, PlacementError, UsageError
 from edgeai_runtime.installed import installed_version
 from edgeai_runtime.manifest import Format
@@ -60,8 +60,7 @@ class LiteRTEngine:
 
     def open(self, path: Path, *, delegate: str, threads: int, options: Mapping[str, str]) -> Session:
         """Load `path`; the options are those of the table of delegates. See `protocol.Engine.open` for the errors."""
-        spec = find_delegate(delegate)
-        if spec is None or spec.engine != self.name:
+        if not has_delegate(self.name, delegate):
             raise PlacementError(f"LiteRT has no delegate {delegate!r} here", hint="`devices` lists those it has")
         options = check_options(delegate, options)
         check_artifact_file(path, "tflite")
@@ -219,8 +218,7 @@ class LiteRTSession:
         if self._delegate not in RESOLVERS:
             from edgeai_runtime.engines.litert_external import device_of
 
-            spec = find_delegate(self._delegate)
-            device = device_of(self._delegate, spec.device if spec else "unknown", self._options)
+            device = device_of(self._delegate, known_delegate(self._delegate).device, self._options)
         return describe_operations(self._interpreter, self._delegate, device, self._foreign_partitions)
 
     def _read_details(self) -> None:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import importlib
-import logging
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from edgeai_runtime.delegates.options import check_options
-from edgeai_runtime.delegates.table import DELEGATES
 from edgeai_runtime.engines.artifact_file import check_artifact_file
-from edgeai_runtime.engines.captured_log import capture_log
+from edgeai_runtime.engines.captured_log import capture_log, say_debug
 from edgeai_runtime.engines.chunks import chunk_size, dtype_error, run_in_chunks, shape_error
 from edgeai_runtime.engines.onnxruntime_settings import CPU, OWN_FILES, fixed_dimensions, make_settings, write_compiled
 from edgeai_runtime.engines.protocol import EngineInfo
+from edgeai_runtime.engines.table import has_delegate, known_delegate
 from edgeai_runtime.errors import (
     EngineError,
     MissingEngineError,
@@ -36,7 +34,6 @@ from edgeai_runtime.errors import (
 from edgeai_runtime.manifest import Format, TensorSpec
 from edgeai_runtime.placement import OperationPlacement, PlacementReport
 
-_LOGGER = logging.getLogger(__name__)
 _CPU_DELEGATE = "onnxruntime:cpu"
 #: Below, looking for an optimized graph takes as long as optimizing it again (measured); contexts always pay.
 _SMALLEST_COMPILED = 1024 * 1024
@@ -85,7 +82,7 @@ class OnnxRuntimeEngine:
         options: Mapping[str, str],
     ) -> OnnxRuntimeSession:
         """Load `path` with what `OnnxRuntimeSession.export` gave; without a graph, as `open`."""
-        if delegate not in DELEGATES or DELEGATES[delegate].engine != self.name:
+        if not has_delegate(self.name, delegate):
             raise PlacementError(f"ONNX Runtime has no delegate {delegate!r} here", hint="`devices` lists those it has")
         options = check_options(delegate, options)
         check_artifact_file(path, "onnx")
@@ -124,7 +121,7 @@ class OnnxRuntimeSession:
         failure: Exception | None = None
         with capture_log() as log:
             try:
-                if DELEGATES[delegate].static_shapes and compiled is None:
+                if delegate != _CPU_DELEGATE and compiled is None and known_delegate(delegate).static_shapes:
                     for name, size in fixed_dimensions(ort, path, delegate, options).items():
                         settings.add_free_dimension_override_by_name(name, size)
                 session = ort.InferenceSession(source, settings, providers=providers, enable_fallback=0)
@@ -163,7 +160,7 @@ class OnnxRuntimeSession:
                 binding.bind_ortvalue_output(name, make(array))
             self._session.run_with_iobinding(binding)
         except Exception as error:
-            _LOGGER.debug("not bound: %s", error)
+            say_debug(__name__, f"not bound: {error}")
             return None
         run, inner = getattr(self._session._sess, "run_with_iobinding", None), getattr(binding, "_iobinding", None)
         if run is None or inner is None:
@@ -192,6 +189,8 @@ class OnnxRuntimeSession:
         small = self._delegate == _CPU_DELEGATE and self._path.stat().st_size < _SMALLEST_COMPILED
         if small or any(key in self._options for key in OWN_FILES):
             return None
+        import tempfile
+
         with tempfile.TemporaryDirectory() as folder:
             written = Path(folder) / "model.onnx"
             OnnxRuntimeSession(
@@ -208,7 +207,7 @@ class OnnxRuntimeSession:
         from edgeai_runtime.engines.onnxruntime_providers import PROVIDERS, device_of
 
         operations: list[OperationPlacement] = []
-        wanted = DELEGATES[self._delegate].device
+        wanted = known_delegate(self._delegate).device
         try:
             for subgraph in self._session.get_provider_graph_assignment_info():
                 device, delegate = device_of(subgraph.ep_name, self._delegate)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeai_runtime.delegates.option_names import CONTEXT, SESSION
 from edgeai_runtime.errors import PlacementError, UsageError
 
 CPU = "CPUExecutionProvider"
@@ -46,9 +45,15 @@ def make_settings(ort: Any, threads: int, options: Mapping[str, str]) -> Any:
             settings.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
         elif name == "optimized_model_filepath":
             settings.optimized_model_filepath = value
-        elif key in SESSION or key in CONTEXT or key == _RECORD_PLACEMENT:
+        elif key in entries or _is_entry(key):
             settings.add_session_config_entry(key, value)
     return settings
+
+
+def _is_entry(key: str) -> bool:
+    from edgeai_runtime.delegates.option_names import CONTEXT, SESSION
+
+    return key in SESSION or key in CONTEXT
 
 
 def write_compiled(settings: Any, path: Path, *, on_cpu: bool) -> None:

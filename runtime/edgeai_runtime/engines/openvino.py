@@ -13,7 +13,6 @@ import copy
 import functools
 import importlib
 import io
-import logging
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -25,20 +24,20 @@ from typing import Any
 import numpy as np
 
 from edgeai_runtime.delegates.options import check_options
-from edgeai_runtime.delegates.table import DELEGATES
 from edgeai_runtime.engines.artifact_file import check_artifact_file
-from edgeai_runtime.engines.captured_log import capture_log
+from edgeai_runtime.engines.captured_log import capture_log, say_debug
 from edgeai_runtime.engines.chunks import chunk_size, dtype_error, run_in_chunks, shape_error, shapes_agree
 from edgeai_runtime.engines.openvino_placement import list_operations
 from edgeai_runtime.engines.protocol import EngineInfo
+from edgeai_runtime.engines.table import known_delegate
 from edgeai_runtime.errors import EngineError, MissingEngineError, ModelError, PlacementError
 from edgeai_runtime.manifest import Format, TensorSpec
 from edgeai_runtime.placement import PlacementReport
 
 INSTALL = 'pip install "edgeai-runtime[openvino]"'
 DEVICES = {f"openvino:{name}": name.upper() for name in ("cpu", "gpu", "npu", "auto", "hetero")}
+_CPU = "openvino:cpu"
 _KEPT_SHAPES = 4
-_LOGGER = logging.getLogger(__name__)
 
 _Shapes = tuple[tuple[int, ...], ...]
 
@@ -115,7 +114,7 @@ class OpenVINOSession:
         self._dtypes = [np.dtype(spec.dtype) for spec in self.inputs]
         self._static = all(None not in spec.shape[1:] for spec in self.inputs)
         self._shapes: _Shapes = tuple(tuple(d or 1 for d in spec.shape) for spec in self.inputs)
-        if not self._static and DELEGATES[delegate].static_shapes:
+        if not self._static and delegate != _CPU and known_delegate(delegate).static_shapes:
             raise PlacementError(
                 f"{delegate} needs fixed shapes, and {path.name} has free ones: {[spec.shape for spec in self.inputs]}",
                 hint="convert the model with fixed input shapes",
@@ -206,7 +205,7 @@ class OpenVINOSession:
             for index, array in enumerate(outputs):
                 request.set_output_tensor(index, make(array, shared_memory=True))
         except (RuntimeError, ValueError, TypeError) as error:
-            _LOGGER.debug("not bound: %s", error)
+            say_debug(__name__, f"not bound: {error}")
             return None
         infer = _direct_infer(request)
 
@@ -223,7 +222,7 @@ class OpenVINOSession:
     def replicas(self, count: int, threads: int) -> list[OpenVINOSession]:
         """Return sessions for `count` threads at once: requests of one compiled model with `count` streams."""
         options = {**self._options, "NUM_STREAMS": str(count)} if count > 1 else self._options
-        if "NUM_STREAMS" not in DELEGATES[self._delegate].options:
+        if "NUM_STREAMS" not in known_delegate(self._delegate).options:
             options = self._options
         whole = OpenVINOSession(self._path, delegate=self._delegate, threads=threads * count, options=options)
         sessions = [whole]
@@ -276,7 +275,7 @@ class OpenVINOSession:
         if self._delegate == "openvino:hetero":
             with suppress(RuntimeError):
                 split = core().query_model(self._model, self._device())
-        wanted = DELEGATES[self._delegate].device
+        wanted = known_delegate(self._delegate).device
         operations = list_operations(compiled.model, self._delegate, wanted, split)
         return PlacementReport(engine="openvino", delegate=self._delegate, operations=operations)
 
@@ -379,15 +378,16 @@ def core() -> Any:
 
 def _properties(delegate: str, threads: int, options: Mapping[str, str]) -> dict[str, str]:
     """Return the properties for a delegate: of ours those it has, overridden by `options`."""
-    known = DELEGATES[delegate].options
     ours = {
         "INFERENCE_PRECISION_HINT": "f32",
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",
         "INFERENCE_NUM_THREADS": str(threads),
-        "ENABLE_STARTUP_FALLBACK": "NO",
     }
-    return {**{name: value for name, value in ours.items() if name in known}, **options}
+    if delegate != _CPU:
+        known = known_delegate(delegate).options
+        ours = {name: value for name, value in {**ours, "ENABLE_STARTUP_FALLBACK": "NO"}.items() if name in known}
+    return {**ours, **options}
 
 
 def _direct_infer(request: Any) -> Callable[[], object]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from edgeai_runtime.engines.protocol import Engine
 from edgeai_runtime.errors import UsageError
 from edgeai_runtime.manifest import Format
+
+if TYPE_CHECKING:
+    from edgeai_runtime.delegates.table import DelegateSpec
 
 ENGINES: dict[str, str] = {
     "litert": "edgeai_runtime.engines.litert:LiteRTEngine",
@@ -17,6 +20,36 @@ ENGINES: dict[str, str] = {
 }
 
 FORMAT_ENGINES: dict[Format, str] = {"tflite": "litert", "onnx": "onnxruntime", "openvino": "openvino"}
+
+#: The delegate that is tried for an artifact of a format when nobody says more. All are the CPU, so that the usual way
+#: to load a model needs no more of the table of delegates than these names.
+DEFAULT_DELEGATES: dict[Format, str] = {
+    "tflite": "litert:xnnpack",
+    "onnx": "onnxruntime:cpu",
+    "openvino": "openvino:cpu",
+}
+
+
+def is_usual(delegate: str) -> bool:
+    """Say whether a delegate is one of the default ones."""
+    return delegate in DEFAULT_DELEGATES.values()
+
+
+def has_delegate(engine: str, delegate: str) -> bool:
+    """Say whether a delegate is one of the engine `engine`."""
+    if is_usual(delegate):
+        return delegate.startswith(engine)
+    from edgeai_runtime.delegates.table import find_delegate
+
+    spec = find_delegate(delegate)
+    return spec is not None and spec.engine == engine
+
+
+def known_delegate(name: str) -> DelegateSpec:
+    """Return a delegate's row of the table, which is imported only now."""
+    from edgeai_runtime.delegates.table import DELEGATES
+
+    return DELEGATES[name]
 
 
 def get_engine(name: str) -> Engine:
