@@ -106,7 +106,7 @@ class Bundle:
             return ()
         path = self.file(self.manifest.labels)
         try:
-            text = path.read_bytes().decode("utf-8-sig")
+            text = path.read_bytes().decode().removeprefix("\ufeff")
         except (OSError, UnicodeDecodeError) as error:
             raise BundleError(
                 f"{path} is not UTF-8 text: {error}", hint="One class name per line, in UTF-8."

@@ -6,7 +6,6 @@ relative, `/` between the parts, no `..`, no drive, no backslash, no control cha
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 
 from edgeai_runtime.errors import IntegrityError
@@ -53,7 +52,11 @@ def check_paths_together(paths: Iterable[str], *, where: str) -> None:
 
 
 def _folded(path: str) -> str:
-    return unicodedata.normalize("NFC", path).casefold()
+    if not path.isascii():
+        import unicodedata
+
+        path = unicodedata.normalize("NFC", path)
+    return path.casefold()
 
 
 def _fault(path: str) -> str:

@@ -15,7 +15,6 @@ from edgeai_runtime.bench.memory import process_status
 from edgeai_runtime.cache import compiled_folder, verdict_folder
 from edgeai_runtime.delegates.attempt import PassedOver, use_first
 from edgeai_runtime.engines.artifact_file import format_of
-from edgeai_runtime.engines.protocol import Session
 from edgeai_runtime.engines.table import DEFAULT_DELEGATES, get_engine, is_usual
 from edgeai_runtime.errors import PlacementError, UsageError
 from edgeai_runtime.manifest import Format, Variant
@@ -25,6 +24,7 @@ from edgeai_runtime.record import dataclass, replace
 
 if TYPE_CHECKING:
     from edgeai_runtime.bundle import Bundle
+    from edgeai_runtime.engines.protocol import Session
     from edgeai_runtime.signature import Trust
 
 SelfCheck = Literal["auto", "always", "never"]

@@ -5,7 +5,6 @@ One function per dataclass, in a table; `manifest_json.py` calls `check_object` 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -34,8 +33,7 @@ DTYPES = (
     *("float16", "float32", "float64"),
 )
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_VARIANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+_HEX = frozenset("0123456789abcdef")
 
 
 def check_object(value: Any, *, where: str) -> None:
@@ -71,7 +69,7 @@ def _check_file(entry: FileEntry, where: str) -> None:
     check_member_path(entry.path, where=where)
     if entry.path.lower() in (MANIFEST_NAME, SIGNATURE_NAME):
         raise IntegrityError(f"{where}: {entry.path!r} can not be listed in the manifest")
-    if not _DIGEST.fullmatch(entry.sha256):
+    if len(entry.sha256) != 64 or not _HEX.issuperset(entry.sha256):
         raise IntegrityError(f"{where}: sha256 must be 64 lower-case hex digits. Received: {entry.sha256[:80]!r}")
     if entry.size_bytes < 0:
         raise IntegrityError(f"{where}: size_bytes can not be negative. Received: {entry.size_bytes}")
@@ -116,8 +114,13 @@ def _check_interval(interval: tuple[float, float], where: str) -> None:
         raise BundleError(f"{where}: the lower end is above the upper one. Received: {list(interval)}")
 
 
+def _is_id(text: str) -> bool:
+    plain = text.translate({ord(mark): "0" for mark in "._+-"})
+    return text.isascii() and plain.isalnum() and text[0].isalnum() and len(text) <= 64
+
+
 def _check_variant(variant: Variant, where: str) -> None:
-    if not _VARIANT_ID.fullmatch(variant.id) or variant.id == SOURCE_KEY:
+    if not _is_id(variant.id) or variant.id == SOURCE_KEY:
         raise BundleError(
             f"{where}: id must be 1 to 64 letters, digits, '.', '_', '+' or '-', and not {SOURCE_KEY!r}. "
             f"Received: {variant.id[:80]!r}"
@@ -134,7 +137,7 @@ def stage_folder(stage: Stage) -> str:
 
 
 def _check_stage(stage: Stage, where: str) -> None:
-    if not _VARIANT_ID.fullmatch(stage.name):
+    if not _is_id(stage.name):
         raise BundleError(
             f"{where}: a stage's name must be 1 to 64 letters, digits, '.', '_', '+' or '-'. "
             f"Received: {stage.name[:80]!r}"

@@ -9,6 +9,7 @@ Not here: files, digests and zip members (`bundle.py`).
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import sys
@@ -231,9 +232,13 @@ def _encode(value: Any, depth: int = 0) -> Any:
 
 def _hints(kind: type[Any]) -> dict[str, Any]:
     if kind not in _HINTS:
-        known = vars(sys.modules[kind.__module__])
-        _HINTS[kind] = {name: eval(text, known) for name, text in kind.__annotations__.items()}
+        _HINTS[kind] = {name: _type(text, kind.__module__) for name, text in kind.__annotations__.items()}
     return _HINTS[kind]
+
+
+@functools.lru_cache(maxsize=256)
+def _type(text: str, module: str) -> Any:
+    return eval(text, vars(sys.modules[module]))
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import numpy as np
 from edgeai_runtime.engines.arguments import as_array, by_input, checked
 from edgeai_runtime.engines.boundary import connect
 from edgeai_runtime.engines.chunks import shape_error
-from edgeai_runtime.engines.protocol import Session
 from edgeai_runtime.errors import BundleError, UsageError
 from edgeai_runtime.manifest import Manifest, Step, TensorSpec, Variant
 from edgeai_runtime.placement import PlacementReport
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from edgeai_runtime.bundle import Bundle
+    from edgeai_runtime.engines.protocol import Session
     from edgeai_runtime.footprint import Memory
     from edgeai_runtime.stream import Stream
     from edgeai_runtime.submission import Submission

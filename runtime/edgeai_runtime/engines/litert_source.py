@@ -7,7 +7,6 @@ only) and TensorFlow.
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,12 +26,6 @@ _SOURCES = (
     ("tensorflow.lite.python.interpreter", "tensorflow"),
 )
 
-#: Operators that keep state between calls.
-_STATEFUL = re.compile(
-    r"LSTM|RNN|SVDF|UNIDIRECTIONAL_SEQUENCE_(LSTM|RNN)|BIDIRECTIONAL_SEQUENCE_(LSTM|RNN)"
-    r"|VAR_HANDLE|READ_VARIABLE|ASSIGN_VARIABLE|CALL_ONCE"
-)
-
 #: Which inputs of these operators are their state.
 _STATE_PLACES = {
     "LSTM": (18, 19),
@@ -43,6 +36,9 @@ _STATE_PLACES = {
     "BIDIRECTIONAL_SEQUENCE_RNN": (4, 8),
     "SVDF": (4,),
 }
+
+#: Operators that keep state between calls.
+_STATEFUL = frozenset({*_STATE_PLACES, "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"})
 
 
 def import_interpreter() -> tuple[Any, str]:
@@ -75,7 +71,7 @@ def list_nodes(interpreter: Any) -> Sequence[Mapping[str, Any]]:
 
 def keeps_state(nodes: Sequence[Mapping[str, Any]]) -> bool:
     """Say whether an operation keeps state between calls."""
-    return any(_STATEFUL.fullmatch(node["op_name"]) for node in nodes)
+    return any(node["op_name"] in _STATEFUL for node in nodes)
 
 
 def state_tensors(nodes: Sequence[Mapping[str, Any]]) -> list[int]:

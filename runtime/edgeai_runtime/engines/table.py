@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, cast
 
-from edgeai_runtime.engines.protocol import Engine
 from edgeai_runtime.errors import UsageError
 from edgeai_runtime.manifest import Format
 
 if TYPE_CHECKING:
     from edgeai_runtime.delegates.table import DelegateSpec
+    from edgeai_runtime.engines.protocol import Engine
 
 ENGINES: dict[str, str] = {
     "litert": "edgeai_runtime.engines.litert:LiteRTEngine",
@@ -67,7 +67,7 @@ def get_engine(name: str) -> Engine:
         hint = f"did you mean {near[0]!r}?" if near else f"engines: {', '.join(FORMAT_ENGINES.values())}"
         raise UsageError(f"there is no engine {name!r}", hint=hint)
     module, _, attribute = ENGINES[name].partition(":")
-    return cast(Engine, getattr(importlib.import_module(module), attribute)())
+    return cast("Engine", getattr(importlib.import_module(module), attribute)())
 
 
 def engine_for(format: Format) -> Engine:
