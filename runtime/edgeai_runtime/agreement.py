@@ -20,20 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from edgeai_runtime.engines.table import DEFAULT_DELEGATES
-from edgeai_runtime.manifest import Tolerance, Variant
+from edgeai_runtime.manifest import Tolerance
 
 #: For an output without a tolerance of its own: a thousandth of its greatest value.
 DEFAULT_SHARE = 1e-3
 WIDER = 4.0
 HALF_PRECISION = 2e-3
 SAME_SHARE = 0.9
-
-
-def recording_delegate(variant: Variant) -> str:
-    """Return the delegate that the variant's golden outputs come from."""
-    measured = [measurement.delegate for measurement in variant.measurements]
-    return (*measured, *variant.delegates, DEFAULT_DELEGATES[variant.format])[0]
 
 
 def compare_output(

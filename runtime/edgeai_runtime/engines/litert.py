@@ -14,7 +14,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,6 @@ from edgeai_runtime.delegates.options import check_options
 from edgeai_runtime.engines.artifact_file import check_artifact_file
 from edgeai_runtime.engines.captured_log import capture_log
 from edgeai_runtime.engines.chunks import chunk_size, dtype_error, run_in_chunks, shape_error, shapes_agree
-from edgeai_runtime.engines.litert_placement import describe_operations
 from edgeai_runtime.engines.litert_source import (
     INSTALL,
     import_interpreter,
@@ -32,12 +31,14 @@ from edgeai_runtime.engines.litert_source import (
     state_tensors,
     tensor_spec,
 )
-from edgeai_runtime.engines.protocol import EngineInfo, Session
 from edgeai_runtime.engines.table import has_delegate, known_delegate
 from edgeai_runtime.errors import EngineError, MissingEngineError, PlacementError, UsageError
 from edgeai_runtime.installed import installed_version
 from edgeai_runtime.manifest import Format
 from edgeai_runtime.placement import Device, OperationPlacement, PlacementReport
+
+if TYPE_CHECKING:
+    from edgeai_runtime.engines.protocol import EngineInfo, Session
 
 RESOLVERS = {"litert:xnnpack": "AUTO", "litert:reference": "BUILTIN_REF"}
 
@@ -50,6 +51,8 @@ class LiteRTEngine:
 
     def info(self) -> EngineInfo:
         """Say which of the three packages is used, or that none is installed."""
+        from edgeai_runtime.engines.protocol import EngineInfo
+
         try:
             _, package = import_interpreter()
         except MissingEngineError as error:
@@ -219,6 +222,8 @@ class LiteRTSession:
             from edgeai_runtime.engines.litert_external import device_of
 
             device = device_of(self._delegate, known_delegate(self._delegate).device, self._options)
+        from edgeai_runtime.engines.litert_placement import describe_operations
+
         return describe_operations(self._interpreter, self._delegate, device, self._foreign_partitions)
 
     def _read_details(self) -> None:

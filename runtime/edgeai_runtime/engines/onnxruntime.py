@@ -12,7 +12,7 @@ import importlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from edgeai_runtime.engines.artifact_file import check_artifact_file
 from edgeai_runtime.engines.captured_log import capture_log, say_debug
 from edgeai_runtime.engines.chunks import chunk_size, dtype_error, run_in_chunks, shape_error
 from edgeai_runtime.engines.onnxruntime_settings import CPU, OWN_FILES, fixed_dimensions, make_settings, write_compiled
-from edgeai_runtime.engines.protocol import EngineInfo
 from edgeai_runtime.engines.table import has_delegate, known_delegate
 from edgeai_runtime.errors import (
     EngineError,
@@ -33,6 +32,9 @@ from edgeai_runtime.errors import (
 )
 from edgeai_runtime.manifest import Format, TensorSpec
 from edgeai_runtime.placement import OperationPlacement, PlacementReport
+
+if TYPE_CHECKING:
+    from edgeai_runtime.engines.protocol import EngineInfo
 
 _CPU_DELEGATE = "onnxruntime:cpu"
 #: Below, looking for an optimized graph takes as long as optimizing it again (measured); contexts always pay.
@@ -57,6 +59,8 @@ class OnnxRuntimeEngine:
 
     def info(self) -> EngineInfo:
         """Say whether ONNX Runtime is installed and imports."""
+        from edgeai_runtime.engines.protocol import EngineInfo
+
         try:
             version = str(_import().__version__)
         except MissingEngineError as error:

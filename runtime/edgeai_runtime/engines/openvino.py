@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,11 +28,13 @@ from edgeai_runtime.engines.artifact_file import check_artifact_file
 from edgeai_runtime.engines.captured_log import capture_log, say_debug
 from edgeai_runtime.engines.chunks import chunk_size, dtype_error, run_in_chunks, shape_error, shapes_agree
 from edgeai_runtime.engines.openvino_placement import list_operations
-from edgeai_runtime.engines.protocol import EngineInfo
 from edgeai_runtime.engines.table import known_delegate
 from edgeai_runtime.errors import EngineError, MissingEngineError, ModelError, PlacementError
 from edgeai_runtime.manifest import Format, TensorSpec
 from edgeai_runtime.placement import PlacementReport
+
+if TYPE_CHECKING:
+    from edgeai_runtime.engines.protocol import EngineInfo
 
 INSTALL = 'pip install "edgeai-runtime[openvino]"'
 DEVICES = {f"openvino:{name}": name.upper() for name in ("cpu", "gpu", "npu", "auto", "hetero")}
@@ -50,6 +52,8 @@ class OpenVINOEngine:
 
     def info(self) -> EngineInfo:
         """Say whether OpenVINO is installed and imports."""
+        from edgeai_runtime.engines.protocol import EngineInfo
+
         try:
             version = str(_import().__version__).partition("-")[0]
         except MissingEngineError as error:

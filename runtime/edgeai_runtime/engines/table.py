@@ -11,6 +11,7 @@ from edgeai_runtime.manifest import Format
 if TYPE_CHECKING:
     from edgeai_runtime.delegates.table import DelegateSpec
     from edgeai_runtime.engines.protocol import Engine
+    from edgeai_runtime.manifest import Variant
 
 ENGINES: dict[str, str] = {
     "litert": "edgeai_runtime.engines.litert:LiteRTEngine",
@@ -33,6 +34,12 @@ DEFAULT_DELEGATES: dict[Format, str] = {
 def is_usual(delegate: str) -> bool:
     """Say whether a delegate is one of the default ones."""
     return delegate in DEFAULT_DELEGATES.values()
+
+
+def recording_delegate(variant: Variant) -> str:
+    """Return the delegate that the variant's golden outputs come from."""
+    measured = [measurement.delegate for measurement in variant.measurements]
+    return (*measured, *variant.delegates, DEFAULT_DELEGATES[variant.format])[0]
 
 
 def has_delegate(engine: str, delegate: str) -> bool:
