@@ -43,6 +43,17 @@ def test_import_of_the_runtime_loads_nothing_beyond_numpy() -> None:
     assert _import("edgeai_runtime", before="import numpy")["new"] == ["edgeai_runtime"]
 
 
+@pytest.mark.parametrize("engine", ["litert", "onnxruntime", "openvino"])
+def test_a_start_of_the_usual_kind_imports_nothing_that_it_does_not_need(engine: str) -> None:
+    """Each of these takes longer than reading a small bundle."""
+    modules = f"edgeai_runtime.loading, edgeai_runtime.bundle, edgeai_runtime.engines.{engine}"
+    code = f"import sys, numpy\nknown = set(sys.modules)\nimport {modules}\nprint(*set(sys.modules) - known)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    slow = {"dataclasses", "inspect", "logging", "tempfile", "zipfile", "shutil", "importlib.metadata", "subprocess"}
+    own = {f"edgeai_runtime.{name}" for name in ("delegates.table", "delegates.choose", "transforms.table", "atomic")}
+    assert not (slow | own) & set(done.stdout.split())
+
+
 @pytest.mark.parametrize("package", ["edgeai", "edgeai_runtime"])
 def test_import_leaves_environment_and_logging_alone(package: str) -> None:
     seen = _import(package)

@@ -7,7 +7,6 @@ model. Here each of these is an error, and the placement is what the session rec
 from __future__ import annotations
 
 import copy
-import dataclasses
 import importlib
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -201,7 +200,7 @@ class OnnxRuntimeSession:
                 self._path, delegate=self._delegate, threads=self._threads, options=self._options, write_to=written
             ).close()
             graph = written.read_bytes()
-        return {"operations": [dataclasses.asdict(one) for one in self.placement().operations]}, graph
+        return {"operations": [dict(vars(one)) for one in self.placement().operations]}, graph
 
     def placement(self) -> PlacementReport:
         """Say where each node was assigned; `unknown` when this version does not record it."""

@@ -17,7 +17,6 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ from edgeai_runtime.engines.table import known_delegate
 from edgeai_runtime.errors import EngineError, MissingEngineError, ModelError, PlacementError
 from edgeai_runtime.manifest import Format, TensorSpec
 from edgeai_runtime.placement import PlacementReport
+from edgeai_runtime.record import dataclass
 
 if TYPE_CHECKING:
     from edgeai_runtime.engines.protocol import EngineInfo
@@ -77,7 +77,7 @@ class OpenVINOEngine:
         )
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Compiled:
     """The model compiled for one set of shapes, with views on its input and output memory (static outputs only)."""
 
@@ -131,8 +131,7 @@ class OpenVINOSession:
                     first = self._compile(shapes)
                 else:
                     blob = _import().Tensor(compiled[1], shared_memory=True)
-                    first = self._keep(shapes, core().import_model(blob, self._device(), self._properties))
-                    first.blob = blob
+                    first = self._keep(shapes, core().import_model(blob, self._device(), self._properties), blob)
                 self._current: _Compiled | None = first if self._static else None
                 self._any_shape: _Compiled | None = None if self._static else first
             except RuntimeError as error:
@@ -296,7 +295,7 @@ class OpenVINOSession:
             model.reshape({port: partial_shape(list(shape)) for port, shape in zip(model.inputs, shapes, strict=False)})
         return self._keep(shapes, core().compile_model(model, self._device(), self._properties))
 
-    def _keep(self, shapes: _Shapes | None, compiled: Any) -> _Compiled:
+    def _keep(self, shapes: _Shapes | None, compiled: Any, blob: Any = None) -> _Compiled:
         """Keep a request of a compiled model, with views on its memory where the shapes are known."""
         request = compiled.create_infer_request()
         self._resets = not self._keeps_state and bool(request.query_state())
@@ -305,9 +304,8 @@ class OpenVINOSession:
             inputs = [request.get_input_tensor(index).data for index in range(len(self.inputs))]
             if all(port.get_partial_shape().is_static for port in compiled.outputs):
                 outputs = [request.get_output_tensor(index).data for index in range(len(self.outputs))]
-        entry = _Compiled(
-            model=compiled, request=request, infer=_direct_infer(request), inputs=inputs or [], outputs=outputs
-        )
+        infer = _direct_infer(request)
+        entry = _Compiled(model=compiled, request=request, infer=infer, inputs=inputs or [], outputs=outputs, blob=blob)
         if shapes is not None:
             self._compiled[shapes] = entry
             while len(self._compiled) > _KEPT_SHAPES:
