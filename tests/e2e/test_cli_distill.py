@@ -124,18 +124,18 @@ def test_same_seed_gives_the_same_file_and_a_rerun_finds_its_steps(files: Path) 
 def test_interrupted_command_goes_on_and_ends_with_the_same_student(
     files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import edgeai_converters.train.loop as loop
+    import edgeai_converters.train.course as course
 
     assert main(_command("-o", "whole.onnx")) == 0
     _forget_training(files)
-    save, calls = loop.save_checkpoint, iter(range(10))
+    save, calls = course.save_checkpoint, iter(range(10))
 
     def interrupt(*given: Any) -> None:
         save(*given)
         if next(calls) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "save_checkpoint", interrupt)
+    monkeypatch.setattr(course, "save_checkpoint", interrupt)
     assert main(_command("-o", "rest.onnx")) == 130
     assert not (files / "rest.onnx").exists()
     assert main(_command("-o", "rest.onnx")) == 0
