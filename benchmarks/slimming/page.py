@@ -39,7 +39,8 @@ def to_markdown(rows: Sequence[Row], *, machine: Mapping[str, str], tools: Mappi
         *(_summary(row) for row in slimmed),
         *(_summary_of_students(row) for row in rows if isinstance(row, Taught)),
         "",
-        f"*Minutes* are those of the whole case with the training of its float model; {_within(rows)}.",
+        "*Minutes* are those of the whole case with the training of its float model, on a machine that may have had",
+        f"other work; of trainings that were interrupted only the last part counts. {_within(rows)}.",
     ]
     for row in rows:
         lines += ["", *(_slimmed(row) if isinstance(row, Slimmed) else _taught(row))]
@@ -154,4 +155,4 @@ def _times(row: Row) -> str:
 def _within(rows: Sequence[Row]) -> str:
     late = [row.case for row in rows if sum(row.seconds.values()) > MAX_SECONDS]
     limit = f"{MAX_SECONDS / 60:g} minutes"
-    return f"longer than {limit}: {', '.join(late)}" if late else f"none took longer than {limit}"
+    return f"Longer than {limit}: {', '.join(late)}" if late else f"None took longer than {limit}"

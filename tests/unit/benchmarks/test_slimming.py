@@ -175,7 +175,7 @@ def test_the_page_tells_verdicts_bounds_and_times_and_which_cases_took_too_long(
         r"\| resnet8 \| latency \| 2\.22 \[2\.17, 2\.27\] \| \+0\.10 \[-0\.40, \+0\.60\] .* \*\*reached", page
     )
     assert re.search(r"\| mlp \|.*\| open: no time \| 2\.0 \|", page)
-    assert "longer than 20 minutes: student" in page
+    assert "Longer than 20 minutes: student" in page
     assert "As published it scores 0.7500" in page
     assert "25 weights, 25.0% of the teacher's 100" in page
     assert "earlier state" not in page
