@@ -50,24 +50,6 @@ def set_rate(optimizer: Any, factor: float) -> None:
         group["lr"] = group["highest"] * factor
 
 
-def clip_gradients(optimizer: Any, largest: float) -> None:
-    """Scale each parameter's gradient down to `largest` times the usual size that Adam has seen, if it is above.
-
-    One strange batch then moves no layer far. Per parameter, since sizes differ a thousandfold between layers; the
-    usual size is the root of the sum of Adam's second moments. The first steps, of which nothing is known, are free.
-    """
-    torch = require("torch", extra="torch")
-    beta = optimizer.defaults["betas"][1]
-    for group in optimizer.param_groups:
-        for tensor in group["params"]:
-            state = optimizer.state.get(tensor)
-            if tensor.grad is None or not state or float(state["step"]) < 1:
-                continue
-            usual = torch.sqrt(state["exp_avg_sq"].sum() / (1 - beta ** float(state["step"])))
-            norm = tensor.grad.norm()
-            tensor.grad.mul_((largest * usual / norm.clamp_min(1e-30)).clamp(max=1.0))
-
-
 def _size(tensor: Tensor) -> float:
     least = _LEAST_SIZE_OF_A_VECTOR if tensor.ndim < 2 else _LEAST_SIZE
     return max(least, math.sqrt(float(tensor.detach().square().mean())))
