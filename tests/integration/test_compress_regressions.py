@@ -131,7 +131,7 @@ def test_formats_are_compared_by_interleaved_runs(tmp_path: Path) -> None:
 
 
 def test_an_output_that_the_metric_does_not_score_is_held_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeai_converters.search.trials._OTHER_OUTPUTS_COSINE", 1.1)  # nothing is that alike
+    monkeypatch.setattr("edgeai_converters.search.trial._OTHER_OUTPUTS_COSINE", 1.1)  # nothing is that alike
     model = _network(tmp_path / "m.onnx", second_output=True)
     found = _compress(model, _samples(), tmp_path / "work", precisions=["int8"])
     int8 = [one for one in found.candidates if one.recipe.precision == "int8"]
