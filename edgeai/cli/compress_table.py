@@ -73,7 +73,7 @@ def _row(candidate: Candidate, *, is_best: bool) -> tuple[str, ...]:
     return (
         "★" if is_best else "",
         candidate["format"],
-        candidate["precision"],
+        _precision(candidate),
         bytes_in_words(candidate.get("size_bytes")),
         milliseconds_in_words(latency.get("median")),
         "-" if speedup is None else f"{speedup:.2f}x",
@@ -85,7 +85,13 @@ def _row(candidate: Candidate, *, is_best: bool) -> tuple[str, ...]:
 
 
 def _name(candidate: Candidate) -> str:
-    return f"{candidate['format']} {candidate['precision']}"
+    return f"{candidate['format']} {_precision(candidate)}"
+
+
+def _precision(candidate: Candidate) -> str:
+    """The precision, and which narrower network it is of."""
+    network = candidate.get("network")
+    return f"{candidate['precision']} of {network}" if network else str(candidate["precision"])
 
 
 def _score(candidate: Candidate, key: str) -> str:

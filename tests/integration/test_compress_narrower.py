@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import edgeai
+from edgeai.cli.compress_table import summary
 from edgeai.result import CompressResult
 from edgeai_converters.recipe import Recipe, read_recipes
 from edgeai_converters.train.training_spec import TrainingSpec
@@ -102,6 +103,10 @@ def test_a_limit_on_size_that_int8_misses_is_met_by_a_narrower_network(narrower:
     assert [step.op for step in narrower.best.recipe.base][-2:] == ["prune", "distill"]
     assert narrower.best.size_bytes is not None
     assert narrower.best.size_bytes <= 9000
+    document = narrower.to_json()
+    assert document["best"]["network"].endswith("-distilled")
+    assert document["candidates"][0]["network"] is None
+    assert f"of {document['best']['network']}" in summary(document)
 
 
 def test_the_narrower_network_can_be_read_and_trained_on(narrower: CompressResult, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from edgeai_converters.emit.artifact import Artifact
-from edgeai_converters.recipe import Recipe
+from edgeai_converters.recipe import Recipe, name_of
 from edgeai_runtime.manifest import Certificate, Measurement
 
 Limit = Literal[
@@ -68,6 +68,7 @@ class Candidate:
             "id": self.id,
             "format": self.recipe.format,
             "precision": self.recipe.precision,
+            "network": name_of(self.recipe.base) if self.recipe.base else None,
             "recipe": self.recipe.to_json()["recipe"],
             "size_bytes": self.size_bytes,
             "latency_ms": {
