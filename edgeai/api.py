@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeai.benchmark import bench
+from edgeai.benchmarking.measure import bench
 from edgeai.diagnosis import doctor
 from edgeai.distillation import distill
 from edgeai.inspection import inspect

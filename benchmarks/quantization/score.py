@@ -16,7 +16,7 @@ from quantization.job import read_job
 
 def score(artifact: str, samples: np.ndarray, out: Path) -> None:
     """Write the outputs of the artifact, in order: `out_0` `[n, …]`, …"""
-    from edgeai.benchmark_outputs import real_values
+    from edgeai.benchmarking.outputs import real_values
     from edgeai_runtime import load
 
     path, _, variant = artifact.partition("#")
@@ -38,7 +38,7 @@ def input_for(model: Any, sample: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: the model takes neither floats nor integers with a scale.
     """
-    from edgeai.benchmark_outputs import fit_arrays
+    from edgeai.benchmarking.outputs import fit_arrays
     from edgeai_runtime.manifest import TensorSpec
 
     (spec,) = model.inputs

@@ -24,7 +24,7 @@ def command(
     json: options.Json = False,
 ) -> None:
     """Measure latency with confidence intervals; runs are interleaved, so ratios hold on a busy machine."""
-    from edgeai.benchmark import ENGINE_NAMES, bench
+    from edgeai.benchmarking.measure import ENGINE_NAMES, bench
     from edgeai.cli import output as out
     from edgeai.cli.progress import progress
     from edgeai.cli.quantities import parse_duration

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeai.benchmark_outputs import (
+from edgeai.benchmarking.outputs import (
     draw,
     first_sample,
     fit_arrays,
@@ -25,7 +25,7 @@ from edgeai.benchmark_outputs import (
     smallest_cosine,
     stage_inputs,
 )
-from edgeai.benchmark_report import BenchReport, Latency, PairComparison, Run, Skipped
+from edgeai.benchmarking.result import BenchReport, Latency, PairComparison, Run, Skipped
 from edgeai_runtime.errors import EdgeAIError, MissingEngineError, UsageError
 
 if TYPE_CHECKING:
