@@ -41,6 +41,7 @@ def interleave(
     min_rounds: int = 15,
     warmup_s: float = 0.2,
     seed: int = 0,
+    on_share: Callable[[float], object] | None = None,
 ) -> dict[str, Samples]:
     """Time several calls in interleaved blocks.
 
@@ -54,6 +55,7 @@ def interleave(
         min_rounds: at least this many rounds, even when they last longer than `duration_s`.
         warmup_s: how long to warm up each call (at least one call).
         seed: of the order of blocks.
+        on_share: progress, called between rounds (outside of what is timed) with the share of the work done, 0 to 1.
 
     Returns:
         The samples, by name; all have the same number of rounds.
@@ -69,10 +71,13 @@ def interleave(
     lengths = {name: _block_length(calls[name], warmup_s) for name in names}
     order = np.random.default_rng(seed)
     blocks: dict[str, list[Any]] = {name: [] for name in names}
-    end = time.perf_counter() + duration_s
+    start = time.perf_counter()
     for done in range(_MOST_ROUNDS):
-        if done >= min_rounds and time.perf_counter() >= end:
+        elapsed = time.perf_counter() - start
+        if done >= min_rounds and elapsed >= duration_s:
             break
+        if on_share is not None:
+            on_share(min(done / min_rounds, elapsed / duration_s if duration_s else 1.0, 1.0))
         for place in order.permutation(len(names)):
             name = names[place]
             blocks[name].append(_time_block(calls[name], lengths[name]))
