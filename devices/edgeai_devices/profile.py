@@ -5,10 +5,14 @@ type is an error, so that a guess can not slip in. Peak TOPS are left out on pur
 
     id = "rpi5"
     name = "Raspberry Pi 5"
+    kind = "computer"                # computer | phone | microcontroller | npu (an accelerator, whatever it is in)
     verified = "none"                # none | emulated | device: how far edgeai was tried on it
     formats = ["tflite", "onnx"]     # best first
     precisions = ["int8", "float32"]
     delegates = ["litert:xnnpack"]
+    compilers = []                   # vela, qnn, …: what makes artifacts for its accelerators
+    exports = []                     # c, android, ios: what `edgeai export --to` writes for it
+    rules = ["xnnpack-arm-dot"]      # files of rules: operators, shapes, slow kernels (profile_rules.py)
     notes = ["…"]
 
     [cpu]
@@ -20,6 +24,20 @@ type is an error, so that a guess can not slip in. Peak TOPS are left out on pur
 
     [memory]
     ram_mib = [4096, 8192]           # one entry per size the device is sold with
+    flash_kib = 2048                 # of a microcontroller: holds the program and the model
+    sram_kib = 768                   # of a microcontroller: holds the arena, the stack and everything else
+
+    [npu]                            # and [gpu]; profile_accelerator.py
+    model = "Arm Ethos-U55"
+    delegates = []
+    compilers = ["vela"]
+    precisions = ["int8"]
+    static_shapes = true
+    sram_kib = 2048
+    [npu.vela]
+    accelerator_config = "ethos-u55-128"
+    system_config = "Ethos_U55_High_End_Embedded"
+    memory_mode = "Shared_Sram"
 
     [sources]
     "cpu.model" = "…"
@@ -27,20 +45,23 @@ type is an error, so that a guess can not slip in. Peak TOPS are left out on pur
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
-from difflib import get_close_matches
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
-import tomllib
-
+from edgeai_devices.profile_accelerator import Accelerator, figures_of, parse_accelerator
+from edgeai_devices.profile_document import Table, read_document
+from edgeai_devices.profile_rules import COMPILERS, EXPORTS, Compiler, Export, Rules
+from edgeai_runtime.delegates.table import DELEGATES
 from edgeai_runtime.errors import UsageError
 from edgeai_runtime.manifest import FORMATS, PRECISIONS, Format, Precision
 
 Verified = Literal["none", "emulated", "device"]
 VERIFIED: tuple[Verified, ...] = get_args(Verified)
 
-_Word = TypeVar("_Word", bound=str)
+Kind = Literal["computer", "phone", "microcontroller", "npu"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +77,14 @@ class Cpu:
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """Memory sizes; several entries when the device is sold in several sizes, none when it varies."""
+    """Memory sizes. `ram_mib` has several entries when the device is sold in several sizes, none when it varies.
+
+    `flash_kib` and `sram_kib` are a microcontroller's, on the chip. What an accelerator has of its own is in its table.
+    """
 
     ram_mib: tuple[int, ...] = ()
     flash_kib: int | None = None
+    sram_kib: int | None = None
     bandwidth_gb_s: float | None = None
 
 
@@ -71,7 +96,10 @@ class Profile:
         id: the name used on the command line; the file's stem.
         formats: formats that run on it, best first.
         precisions: precisions worth trying on it, best first.
-        delegates: delegates that can be used, best first.
+        delegates: the runtime's delegates that can be used, best first; those of the accelerators among them.
+        compilers: compilers that make artifacts for it.
+        exports: what `edgeai export` writes for it.
+        rules: what delegates, compilers and exports can take of a model.
         verified: `none` (from data sheets), `emulated` (ran in an emulator of the processor), `device`.
         sources: per figure (`cpu.cores`), where it comes from.
         notes: what a user should know.
@@ -81,149 +109,121 @@ class Profile:
     name: str
     verified: Verified
     cpu: Cpu
+    kind: Kind = "computer"
     memory: Memory = field(default_factory=Memory)
+    gpu: Accelerator | None = None
+    npu: Accelerator | None = None
     formats: tuple[Format, ...] = FORMATS
     precisions: tuple[Precision, ...] = PRECISIONS
     delegates: tuple[str, ...] = ()
+    compilers: tuple[Compiler, ...] = ()
+    exports: tuple[Export, ...] = ()
+    rules: tuple[Rules, ...] = ()
     sources: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    def rules_for(self, target: str) -> tuple[Rules, ...]:
+        """Return the rules that hold for `target`: a delegate, a compiler or an export."""
+        return tuple(rules for rules in self.rules if target in rules.applies_to)
+
     def to_json(self) -> dict[str, Any]:
-        """Return a document of plain lists, strings and numbers."""
-        document = asdict(self)
-        for key in ("formats", "precisions", "delegates", "notes"):
-            document[key] = list(document[key])
-        document["cpu"]["isa"] = list(self.cpu.isa)
-        document["memory"]["ram_mib"] = list(self.memory.ram_mib)
+        """Return a document of plain lists, strings and numbers; of the rules their ids."""
+        document: dict[str, Any] = _plain(asdict(self))
+        document["rules"] = [rules.id for rules in self.rules]
         return document
 
     def memory_in_words(self) -> str:
-        """Return `4-16 GiB`, `512 MiB` or `varies`."""
+        """Return `4-16 GiB`, `512 MiB`, `786 KiB + 2048 KiB flash` or `varies`."""
         sizes = sorted(self.memory.ram_mib)
         if not sizes:
-            return "varies"
+            chip = [f"{self.memory.sram_kib} KiB"] if self.memory.sram_kib else []
+            chip += [f"{self.memory.flash_kib} KiB flash"] if self.memory.flash_kib else []
+            return " + ".join(chip) or "varies"
         if sizes[0] < 1024:
             return f"{sizes[0]} MiB" if len(sizes) == 1 else f"{sizes[0]}-{sizes[-1]} MiB"
         first, last = sizes[0] // 1024, sizes[-1] // 1024
         return f"{first} GiB" if first == last else f"{first}-{last} GiB"
 
 
-def read_profile(path: Path) -> Profile:
-    """Read and check a profile.
+def read_profile(path: Path, *, find_rules: Callable[[str], Rules | None]) -> Profile:
+    """Read and check a profile; `find_rules` returns the rules of an id, or `None` when there are none.
 
     Raises:
         UsageError: not TOML, an unknown or missing key, a wrong type, or a figure without a source; names file and key.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"The device profile {path} can not be read: {error}") from error
-    profile = parse_profile(document, where=str(path))
+    profile = parse_profile(read_document(path, what="device profile"), where=str(path), find_rules=find_rules)
     if profile.id != path.stem:
         raise UsageError(f"{path}: id must be the name of the file, {path.stem!r}. Received: {profile.id!r}")
     return profile
 
 
-def parse_profile(document: dict[str, Any], *, where: str) -> Profile:
+def parse_profile(
+    document: dict[str, Any], *, where: str, find_rules: Callable[[str], Rules | None] = lambda _: None
+) -> Profile:
     """Make a profile of a document read from TOML; `where` opens every error message."""
-    _check_keys(
-        document, {each.name for each in fields(Profile)}, required={"id", "name", "verified", "cpu"}, where=where
-    )
-    cpu = _table(document, "cpu", where)
-    memory = _table(document, "memory", where)
-    sources = _table(document, "sources", where)
-    _check_keys(cpu, {each.name for each in fields(Cpu)}, required={"model", "architecture"}, where=f"{where}: cpu")
-    _check_keys(memory, {each.name for each in fields(Memory)}, required=set(), where=f"{where}: memory")
-    figures = {f"cpu.{key}" for key in cpu} | {f"memory.{key}" for key in memory}
-    _check_keys(sources, figures, required=figures, where=f"{where}: sources")
-    for key in sources:
-        _text(sources, key, where)
-    return Profile(
-        id=_text(document, "id", where),
-        name=_text(document, "name", where),
-        verified=_choice(_text(document, "verified", where), VERIFIED, f"{where}: verified"),
+    table = Table(document, where)
+    table.check_keys(Profile, required=("id", "name", "verified", "cpu"))
+    cpu, memory, gpu, npu = (table.table(key) for key in ("cpu", "memory", "gpu", "npu"))
+    cpu.check_keys(Cpu, required=("model", "architecture"))
+    memory.check_keys(Memory)
+    figures = {f"cpu.{key}" for key in cpu.content} | {f"memory.{key}" for key in memory.content}
+    figures |= figures_of(gpu, "gpu") | figures_of(npu, "npu")
+    profile = Profile(
+        id=table.text("id"),
+        name=table.text("name"),
+        kind=table.choice("kind", KINDS, "computer"),
+        verified=table.choice("verified", VERIFIED),
         cpu=Cpu(
-            model=_text(cpu, "model", where),
-            architecture=_text(cpu, "architecture", where),
-            isa=_texts(cpu, "isa", where, default=()),
-            cores=_whole(cpu, "cores", where),
-            max_mhz=_whole(cpu, "max_mhz", where),
+            model=cpu.text("model"),
+            architecture=cpu.text("architecture"),
+            isa=cpu.texts("isa"),
+            cores=cpu.whole("cores"),
+            max_mhz=cpu.whole("max_mhz"),
         ),
         memory=Memory(
-            ram_mib=_wholes(memory, "ram_mib", where),
-            flash_kib=_whole(memory, "flash_kib", where),
-            bandwidth_gb_s=_number(memory, "bandwidth_gb_s", where),
+            ram_mib=memory.wholes("ram_mib"),
+            flash_kib=memory.whole("flash_kib"),
+            sram_kib=memory.whole("sram_kib"),
+            bandwidth_gb_s=memory.number("bandwidth_gb_s"),
         ),
-        formats=tuple(
-            _choice(each, FORMATS, f"{where}: formats") for each in _texts(document, "formats", where, default=FORMATS)
-        ),
-        precisions=tuple(
-            _choice(each, PRECISIONS, f"{where}: precisions")
-            for each in _texts(document, "precisions", where, default=PRECISIONS)
-        ),
-        delegates=_texts(document, "delegates", where, default=()),
-        sources=dict(sources),
-        notes=_texts(document, "notes", where, default=()),
+        gpu=parse_accelerator(gpu),
+        npu=parse_accelerator(npu),
+        formats=table.choices("formats", FORMATS, FORMATS),
+        precisions=table.choices("precisions", PRECISIONS, PRECISIONS),
+        delegates=table.choices("delegates", tuple(DELEGATES)),
+        compilers=table.choices("compilers", COMPILERS),
+        exports=table.choices("exports", EXPORTS),
+        rules=tuple(_find(each, find_rules, where) for each in table.texts("rules")),
+        sources=table.check_sources(table.table("sources"), figures),
+        notes=table.texts("notes"),
     )
+    _check_agreement(profile, where)
+    return profile
 
 
-def _check_keys(table: dict[str, Any], allowed: set[str], *, required: set[str], where: str) -> None:
-    for key in table:
-        if key not in allowed:
-            close = get_close_matches(key, sorted(allowed), n=1)
-            raise UsageError(f"{where}: unknown key {key!r}.", hint=f"Did you mean {close[0]}?" if close else "")
-    for key in sorted(required - set(table)):
-        raise UsageError(
-            f"{where}: {key!r} is missing.", hint="Every figure needs an entry that says where it comes from."
-        )
+def _find(rules: str, find_rules: Callable[[str], Rules | None], where: str) -> Rules:
+    found = find_rules(rules)
+    if found is None:
+        raise UsageError(f"{where}: rules: there is no file {rules}.toml in the folder rules. Received: {rules!r}")
+    return found
 
 
-def _table(document: dict[str, Any], key: str, where: str) -> dict[str, Any]:
-    value = document.get(key, {})
-    if not isinstance(value, dict):
-        raise UsageError(f"{where}: {key} must be a table. Received: {value!r}")
-    return value
+def _check_agreement(profile: Profile, where: str) -> None:
+    """What accelerators and rules name must be what the device has."""
+    for name, accelerator in (("gpu", profile.gpu), ("npu", profile.npu)):
+        for key in ("delegates", "compilers"):
+            for each in getattr(accelerator, key, ()):
+                if each not in getattr(profile, key):
+                    raise UsageError(f"{where}: {name}: {key} names {each!r}, which the device's own {key} do not.")
+    targets = {*profile.delegates, *profile.compilers, *profile.exports}
+    for rules in profile.rules:
+        if not targets & set(rules.applies_to):
+            raise UsageError(
+                f"{where}: rules: {rules.id!r} is for {', '.join(rules.applies_to)}, which the device has not."
+            )
 
 
-def _text(table: dict[str, Any], key: str, where: str) -> str:
-    value = table[key]
-    if not isinstance(value, str) or not value.strip():
-        raise UsageError(f"{where}: {key} must be a text. Received: {value!r}")
-    return value
-
-
-def _texts(table: dict[str, Any], key: str, where: str, *, default: tuple[str, ...]) -> tuple[str, ...]:
-    value = table.get(key, list(default))
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise UsageError(f"{where}: {key} must be a list of texts. Received: {value!r}")
-    return tuple(value)
-
-
-def _whole(table: dict[str, Any], key: str, where: str) -> int | None:
-    value = table.get(key)
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value <= 0):
-        raise UsageError(f"{where}: {key} must be a whole number above 0. Received: {value!r}")
-    return value
-
-
-def _wholes(table: dict[str, Any], key: str, where: str) -> tuple[int, ...]:
-    value = table.get(key, [])
-    if not isinstance(value, list) or not all(type(each) is int and each > 0 for each in value):
-        raise UsageError(f"{where}: {key} must be a list of whole numbers above 0. Received: {value!r}")
-    return tuple(value)
-
-
-def _number(table: dict[str, Any], key: str, where: str) -> float | None:
-    value = table.get(key)
-    if value is None:
-        return None
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or value <= 0:
-        raise UsageError(f"{where}: {key} must be a number above 0. Received: {value!r}")
-    return float(value)
-
-
-def _choice(value: str, allowed: tuple[_Word, ...], where: str) -> _Word:
-    for each in allowed:
-        if each == value:
-            return each
-    raise UsageError(f"{where} takes {', '.join(allowed)}. Received: {value!r}")
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value

@@ -130,7 +130,7 @@ def test_own_profiles_are_read_and_replace_shipped_ones(tmp_path: Path) -> None:
 def test_the_id_is_the_name_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text(OWN.format(id="mine"))
     with pytest.raises(UsageError, match="id must be the name of the file"):
-        read_profile(tmp_path / "other.toml")
+        read_profile(tmp_path / "other.toml", find_rules=lambda _: None)
 
 
 def test_what_is_no_toml_is_an_error_that_names_the_file(tmp_path: Path) -> None:
