@@ -19,6 +19,10 @@ PACKAGE = "edgeai_runtime"
 KEPT = frozenset({"load"})
 """Functions that `help()` is asked about: they keep their words."""
 
+_BLANK = (tokenize.INDENT, tokenize.DEDENT, tokenize.NEWLINE, tokenize.NL, tokenize.COMMENT, tokenize.ENDMARKER)
+_FSTRING_START = getattr(tokenize, "FSTRING_START", None)  # from Python 3.12 on; a string like any other before
+_FSTRING_END = getattr(tokenize, "FSTRING_END", None)
+
 
 class StripHook(BuildHookInterface[Any]):
     """Puts stripped copies of the modules into the wheel in place of the modules."""
@@ -29,15 +33,14 @@ class StripHook(BuildHookInterface[Any]):
         """Make the copies, and tell the builder of them."""
         if version == "editable":
             return
-        root = Path(self.root)
         self._copies = Path(self.directory) / f"{PACKAGE}-stripped"
-        for module in sorted((root / PACKAGE).rglob("*.py")):
-            place = module.relative_to(root)
-            copy = self._copies / place
+        modules = [one for one in self.build_config.builder.recurse_included_files() if one.path.endswith(".py")]
+        for module in modules:
+            copy = self._copies / module.distribution_path
             copy.parent.mkdir(parents=True, exist_ok=True)
-            source = module.read_text(encoding="utf-8")
+            source = Path(module.path).read_text(encoding="utf-8")
             copy.write_text(strip(source), encoding="utf-8")
-            build_data["force_include"][str(copy)] = place.as_posix()
+            build_data["force_include"][str(copy)] = module.distribution_path
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Remove the copies."""
@@ -48,8 +51,8 @@ class StripHook(BuildHookInterface[Any]):
 def strip(source: str) -> str:
     """Return a module's source without docstrings, comments, empty lines, and annotations.
 
-    What only they need is not imported. Annotations in classes stay, since data classes are made of them. Lines are
-    indented by one column per level.
+    What only they need is not imported. Annotations in classes stay, since data classes are made of them. A statement
+    takes one line, indented by one column per level.
 
     Raises:
         ValueError: something else than that would have changed.
@@ -125,26 +128,35 @@ def _end(node: ast.expr, starts: list[int]) -> int:
 
 
 def _narrow(source: str) -> str:
-    """Indent by one column per level, and not at all inside brackets; strings over several lines stay as they are."""
-    lines = source.splitlines()
-    depth, is_new = 0, True
-    begins: dict[int, int] = {}
+    """Put each statement on a line of its own, one column further in per level, with no space that is not needed."""
+    lines, words = source.splitlines(keepends=True), [""]
+    level, is_new, formatted = 0, True, 0
+    begin = (0, 0)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type in (tokenize.INDENT, tokenize.DEDENT):
-            depth += 1 if token.type == tokenize.INDENT else -1
+            level += 1 if token.type == tokenize.INDENT else -1
         elif token.type == tokenize.NEWLINE:
+            words.append("\n")
             is_new = True
-        elif token.type not in (tokenize.NL, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", None)):
-            if is_new or not lines[token.start[0] - 1][: token.start[1]].strip():  # the first one on its line
-                begins.setdefault(token.start[0], depth if is_new else 0)
-            is_new = False
-    return (
-        "\n".join(
-            " " * begins[number] + line.lstrip() if number in begins else line
-            for number, line in enumerate(lines, start=1)
-        )
-        + "\n"
-    )
+        if token.type in _BLANK:
+            continue
+        begin = begin if formatted else token.start
+        formatted += (token.type == _FSTRING_START) - (token.type == _FSTRING_END)
+        if formatted:  # copied as it stands when it ends
+            continue
+        word = "".join(lines[begin[0] - 1 : token.end[0]])
+        word = word[begin[1] : len(word) - len(lines[token.end[0] - 1]) + token.end[1]]
+        if is_new:
+            words.append(" " * level)
+        elif _is_wordlike(words[-1][-1:]) and _is_wordlike(word[0]):
+            words.append(" ")
+        words.append(word)
+        is_new = False
+    return "".join(words)
+
+
+def _is_wordlike(character: str) -> bool:
+    return character.isalnum() or character == "_"
 
 
 def _loose_strings(tree: ast.Module) -> list[tuple[int, int, bool]]:

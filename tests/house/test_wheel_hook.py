@@ -44,19 +44,17 @@ def load(x: int) -> int:
 STRIPPED = '''from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
-TEXT = """two
+TEXT="""two
     lines"""
-Maker = Callable[[], "Thing"]
+Maker=Callable[[],"Thing"]
 class Box:
- size: Any
- content: dict[str, int]
- def fill(self, *things, into = None):
+ size:Any
+ content:dict[str,int]
+ def fill(self,*things,into=None):
   ...
 def load(x):
  """Load it."""
- return (
-x + 1
-)
+ return(x+1)
 '''
 
 
@@ -76,8 +74,23 @@ def test_words_and_types_are_left_out(hook: ModuleType) -> None:
 
 def test_annotations_are_put_off_only_where_some_are_left(hook: ModuleType) -> None:
     source = "from __future__ import annotations\n\nX: Later = 1\n\n\ndef load(x: int) -> int:\n    size: int = x\n"
-    assert hook.strip(source) == "X = 1\ndef load(x):\n size = x\n"
-    assert hook.strip(f"{source}    y: int\n").startswith("from __future__ import annotations\nX = 1\n")
+    assert hook.strip(source) == "X=1\ndef load(x):\n size=x\n"
+    assert hook.strip(f"{source}    y: int\n").startswith("from __future__ import annotations\nX=1\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'print(f"{1 + 2!r:>{3 + 4}} {{ }} {\'a\'}", "b" if x else rb"c", 1 if 2 else 0x3 or .5)',
+        'TEXT = f"""\n  {1 +\n  2} é\n"""  # words',
+        "x = {\n    **a,\n    'b': - - 1 ** ~ 2,\n}; del x, y; y = (x,)",
+        "@a\ndef f(*, b: int = 1, **c): return not b, lambda d=2: d, yield_ is not None",
+    ],
+)
+def test_spaces_are_left_out_only_where_the_meaning_stays(hook: ModuleType, line: str) -> None:
+    stripped = hook.strip(f"if x:\n    {line}\n" if "\n" not in line else f"{line}\n")
+    assert len(stripped) < len(line) + len("if x:\n ")
+    assert "  # " not in stripped
 
 
 def test_every_module_can_be_stripped_and_compiled(hook: ModuleType, root: Path) -> None:
