@@ -81,7 +81,13 @@ def check_in_child(
 
 
 def call_in_child(
-    function: str, request: Mapping[str, Any], *, timeout_s: float, what: str, confined: bool = False
+    function: str,
+    request: Mapping[str, Any],
+    *,
+    timeout_s: float,
+    what: str,
+    confined: bool = False,
+    start: str = _START,
 ) -> dict[str, Any]:
     """Call `function(request)` in a fresh process and return the dict it returns.
 
@@ -91,6 +97,7 @@ def call_in_child(
         timeout_s: after that the child is killed.
         what: what is tried, for messages: "model.onnx in the engine onnxruntime".
         confined: the child first gives up what `confinement.confine` takes away; the result says so as `confined`.
+        start: the child's program, for one that has to do something before it comes to `main` here.
 
     Raises:
         ModelError: the child crashed (the message names the signal), ended early, or did not end in time.
@@ -108,7 +115,7 @@ def call_in_child(
 
         task["confine"] = {"seconds": timeout_s, "cache": str(cache_folder())}
     arguments = json.dumps(task)
-    command = [sys.executable, "-c", _START, json.dumps(sys.path), arguments]
+    command = [sys.executable, "-c", start, json.dumps(sys.path), arguments]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired as error:
