@@ -7,13 +7,13 @@ any shape of distribution, which times, with their long tails, need.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from edgeai_runtime.bench.loop import Samples
+from edgeai_runtime.bench.percentiles import binomial_rank, percentile_bound
 from edgeai_runtime.errors import UsageError
 
 CONFIDENCE = 0.95
@@ -40,6 +40,11 @@ class LatencySummary:
     p99_ms: float
     median_ci95_ms: tuple[float, float]
     n: int
+    mean_ms: float
+    min_ms: float
+    max_ms: float
+    p90_bound_ms: float | None
+    p99_bound_ms: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +77,18 @@ def summarize(samples: Samples) -> LatencySummary:
     median, p90, p99 = (float(value) for value in np.percentile(calls, (50, 90, 99)))
     low, high = median_interval(samples.round_ms)
     interval = (min(low, median), max(high, median))
-    return LatencySummary(median_ms=median, p90_ms=p90, p99_ms=p99, median_ci95_ms=interval, n=int(calls.size))
+    return LatencySummary(
+        median_ms=median,
+        p90_ms=p90,
+        p99_ms=p99,
+        median_ci95_ms=interval,
+        n=int(calls.size),
+        mean_ms=float(calls.mean()),
+        min_ms=float(calls.min()),
+        max_ms=float(calls.max()),
+        p90_bound_ms=percentile_bound(calls, 0.90),
+        p99_bound_ms=percentile_bound(calls, 0.99),
+    )
 
 
 def compare(a: Samples, b: Samples) -> Comparison:
@@ -107,19 +123,6 @@ def median_interval(values: Any, confidence: float = CONFIDENCE) -> tuple[float,
     n = len(ordered)
     if not n:
         raise UsageError("there are no values")
-    rank = _lower_rank(n, (1.0 - confidence) / 2.0)
+    # The order statistic at r lies above the median exactly when at most r values lie below the median.
+    rank = max(0, binomial_rank(n, 0.5, (1.0 - confidence) / 2.0))
     return float(ordered[rank]), float(ordered[n - 1 - rank])
-
-
-def _lower_rank(n: int, tail: float) -> int:
-    """Return the greatest index r (from 0) with P(Binomial(n, 1/2) <= r) <= tail, at least 0.
-
-    The order statistic at r lies above the median exactly when at most r values lie below the median.
-    """
-    log_half = n * math.log(0.5)
-    cumulative = 0.0
-    for count in range(n // 2 + 1):
-        cumulative += math.exp(math.lgamma(n + 1) - math.lgamma(count + 1) - math.lgamma(n - count + 1) + log_half)
-        if cumulative > tail:
-            return max(0, count - 1)
-    return n // 2

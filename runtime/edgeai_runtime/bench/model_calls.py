@@ -1,0 +1,62 @@
+"""A model as the call that a scenario issues: what lies between the harness, which knows no model, and `run_raw`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgeai_runtime.errors import EdgeAIError
+
+if TYPE_CHECKING:
+    from edgeai_runtime.model import Model
+
+
+@contextmanager
+def open_calls(
+    model: Model, arrays: Sequence[Any], *, scenario: str, samples_per_query: int = 8
+) -> Iterator[tuple[list[Callable[[int], object]], int]]:
+    """Give the workers of a scenario, and the batch that each of their calls has.
+
+    `server` and `offline` get as many workers as the model has threads, one thread each, if it can be doubled: as many
+    as its queue would have. In `multi_stream` a query is one call with a batch, where the model takes one; else, and in
+    `offline`, the calls have the batch of `arrays`, and as many of them are made as the samples need.
+
+    Args:
+        model: what is measured; it stays open.
+        arrays: what `run_raw` takes.
+        scenario: one of `tiers.SCENARIOS`.
+        samples_per_query: of `multi_stream`.
+    """
+    batch = len(arrays[0]) if np.ndim(arrays[0]) else 1
+    if scenario == "multi_stream" and batch != samples_per_query:
+        many = [np.repeat(array[:1], samples_per_query, axis=0) if np.ndim(array) else array for array in arrays]
+        if all(spec.shape[:1] == (None,) for spec in model.inputs):
+            try:
+                model.run_raw(many)
+                arrays, batch = many, samples_per_query
+            except EdgeAIError:  # a dimension said to be free that is not
+                pass
+    models = [model]
+    if scenario in ("server", "offline") and model.threads > 1 and hasattr(model._session, "replicas"):
+        from edgeai_runtime.submission import double
+
+        models = double(model, model.threads)
+
+    def worker(one: Model) -> Callable[[int], object]:
+        run = one.run_raw
+
+        def issue(samples: int) -> None:
+            for _ in range(-(-samples // batch)):
+                run(arrays)
+
+        return issue
+
+    try:
+        yield [worker(one) for one in models], batch
+    finally:
+        for one in models:
+            if one is not model:
+                one.close()

@@ -1,0 +1,215 @@
+"""MLPerf's scenarios on a clock of our own: what is counted, when a run ends, and which rate a server finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from edgeai_runtime.bench import scenarios, server
+from edgeai_runtime.bench.scenarios import run_scenario
+from edgeai_runtime.bench.server import draw_arrivals
+from edgeai_runtime.bench.tiers import SCENARIOS, TIERS, get_limits
+from edgeai_runtime.errors import UsageError
+
+SERVICE_MS = 2.0
+
+
+class _Clock:
+    """Time that passes when a query is answered or somebody sleeps, and a little whenever it is asked."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def perf_counter(self) -> float:
+        self.now += 1e-8
+        return self.now
+
+    def perf_counter_ns(self) -> int:
+        return round(self.perf_counter() * 1e9)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += max(seconds, 1e-6)
+
+    def pass_by(self, milliseconds: float) -> None:
+        self.now += milliseconds * 1e-3
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> _Clock:
+    made = _Clock()
+    monkeypatch.setattr(scenarios, "time", made)
+    monkeypatch.setattr(server, "time", made)
+    return made
+
+
+@pytest.fixture
+def answer(clock: _Clock) -> Callable[[int], object]:
+    """A query takes two milliseconds per sample."""
+    return lambda samples: clock.pass_by(SERVICE_MS * samples)
+
+
+def test_single_stream_runs_as_long_as_the_tier_demands_and_gives_the_90th_percentile(clock: _Clock) -> None:
+    calls = iter(range(10**6))
+
+    result = run_scenario(lambda _: clock.pass_by(10.0 if next(calls) % 20 == 0 else 2.0), scenario="single_stream")
+
+    assert result.metric == "p90_latency_ms"
+    assert result.value == pytest.approx(2.0, abs=0.01)
+    assert result.detail["p97_ms"] == pytest.approx(10.0, abs=0.01)
+    assert result.seconds == pytest.approx(10.0, abs=0.02)
+    assert result.valid
+    assert result.bound == pytest.approx(2.0, abs=0.01)
+
+
+def test_slow_calls_run_until_there_are_enough_queries(clock: _Clock) -> None:
+    result = run_scenario(lambda _: clock.pass_by(250.0), scenario="single_stream")
+
+    assert (result.queries, result.valid) == (128, True)
+
+
+def test_run_that_can_not_get_its_queries_in_time_ends_and_says_how_many_are_needed(clock: _Clock) -> None:
+    result = run_scenario(lambda _: clock.pass_by(2000.0), scenario="single_stream")
+
+    assert result.seconds == pytest.approx(60.0, abs=2.0)
+    assert (result.valid, result.bound) == (False, None)
+    assert "30 queries" in result.reason
+    assert "128 queries are needed" in result.reason
+
+
+def test_run_shorter_than_the_tier_demands_is_not_valid(answer: Callable[[int], object]) -> None:
+    result = run_scenario(answer, scenario="single_stream", duration_s=3.0)
+
+    assert result.seconds == pytest.approx(3.0, abs=0.01)
+    assert not result.valid
+    assert "10 s are needed" in result.reason
+
+
+def test_query_of_multi_stream_has_several_samples(answer: Callable[[int], object]) -> None:
+    result = run_scenario(answer, scenario="multi_stream", samples_per_query=4)
+
+    assert result.value == pytest.approx(4 * SERVICE_MS, abs=0.01)
+    assert result.samples == 4 * result.queries
+
+
+def test_offline_is_one_query_that_lasts_as_long_as_the_tier_demands(answer: Callable[[int], object]) -> None:
+    result = run_scenario(answer, scenario="offline")
+
+    assert result.queries == 1
+    assert result.value == pytest.approx(1e3 / SERVICE_MS, rel=1e-3)
+    assert result.seconds >= 10.0
+    assert result.valid
+
+
+def test_offline_takes_more_samples_when_the_first_were_too_few(clock: _Clock) -> None:
+    calls = iter(range(10**6))
+    # The first calls are slow, so that the speed is estimated far too low.
+    result = run_scenario(lambda n: clock.pass_by((50.0 if next(calls) < 8 else 1.0) * n), scenario="offline")
+
+    assert result.seconds >= 10.0
+    assert result.value == pytest.approx(1000.0, rel=0.01)
+
+
+def _waits(rate: float, service_s: float, seed: int = 0) -> np.ndarray:
+    """Latencies of a queue with one server by Lindley's equation."""
+    arrivals = draw_arrivals(rate, least_s=10.0, most_s=60.0, queries=662, seed=seed)
+    free, latencies = 0.0, []
+    for at in arrivals:
+        free = max(free, at) + service_s
+        latencies.append(free - at)
+    return np.array(latencies)
+
+
+def test_server_finds_the_highest_rate_of_a_queue_with_one_worker(answer: Callable[[int], object]) -> None:
+    result = run_scenario(answer, scenario="server", latency_bound_ms=10.0)
+
+    assert result.valid
+    assert result.bound == result.value
+    target = result.detail[max((k for k in result.detail if k.endswith("_rate_per_s")), key=lambda k: result.detail[k])]
+    assert 0 < result.value <= target
+    assert np.mean(_waits(result.value, SERVICE_MS * 1e-3) > 0.010) <= 0.01
+    assert np.mean(_waits(1.15 * result.value, SERVICE_MS * 1e-3) > 0.010) > 0.01
+
+
+def test_server_with_a_bound_below_the_service_time_holds_no_rate(answer: Callable[[int], object]) -> None:
+    result = run_scenario(answer, scenario="server", latency_bound_ms=1.0)
+
+    assert (result.value, result.bound, result.valid) == (0.0, None, False)
+    assert "no rate tried kept p99 within 1 ms" in result.reason
+
+
+def test_server_tells_what_it_tried(answer: Callable[[int], object]) -> None:
+    steps: list[str] = []
+
+    detail = run_scenario(
+        answer, scenario="server", latency_bound_ms=10.0, on_step=lambda done, total, label: steps.append(label)
+    ).detail
+
+    held = {number for number in range(1, 21) if detail.get(f"probe_{number}_held") == 1.0}
+    failed = {number for number in range(1, 21) if detail.get(f"probe_{number}_held") == 0.0}
+    assert held
+    assert failed
+    assert max(detail[f"probe_{n}_rate_per_s"] for n in held) < min(detail[f"probe_{n}_rate_per_s"] for n in failed)
+    assert any(step.startswith("server: trying") for step in steps)
+
+
+def test_workers_share_the_samples_of_offline() -> None:
+    done: dict[str, int] = {"a": 0, "b": 0}
+
+    def worker(name: str) -> Callable[[int], object]:
+        def issue(samples: int) -> None:
+            done[name] += samples
+
+        return issue
+
+    result = run_scenario([worker("a"), worker("b")], scenario="offline", duration_s=0.02)
+
+    assert result.detail["workers"] == 2
+    assert sum(done.values()) >= result.samples >= 1024
+
+
+def test_error_in_a_worker_of_a_server_comes_out() -> None:
+    calls = iter(range(10**6))
+
+    def fail(_: int) -> None:
+        if next(calls) > 10:
+            raise RuntimeError("the engine is gone")
+
+    with pytest.raises(RuntimeError, match="the engine is gone"):
+        run_scenario([lambda _: None, fail], scenario="server", duration_s=0.05)
+
+
+def test_arrivals_are_a_poisson_process_of_the_rate_and_the_same_for_a_seed() -> None:
+    arrivals = draw_arrivals(1000.0, least_s=20.0, most_s=100.0, queries=662, seed=3)
+    gaps = np.diff(arrivals)
+
+    assert arrivals[-1] >= 20.0
+    assert gaps.mean() == pytest.approx(1e-3, rel=0.03)
+    assert gaps.std() == pytest.approx(1e-3, rel=0.05)
+    np.testing.assert_allclose(
+        draw_arrivals(500.0, least_s=0.1, most_s=100.0, queries=100, seed=3)[:100], 2 * arrivals[:100]
+    )
+
+
+@pytest.mark.parametrize(("scenario", "queries"), [("single_stream", 64), ("multi_stream", 662), ("offline", 24576)])
+def test_submission_is_what_mlperf_demands(scenario: str, queries: int) -> None:
+    limits = get_limits(scenario, "submission")
+
+    assert (limits.least_s, limits.queries) == (600.0, queries)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"scenario": "singlestream"}, f"Scenarios: {', '.join(SCENARIOS)}"),
+        ({"scenario": "offline", "tier": "fast"}, f"Tiers: {', '.join(TIERS)}"),
+        ({"scenario": "offline", "duration_s": 0.0}, "above 0"),
+        ({"scenario": "server", "latency_bound_ms": 0.0}, "bound above 0"),
+        ({"scenario": "multi_stream", "samples_per_query": 0}, "0 samples"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        run_scenario(lambda _: None, **settings)  # type: ignore[arg-type]
+    assert message in f"{caught.value.message} {caught.value.hint}"
