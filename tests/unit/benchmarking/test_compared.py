@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgeai.benchmarking.compared import compare_stored, slower_than, unmatched, unproven_slower
-from edgeai.benchmarking.result import Noise, PairComparison, Run
+from edgeai.benchmarking.result import Noise, PairComparison, ScenarioOutcome
 from edgeai_runtime.errors import UsageError
 
 Make = Callable[..., Any]
@@ -36,7 +36,7 @@ def test_one_file_in_two_calm_sessions_is_no_difference_though_its_medians_are_k
     assert found.ratio == pytest.approx(1.015, abs=0.001)
 
 
-def _wandering(run: Run, seed: int) -> dict[str, Any]:
+def _wandering(seed: int) -> dict[str, Any]:
     """Return a run whose level makes a random walk: as large a drift within a session as between two."""
     draw = np.random.default_rng(seed)
     walk = np.cumsum(draw.normal(scale=0.01, size=200))
@@ -46,7 +46,7 @@ def _wandering(run: Run, seed: int) -> dict[str, Any]:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_machine_that_wanders_widens_the_interval(make_run: Make, make_document: Make, seed: int) -> None:
     calm = [make_document(make_run("a.onnx", seed=seed + place, spread=0.01)) for place in (0, 10)]
-    wild = [make_document(make_run("a.onnx", **_wandering(make_run("a.onnx"), seed=seed + place))) for place in (0, 10)]
+    wild = [make_document(make_run("a.onnx", **_wandering(seed + place))) for place in (0, 10)]
     widths = []
     for pair in (calm, wild):
         (found,) = compare_stored(*pair)
@@ -108,6 +108,38 @@ def test_what_else_changed_is_named(make_run: Make, make_document: Make) -> None
         "edgeai 0.1.0 before, 0.2.0 now",
         "another governor: performance before, powersave now",
     ]
+
+
+def _outcome(metric: str, value: float, bound: float | None) -> ScenarioOutcome:
+    facts: dict[str, Any] = {"valid": True, "reason": "", "queries": 100, "samples": 100, "seconds": 1.0}
+    return ScenarioOutcome(scenario="server", tier="quick", metric=metric, value=value, bound=bound, **facts)
+
+
+@pytest.mark.parametrize(
+    ("metric", "old", "new", "ratio"),
+    [
+        ("samples_per_s", (1000.0, None), (500.0, None), 2.0),
+        ("p90_latency_ms", (2.0, 2.1), (4.0, 4.2), 2.0),
+        ("p99_latency_ms", (2.0, None), (4.0, None), 1.0),
+    ],
+    ids=["a rate", "a bounded percentile", "a percentile without bound: the rounds"],
+)
+def test_a_scenario_is_compared_by_its_figure(
+    make_run: Make, make_document: Make, metric: str, old: Any, new: Any, ratio: float
+) -> None:
+    first, second = (make_document(make_run("a.onnx", outcome=_outcome(metric, *one))) for one in (old, new))
+    (found,) = compare_stored(first, second)
+    assert found.ratio == pytest.approx(ratio)
+    assert (f"by {metric}" in found.note) is (ratio == 2.0)
+
+
+def test_a_percentile_that_is_far_from_its_bound_is_less_sure(make_run: Make, make_document: Make) -> None:
+    widths = []
+    for bound in (2.02, 3.0):
+        documents = [make_document(make_run("a.onnx", outcome=_outcome("p99_latency_ms", 2.0, bound)))] * 2
+        (found,) = compare_stored(*documents)
+        widths.append(found.ci95[1] - found.ci95[0])
+    assert widths[1] > 2 * widths[0]
 
 
 def _pair(ratio: float, low: float, high: float) -> PairComparison:
