@@ -36,8 +36,8 @@ from fuzzing.mutations import MUTATIONS, Folder, trusted_key
 from edgeai_runtime.bundle import is_bundle, open_bundle, verify_bundle
 from edgeai_runtime.errors import EdgeAIError
 from edgeai_runtime.manifest_json import dump_manifest, parse_manifest
-from edgeai_runtime.signature import Trust
 from edgeai_runtime.transforms.pipeline import check_steps
+from edgeai_runtime.trust import Trust
 
 LONGEST_S = 10.0
 MEMORY_BYTES = 6 * 2**30  # more than any case needs; an allocation of what a header claims fails

@@ -131,7 +131,8 @@ def sign_bundle(
     from edgeai_runtime.bundle_paths import MANIFEST_NAME, SIGNATURE_NAME
     from edgeai_runtime.manifest_checks import manifest_files
     from edgeai_runtime.manifest_json import dump_manifest, parse_manifest
-    from edgeai_runtime.signature import Trust, key_id
+    from edgeai_runtime.signature import key_id
+    from edgeai_runtime.trust import Trust
 
     private = _read_private_key(key, password)
     if output is not None and os.path.lexists(output) and not force:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -28,11 +29,11 @@ def command(
     """
     from edgeai.cli import output as out
     from edgeai_runtime.bundle import verify_bundle
-    from edgeai_runtime.signature import Trust, trust_here
+    from edgeai_runtime.trust import Trust, trust_here
 
     for file in (bundle, *(key or ())):
         out.require_file(file)
-    trust = Trust(keys=key or trust_here().keys, minimum_version=minimum_version)
+    trust = trust_here(keys=key or (), minimum_version=minimum_version)
     demanded = trust if trust != Trust() else None
     checks = list(verify_bundle(bundle, trust=demanded))
     ok = bool(checks) and all(check.ok for check in checks)
@@ -40,6 +41,7 @@ def command(
     if ok and not no_run:
         from edgeai_runtime.device_cli_checks import check_delegates, quarantine_list
 
+        trust = dataclasses.replace(trust, history=None)  # to look at an update is not to have used it
         found = check_delegates(bundle, threads=threads, retry=retry, trust=trust)
         ok, checks, quarantine = found.ok, [*checks, *found.checks], quarantine_list(bundle)
     if json:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgeai_runtime.model import Model as Model
     from edgeai_runtime.placement import Placement as Placement
     from edgeai_runtime.placement import PlacementReport as PlacementReport
-    from edgeai_runtime.signature import Trust as Trust
+    from edgeai_runtime.trust import Trust as Trust
 
 __version__ = "0.1.0"
 
@@ -36,7 +36,7 @@ _PUBLIC = {
     "open_bundle": "bundle",
     "verify_bundle": "bundle_verify",
     "EdgeAIError": "errors",
-    "Trust": "signature",
+    "Trust": "trust",
 }
 
 __all__ = ["__version__", *_PUBLIC]

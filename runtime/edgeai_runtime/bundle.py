@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from edgeai_runtime.bundle_arrays import npz_bytes
     from edgeai_runtime.bundle_verify import Check, verify_bundle
     from edgeai_runtime.bundle_writer import file_entry, write_bundle
-    from edgeai_runtime.signature import Trust
+    from edgeai_runtime.trust import Trust
 
 #: Names of this module that opening a bundle does not need, and where they are; imported when they are first used.
 _ELSEWHERE = {
@@ -142,7 +142,7 @@ def open_bundle(path: Path, *, cache: Path | None = None, trust: Trust | None = 
         SignatureError: not what `trust` demands.
         IntegrityError: a member is missing, damaged, not listed, or its path escapes.
         BundleError: not a bundle, or a manifest that makes no sense.
-        OutputError: the cache can not be written.
+        OutputError: the cache, or the history of `trust`, can not be written.
     """
     path = Path(path)
     with open_container(path) as container:
@@ -152,7 +152,8 @@ def open_bundle(path: Path, *, cache: Path | None = None, trust: Trust | None = 
             raise IntegrityError(f"{path} changed after it was checked", hint="Do not write to a bundle in use.")
         signed_by = ""
         if trust is not None:
-            from edgeai_runtime.signature import check_policy, check_signature
+            from edgeai_runtime.signature import check_signature
+            from edgeai_runtime.trust import check_policy, remember_version
 
             signature = check_signature(container, content, trust)
             signed_by = signature.key_id if signature is not None else ""
@@ -163,8 +164,11 @@ def open_bundle(path: Path, *, cache: Path | None = None, trust: Trust | None = 
         if path.is_dir():
             for entry in manifest_files(manifest):
                 check_member(container, entry)
-            return Bundle(manifest=manifest, root=path.absolute(), digest=found, signed_by=signed_by)
-        root = _unpack(container, manifest, found, cache if cache is not None else cache_folder())
+            root = path.absolute()
+        else:
+            root = _unpack(container, manifest, found, cache if cache is not None else cache_folder())
+        if trust is not None:
+            remember_version(manifest, signature, trust)
         return Bundle(manifest=manifest, root=root, digest=found, signed_by=signed_by)
 
 

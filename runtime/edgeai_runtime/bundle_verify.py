@@ -24,7 +24,7 @@ from edgeai_runtime.manifest_checks import GOLDEN_INPUTS, GOLDEN_OUTPUTS, SOURCE
 from edgeai_runtime.manifest_json import parse_manifest
 
 if TYPE_CHECKING:
-    from edgeai_runtime.signature import Trust
+    from edgeai_runtime.trust import Trust
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,8 @@ def verify_bundle(path: Path, *, trust: Trust | None = None) -> list[Check]:
             try:
                 content = read_manifest_bytes(container)
                 if trust is not None:
-                    from edgeai_runtime.signature import check_policy, check_signature
+                    from edgeai_runtime.signature import check_signature
+                    from edgeai_runtime.trust import check_policy
 
                     name = "signature"
                     signature = check_signature(container, content, trust)

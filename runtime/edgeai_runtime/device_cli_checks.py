@@ -13,7 +13,7 @@ from edgeai_runtime.placement import Attempt, Placement
 
 if TYPE_CHECKING:
     from edgeai_runtime.bundle import Bundle
-    from edgeai_runtime.signature import Trust
+    from edgeai_runtime.trust import Trust
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ def check_delegates(
     if loader.bundle is None:
         raise UsageError(f"{path} is a bare artifact: it has no golden samples", hint="give a bundle")
     if loader.bundle.manifest.pipeline is not None:
-        from edgeai_runtime.signature import Trust
+        from edgeai_runtime.trust import Trust
 
         found = [
             (name, check_delegates(folder, placement=placement, threads=threads, retry=retry, trust=Trust()))

@@ -29,13 +29,14 @@ def verify(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     numbers is enough for `ok`; the others are listed as they are, and in quarantine.
     """
     from edgeai_runtime.bundle_verify import verify_bundle
-    from edgeai_runtime.signature import Trust, trust_here
+    from edgeai_runtime.trust import Trust, trust_here
 
-    trust = Trust(keys=options.key or trust_here().keys, minimum_version=options.minimum_version)
+    trust = trust_here(keys=options.key, minimum_version=options.minimum_version)
     checks = verify_bundle(options.bundle, trust=trust if trust != Trust() else None)
     ok = all(check.ok for check in checks)
     document: dict[str, Any] = {"ok": ok, "checks": [dataclasses.asdict(check) for check in checks], "quarantine": []}
     if ok and not options.no_run:
+        trust = dataclasses.replace(trust, history=None)  # to look at an update is not to have used it
         found = check_delegates(options.bundle, threads=options.threads, retry=options.retry, trust=trust)
         document["ok"] = found.ok
         document["checks"] += [dataclasses.asdict(check) for check in found.checks]

@@ -25,7 +25,7 @@ from edgeai_runtime.record import dataclass, replace
 if TYPE_CHECKING:
     from edgeai_runtime.bundle import Bundle
     from edgeai_runtime.engines.protocol import Session
-    from edgeai_runtime.signature import Trust
+    from edgeai_runtime.trust import Trust
 
 SelfCheck = Literal["auto", "always", "never"]
 
@@ -142,7 +142,7 @@ class Loader:
         trust: Trust | None = None,
     ) -> None:
         if trust is None and os.environ.get("EDGEAI_TRUSTED_KEYS"):
-            from edgeai_runtime.signature import trust_here
+            from edgeai_runtime.trust import trust_here
 
             trust = trust_here()
         self.path, self.asked, self.threads, self.selfcheck = path, asked, threads, selfcheck
@@ -155,7 +155,7 @@ class Loader:
         elif variant is not None:
             raise UsageError(f"{path} is a bare artifact, not a bundle: it has no variant {variant!r}")
         elif trust is not None:
-            from edgeai_runtime.signature import refuse_bare
+            from edgeai_runtime.trust import refuse_bare
 
             refuse_bare(path, trust)
         unknown = self.bundle is None or bool(trust is not None and trust.keys and not self.bundle.signed_by)

@@ -40,7 +40,7 @@ def open_pipeline(
         EdgeAIError: as `load`, from a stage.
     """
     from edgeai_runtime.loading import load
-    from edgeai_runtime.signature import Trust
+    from edgeai_runtime.trust import Trust
 
     pipeline = bundle.manifest.pipeline
     assert pipeline is not None, "the caller has looked"

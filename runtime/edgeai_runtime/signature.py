@@ -1,4 +1,4 @@
-"""The signature of a bundle, and what a device demands of it: checked before the manifest is parsed.
+"""The signature of a bundle, checked before the manifest is parsed; what a device demands of it is in `trust.py`.
 
 `signature.json` is what the OpenSSF's `model-signing` writes with a key: a Sigstore bundle around a DSSE envelope
 around an in-toto statement that lists every other member with its sha256. What edgeai signs with ECDSA is accepted by
@@ -13,7 +13,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,10 +22,8 @@ from typing import Any
 from edgeai_runtime.bundle_files import FETCH_AGAIN, Container
 from edgeai_runtime.bundle_paths import MANIFEST_NAME, SIGNATURE_NAME
 from edgeai_runtime.errors import IntegrityError, MissingEngineError, SignatureError, UsageError
-from edgeai_runtime.manifest import Manifest
-from edgeai_runtime.manifest_checks import manifest_files
+from edgeai_runtime.trust import Trust
 
-KEYS_VARIABLE = "EDGEAI_TRUSTED_KEYS"
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -34,53 +31,8 @@ PREDICATE_TYPE = "https://model_signing/signature/v1.0"
 
 _MAX_BYTES = 16 * 2**20
 _PEM = re.compile(rb"-----BEGIN ([A-Z ]+)-----.+?-----END \1-----", re.DOTALL)
+_ID = re.compile("[0-9a-f]{64}")
 _SIGN_AGAIN = "Sign it again with `edgeai sign`."
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trust:
-    """What is demanded of a bundle beyond its digests; the empty one demands nothing.
-
-    Attributes:
-        keys: public keys whose signatures count: PEM files (each may hold several keys), or their content as bytes.
-        require_signature: refuse what is not signed, bare artifacts too; by default when there are keys. With `False`
-            an unsigned bundle is opened, in a child process first, and a signature that is there must be right.
-        name: the only bundle that is meant, so that no other one signed with the same key takes its place.
-        minimum_version: refuse bundles of an older version, such as `2.1`, so that nobody rolls back.
-    """
-
-    keys: Sequence[str | Path | bytes] = ()
-    require_signature: bool | None = None
-    name: str | None = None
-    minimum_version: str | None = None
-
-    def __post_init__(self) -> None:
-        keys = self.keys
-        object.__setattr__(self, "keys", (keys,) if isinstance(keys, (str, bytes, Path)) else tuple(keys))
-        object.__setattr__(
-            self, "require_signature", bool(self.keys) if self.require_signature is None else self.require_signature
-        )
-        if self.require_signature and not self.keys:
-            raise UsageError("a signature is required, but no key is given to check it with", hint="Trust(keys=…)")
-        if self.minimum_version is not None and _numbers(self.minimum_version) is None:
-            raise UsageError(f"minimum_version is numbers with dots. Received: {self.minimum_version!r}")
-
-
-def trust_here() -> Trust:
-    """Return what `$EDGEAI_TRUSTED_KEYS` demands: PEM files, separated as in `$PATH`; nothing when it is empty."""
-    return Trust(keys=[name for name in os.environ.get(KEYS_VARIABLE, "").split(os.pathsep) if name])
-
-
-def refuse_bare(path: Path, trust: Trust) -> None:
-    """Refuse a bare artifact where a policy holds: nothing in it is signed, named or numbered.
-
-    Raises:
-        SignatureError: `trust` demands what only a bundle has.
-    """
-    if trust.require_signature or trust.name or trust.minimum_version:
-        raise SignatureError(
-            f"{path} is a bare artifact, and only bundles are trusted here", hint="Pack and sign it on the workstation."
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,12 +50,15 @@ def check_signature(container: Container, manifest: bytes, trust: Trust) -> Sign
     `check_policy`. Returns `None` for an unsigned bundle where that is allowed.
 
     Raises:
-        SignatureError: there is none, or no trusted key made it.
+        SignatureError: there is none, or no trusted key made it, or its key or the bundle is revoked.
         IntegrityError: it is right, and the bundle holds something else.
         MissingEngineError: `cryptography` is not installed.
-        UsageError: a key of `trust` can not be read.
+        UsageError: a key or a revocation of `trust` can not be read.
     """
     where = container.path
+    digest, revoked = hashlib.sha256(manifest).hexdigest(), read_revoked(trust.revoked)
+    if digest in revoked:
+        raise SignatureError(f"{where} was revoked, whoever signed it", hint="Fetch another version.")
     if not trust.keys:
         return None
     if SIGNATURE_NAME not in container.sizes:
@@ -112,37 +67,17 @@ def check_signature(container: Container, manifest: bytes, trust: Trust) -> Sign
         return None
     if container.sizes[SIGNATURE_NAME] > _MAX_BYTES:
         raise SignatureError(f"{where}: {SIGNATURE_NAME} is larger than any signature")
-    key_id, payload = _open_envelope(b"".join(container.chunks(SIGNATURE_NAME)), read_keys(trust.keys), str(where))
+    envelope = b"".join(container.chunks(SIGNATURE_NAME))
+    key_id, payload = _open_envelope(envelope, read_keys(trust.keys), revoked, str(where))
     signature = Signature(key_id=key_id, members=_read_statement(payload, str(where)))
     here = set(container.sizes) - {SIGNATURE_NAME}
     for what, names in (("added", here - set(signature.members)), ("removed", set(signature.members) - here)):
         if names:
             listed = ", ".join(map(repr, sorted(names)[:5]))
             raise IntegrityError(f"{where}: members were {what} after it was signed: {listed}", hint=FETCH_AGAIN)
-    if hashlib.sha256(manifest).hexdigest() != signature.members[MANIFEST_NAME]:
+    if digest != signature.members[MANIFEST_NAME]:
         raise IntegrityError(f"{where}: {MANIFEST_NAME} was changed after it was signed", hint=FETCH_AGAIN)
     return signature
-
-
-def check_policy(manifest: Manifest, signature: Signature | None, trust: Trust, *, where: str) -> None:
-    """Check that manifest and signature mean the same members, and that name and version are the ones demanded.
-
-    Raises:
-        SignatureError: another name, or an older version.
-        IntegrityError: a member has another digest in the signature than in the manifest.
-    """
-    for entry in manifest_files(manifest) if signature is not None else ():
-        if signature is not None and signature.members.get(entry.path) != entry.sha256:
-            raise IntegrityError(f"{where}: {entry.path!r} is not the member that was signed", hint=FETCH_AGAIN)
-    if trust.name not in (None, manifest.name):
-        raise SignatureError(f"{where} is the bundle {manifest.name!r}, and {trust.name!r} is wanted")
-    if trust.minimum_version is not None:
-        have, least = _numbers(manifest.version), _numbers(trust.minimum_version)
-        if have is None or least is None or have < least:
-            raise SignatureError(
-                f"{where} has version {manifest.version!r}; at least {trust.minimum_version} is wanted",
-                hint="Fetch a newer one: going back to an older version is refused.",
-            )
 
 
 def read_keys(keys: Sequence[str | Path | bytes]) -> dict[str, Any]:
@@ -179,6 +114,32 @@ def read_keys(keys: Sequence[str | Path | bytes]) -> dict[str, Any]:
     return found
 
 
+def read_revoked(given: Sequence[str | Path | bytes]) -> frozenset[str]:
+    """Return the ids of keys and the digests of bundles that are revoked, as `Trust.revoked` names them.
+
+    Raises:
+        UsageError: a file that can not be read, or holds something else.
+        MissingEngineError: there are public keys, and `cryptography` is not installed.
+    """
+    found: set[str] = set()
+    for one in given:
+        if isinstance(one, str) and _ID.fullmatch(one):
+            found.add(one)
+            continue
+        name = "revocations given as bytes" if isinstance(one, bytes) else f"the revocations {one}"
+        try:
+            content = one if isinstance(one, bytes) else Path(one).read_bytes()
+            lines = _PEM.sub(b"", content).decode().splitlines()
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{name} can not be read: {error}") from error
+        words = [word for line in lines if (word := line.partition("#")[0].strip())]
+        for word in words:
+            if not _ID.fullmatch(word):
+                raise UsageError(f"{name}: neither an id or digest (64 hexadecimal digits) nor PEM: {word[:80]!r}")
+        found |= {*words, *(read_keys([content]) if _PEM.search(content) else ())}
+    return frozenset(found)
+
+
 def key_id(public: Any) -> str:
     """Return the id of a public key, as `model-signing` computes it."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -191,7 +152,7 @@ def signed_bytes(payload: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
 
 
-def _open_envelope(content: bytes, keys: dict[str, Any], where: str) -> tuple[str, bytes]:
+def _open_envelope(content: bytes, keys: dict[str, Any], revoked: frozenset[str], where: str) -> tuple[str, bytes]:
     """Return the id of the trusted key that signed, and the payload; nothing in the payload was looked at."""
     from cryptography.exceptions import InvalidSignature
 
@@ -209,6 +170,9 @@ def _open_envelope(content: bytes, keys: dict[str, Any], where: str) -> tuple[st
             raise ValueError(f"payload type {envelope['payloadType']!r}")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _malformed(where, error) from error
+    if hint in revoked:
+        raise SignatureError(f"{where} is signed with a revoked key, {hint[:16]!r}", hint="Fetch one that is not.")
+    keys = {name: key for name, key in keys.items() if name not in revoked}
     if hint and hint not in keys:
         known = ", ".join(one[:16] for one in keys)
         raise SignatureError(f"{where} is signed with an unknown key, {str(hint)[:16]!r}", hint=f"Trusted: {known}.")
@@ -254,13 +218,3 @@ def signing_scheme(public: Any) -> tuple[Any, ...] | None:
     kinds = {"secp256r1": hashes.SHA256(), "secp384r1": hashes.SHA384(), "secp521r1": hashes.SHA512()}
     kind = kinds.get(public.curve.name) if isinstance(public, ec.EllipticCurvePublicKey) else None
     return (ec.ECDSA(kind),) if kind is not None else None
-
-
-def _numbers(version: str) -> list[int] | None:
-    """Return the numbers of a version without trailing zeros; `None` when it is not numbers with dots."""
-    if not re.fullmatch(r"\d{1,18}(\.\d{1,18}){0,9}", version, re.ASCII):
-        return None
-    numbers = [int(number) for number in version.split(".")]
-    while numbers and not numbers[-1]:
-        numbers.pop()
-    return numbers

@@ -12,7 +12,7 @@ import pytest
 from edgeai.signing import generate_keys, sign_bundle
 from edgeai_runtime.bundle import file_entry, open_bundle, write_bundle
 from edgeai_runtime.manifest import Manifest, TensorSpec, Variant
-from edgeai_runtime.signature import Trust
+from edgeai_runtime.trust import Trust
 
 pytest.importorskip("cryptography")
 pytestmark = pytest.mark.slow

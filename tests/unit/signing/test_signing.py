@@ -26,7 +26,8 @@ from edgeai_runtime.errors import (
 )
 from edgeai_runtime.loading import load
 from edgeai_runtime.manifest import Manifest, TensorSpec, Variant
-from edgeai_runtime.signature import KEYS_VARIABLE, Trust, check_signature, read_keys, trust_here
+from edgeai_runtime.signature import check_signature, read_keys
+from edgeai_runtime.trust import KEYS_VARIABLE, Trust, trust_here
 
 pytest.importorskip("cryptography")
 

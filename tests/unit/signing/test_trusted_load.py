@@ -17,7 +17,7 @@ from edgeai_runtime.engines.fake import write_fake_model
 from edgeai_runtime.errors import IntegrityError, SignatureError
 from edgeai_runtime.loading import load
 from edgeai_runtime.manifest import Manifest, TensorSpec, Tolerance, Variant
-from edgeai_runtime.signature import KEYS_VARIABLE, Trust
+from edgeai_runtime.trust import KEYS_VARIABLE, Trust
 
 pytest.importorskip("cryptography")
 
