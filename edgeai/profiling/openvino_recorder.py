@@ -1,0 +1,123 @@
+"""OpenVINO's performance counters: a model compiled with `PERF_COUNT`.
+
+The CPU gives the mean of every call since the model was compiled, in whole microseconds; the first calls are taken out
+of it by reading twice. Other devices give the last call. Neither tells when an operation began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from edgeai.profiling.recorder import MOST_CALLS, Operation, mean_over_calls
+from edgeai_runtime.engines.captured_log import capture_log
+from edgeai_runtime.engines.protocol import Session
+from edgeai_runtime.engines.table import known_delegate
+from edgeai_runtime.errors import EngineError
+
+OWN_PROPERTIES = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
+"""What the runtime asks of OpenVINO, beside the number of threads; asked here too, so that the same code runs."""
+
+_EXECUTED = "EXECUTED"
+
+
+class OpenVINORecorder:
+    """See `recorder.Recorder` for what its members promise."""
+
+    method: Literal["engine"] = "engine"
+    most_calls = MOST_CALLS
+
+    def __init__(
+        self,
+        path: Path,
+        session: Session,
+        arrays: Sequence[Any],
+        *,
+        delegate: str,
+        threads: int,
+        options: Mapping[str, str],
+    ) -> None:
+        import openvino
+
+        device = delegate.partition(":")[2].upper()
+        properties = {**OWN_PROPERTIES, "INFERENCE_NUM_THREADS": str(threads)}
+        if device != "CPU":
+            known = known_delegate(delegate).options
+            properties = {name: value for name, value in properties.items() if name in known}
+        self._only_means = device == "CPU"
+        self.keeps_calls = not self._only_means
+        of = "means of all calls" if self._only_means else "of each call"
+        self.note = f"OpenVINO's counters are whole microseconds, {of}: up to one per operation is cut off."
+        try:
+            with capture_log():
+                core = openvino.Core()
+                model = core.read_model(str(path))
+                if all(None not in spec.shape[1:] for spec in session.inputs):  # only the batch may be free
+                    shapes = [openvino.PartialShape(list(array.shape)) for array in arrays]
+                    model.reshape(dict(zip(model.inputs, shapes, strict=True)))
+                compiled = core.compile_model(model, device, {**properties, **options, "PERF_COUNT": "YES"})
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO can not profile {path.name}: {str(error).strip()[:600]}") from error
+        self._request: Any = compiled.create_infer_request()
+        self._arrays = list(arrays)
+        self._calls = self._before = 0
+        self._first: dict[str, Operation] = {}
+        self._kept: list[list[Operation]] = []
+
+    def begin(self) -> None:
+        """Remember the counters, to take the calls so far out of the means."""
+        self._before = self._calls
+        self._first = {one.name: one for one in self._read()} if self._only_means else {}
+
+    def call(self) -> None:
+        """Run once."""
+        self._calls += 1
+        self._request.infer(self._arrays, share_outputs=True)
+
+    def keep(self) -> None:
+        """Read the counters, where they are of the last call."""
+        if not self._only_means:
+            self._kept.append(self._read())
+
+    def finish(self, kept: Sequence[int]) -> list[Operation]:
+        """Return the means; on the CPU over all calls since `begin`, whatever `kept` says."""
+        if not self._only_means:
+            return mean_over_calls(self._kept[number] for number in kept)
+        return without_first_calls(self._read(), self._first, self._calls, self._before)
+
+    def close(self) -> None:
+        """Drop the compiled model."""
+        self._request = None
+
+    def _read(self) -> list[Operation]:
+        found: list[Operation] = []
+        names: dict[str, int] = {}
+        for entry in self._request.profiling_info:
+            if entry.status.name != _EXECUTED:
+                continue
+            number = names.get(entry.node_name, 0)
+            names[entry.node_name] = number + 1
+            found.append(
+                Operation(
+                    name=f"{entry.node_name}#{number + 1}" if number else str(entry.node_name),
+                    op=str(entry.node_type),
+                    ms=entry.real_time.total_seconds() * 1e3,
+                    kernel=str(entry.exec_type),
+                )
+            )
+        return found
+
+
+def without_first_calls(
+    means: Sequence[Operation], first: Mapping[str, Operation], calls: int, before: int
+) -> list[Operation]:
+    """Return means over the calls after the first `before` of `calls`, from means over all and over the first."""
+    counted = max(calls - before, 1)
+    operations = []
+    for one in means:
+        early = first[one.name].ms * before if one.name in first else 0.0
+        operations.append(
+            Operation(name=one.name, op=one.op, ms=max(one.ms * calls - early, 0.0) / counted, kernel=one.kernel)
+        )
+    return operations
