@@ -1,0 +1,97 @@
+"""A result of `edgeai bench` as JUnit XML: what CI systems show beside their tests.
+
+Every run is a test case. It fails when its outputs differ or when a line of `failures` (of `slower_than`) is about it;
+what could not be measured is skipped. Failures about no run of the document become cases of their own: none is lost.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from edgeai.report.wording import time_words
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 can not hold, not even escaped (section 2.2 of the recommendation)."""
+
+
+def bench_junit(document: Mapping[str, Any], failures: Sequence[str] = ()) -> str:
+    """Return the runs as one `testsuite` in `testsuites`.
+
+    Args:
+        document: of the schema `edgeai.bench/1`, as `read_report` or `BenchReport.to_json` return it.
+        failures: one line per failure; a line belongs to the run with whose label (and `:` or ` against`) it begins.
+    """
+    left = list(failures)
+    cases = [_case(run, left) for run in document["runs"]]
+    cases += [_skipped(one) for one in document["skipped"]]
+    cases += [
+        _failed(_element("testcase", classname="edgeai.bench", name=f"limit {number}", time="0"), line)
+        for number, line in enumerate(left, start=1)
+    ]
+    counts = {
+        "tests": str(len(cases)),
+        "failures": str(sum(case.find("failure") is not None for case in cases)),
+        "errors": "0",
+        "time": f"{sum(float(case.get('time', '0')) for case in cases):.3f}",
+    }
+    root = _element("testsuites", name="edgeai bench", **counts)
+    suite = _element("testsuite", name="edgeai bench", skipped=str(len(document["skipped"])), **counts)
+    if document["created"]:
+        suite.set("timestamp", _clean(document["created"])[:19])
+    properties = ET.SubElement(suite, "properties")
+    for group in ("machine", "tools"):
+        for key, value in (document[group] or {}).items():
+            properties.append(_element("property", name=f"{group}.{key}", value=value))
+    suite.extend(cases)
+    root.append(suite)
+    ET.indent(root)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+
+
+def _case(run: Mapping[str, Any], left: list[str]) -> ET.Element:
+    """Return a run as a test case; takes the failures that are about it out of `left`."""
+    label, latency = run["label"] or run["artifact"], run["latency_ms"]
+    seconds = latency["median"] * run["calls"] / 1e3
+    case = _element("testcase", classname=f"edgeai.bench.{run['engine']}", name=label, time=f"{seconds:.3f}")
+    own = [line for line in left if line.startswith((f"{label}: ", f"{label} against "))]
+    for line in own:
+        left.remove(line)
+    if run["outputs_match"] is False:
+        own.insert(0, f"{label}: the outputs differ from the reference")
+    if own:
+        _failed(case, "\n".join(own))
+    low, high = latency["median_ci95"]
+    words = [
+        f"median {time_words(latency['median'])} (95 % {time_words(low)} to {time_words(high)})",
+        f"p90 {time_words(latency['p90'])}, p99 {time_words(latency['p99'])}",
+        f"ran on {run['ran_on']} by {run['delegate']}, {run['threads']} threads, batch {run['batch']}",
+    ]
+    if run["noise"] and run["noise"]["noisy"]:
+        words.append(f"noisy: {run['noise']['reason']}")
+    said = ET.SubElement(case, "system-out")
+    said.text = _clean("\n".join(words))
+    return case
+
+
+def _skipped(one: Mapping[str, Any]) -> ET.Element:
+    case = _element("testcase", classname="edgeai.bench", name=one["artifact"], time="0")
+    case.append(_element("skipped", message=one["reason"]))
+    return case
+
+
+def _failed(case: ET.Element, lines: str) -> ET.Element:
+    failure = _element("failure", message=lines.splitlines()[0], type="edgeai.bench")
+    failure.text = _clean(lines)
+    case.append(failure)
+    return case
+
+
+def _element(tag: str, **attributes: str) -> ET.Element:
+    return ET.Element(tag, {name: _clean(str(value)) for name, value in attributes.items()})
+
+
+def _clean(text: str) -> str:
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
