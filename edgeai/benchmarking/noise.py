@@ -6,6 +6,7 @@ ones, its second half with its first), and what other processes took of the proc
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -46,14 +47,13 @@ def judge_noise(
         rounds_ms: the median call of each round, in order.
         load_before, load_after: what other processes took, in cores: before the measurement, and while it ran
             (`edgeai_runtime.bench.meters.load_meter`); the greater counts. `None` where the system does not tell.
-        cores: of the machine; by default those that this process may use.
+        cores: of the machine; by default as many as the system tells.
         repeats: how often this was measured before.
 
     Raises:
         UsageError: there are no rounds.
     """
     from edgeai_runtime.bench.statistics import median_interval
-    from edgeai_runtime.cores import usable_cores
 
     if not len(rounds_ms):
         raise UsageError("There are no rounds to judge.")
@@ -62,7 +62,7 @@ def judge_noise(
     spread = (high - low) / 2 / max(float(np.median(rounds)), 1e-12)
     told = [load for load in (load_before, load_after) if load is not None]
     load = max(told, default=None)
-    cores = cores or usable_cores()
+    cores = cores or os.cpu_count() or 1
     reasons = []
     if spread > MOST_SPREAD:
         reasons.append(f"the median is known to ±{spread:.1%} only")
