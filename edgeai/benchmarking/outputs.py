@@ -18,25 +18,35 @@ _TO_OTHER_LAYOUT = ((0, 2, 3, 1), (0, 3, 1, 2))
 """NCHW → NHWC and back."""
 
 
-def first_sample(inputs: Any, specs: Sequence[TensorSpec]) -> dict[str, Any]:
-    """Return `{input name: [1, …]}` of one array, or of a dict of arrays by name."""
+def samples_of(inputs: Any, specs: Sequence[TensorSpec], batch: int) -> dict[str, Any]:
+    """Return `{input name: [batch, …]}` of one array, or of a dict of arrays by name; few samples are repeated."""
     if isinstance(inputs, Mapping):
-        return {name: np.asarray(array)[:1] for name, array in inputs.items()}
+        return {name: _cycled(np.asarray(array), batch) for name, array in inputs.items()}
     if len(specs) != 1:
         names = ", ".join(spec.name for spec in specs)
         raise DataError(f"The model has {len(specs)} inputs and one array was given.", hint=f"Name them: {names}.")
     array = np.asarray(inputs)
-    return {specs[0].name: array[:1] if array.ndim == len(specs[0].shape) else array[None]}
+    return {specs[0].name: _cycled(array if array.ndim == len(specs[0].shape) else array[None], batch)}
 
 
-def draw(specs: Sequence[TensorSpec]) -> list[Any]:
-    """Draw one sample per input: a fixed batch is filled, free dimensions beyond it get 16."""
+def _cycled(array: Any, batch: int) -> Any:
+    return array[:batch] if len(array) >= batch else np.take(array, np.arange(batch) % len(array), axis=0)
+
+
+def draw(specs: Sequence[TensorSpec], batch: int) -> list[Any]:
+    """Draw `batch` samples per input; free dimensions beyond the batch get 16.
+
+    Raises:
+        DataError: an input takes another number of samples, and no other.
+    """
     from edgeai_converters.graph.boundary import draw_inputs
 
     arrays = []
     for number, spec in enumerate(specs):
-        batch = spec.shape[0] if spec.shape and spec.shape[0] else 1
-        arrays.append(draw_inputs([spec], n=batch, seed=number)[spec.name])
+        fixed = spec.shape[0] if spec.shape else None
+        if fixed is not None and batch not in (1, fixed):
+            raise DataError(f"The input {spec.name} takes {fixed} at a time. Received: a batch of {batch}")
+        arrays.append(draw_inputs([spec], n=fixed or batch, seed=number)[spec.name])
     return arrays
 
 
@@ -50,12 +60,12 @@ def golden_inputs(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def stage_inputs(path: Path) -> list[Any] | None:
-    """Return one recorded sample per input of a pipeline's first stage; `None` for what is no pipeline or has none."""
+def stage_inputs(path: Path, batch: int) -> list[Any] | None:
+    """Return recorded samples per input of a pipeline's first stage; `None` for what is no pipeline or has none."""
     from edgeai_runtime.bundle import open_bundle
     from edgeai_runtime.device_cli_inputs import recorded_stage_inputs
 
-    return recorded_stage_inputs(open_bundle(path), 1)
+    return recorded_stage_inputs(open_bundle(path), batch)
 
 
 def golden_match(model: Model, path: Path) -> bool | None:

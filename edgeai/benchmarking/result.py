@@ -307,7 +307,7 @@ class PairComparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
-    """A variant or delegate that could not be measured here, and why."""
+    """A run that could not be made, or a delegate that is not on this machine (its name), and why."""
 
     artifact: str
     reason: str

@@ -132,7 +132,7 @@ def test_bench_measures_all_artifacts_side_by_side(folder: Path) -> None:
     assert [run["engine"] for run in found["runs"]] == ["litert", "onnxruntime", "openvino"]
     for run in found["runs"]:
         assert set(run) >= RUN_KEYS
-        assert set(run["latency_ms"]) == {"median", "p90", "p99", "median_ci95"}
+        assert set(run["latency_ms"]) >= {"median", "p90", "p99", "median_ci95"}
         assert set(run["placement"]) == {"cpu", "gpu", "npu", "unknown"}
     assert [run["outputs_match"] for run in found["runs"]] == [None, True, True]
     assert [(pair["a"], pair["b"]) for pair in found["comparisons"]] == [(str(p), str(paths[0])) for p in paths[1:]]

@@ -1,0 +1,90 @@
+"""Calling what is open in turns, summing the times up, and comparing all with the first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from edgeai.benchmarking.opened import Opened
+from edgeai.benchmarking.result import Histogram, Latency, Noise, PairComparison
+from edgeai.benchmarking.spec import BenchSpec
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Turns:
+    """What one interleaved measurement gave, by label."""
+
+    samples: dict[str, Any]
+    latency: dict[str, Latency]
+    noise: dict[str, Noise]
+
+    def rounds_ms(self, label: str) -> tuple[float, ...]:
+        """Return the median call of each round."""
+        return tuple(float(value) for value in self.samples[label].round_ms)
+
+
+def measure_in_turns(opened: Sequence[Opened], spec: BenchSpec, *, on_share: Callable[[float], object]) -> Turns:
+    """Measure what is open, interleaved; again while the machine is noisy and `spec.patience_s` allows it."""
+    from edgeai.benchmarking.noise import repeat_while_noisy
+
+    calls = {each.target.label: each.call for each in opened}
+    turns, worst = repeat_while_noisy(
+        lambda: _measure_once(calls, spec.duration_s * len(calls), on_share), budget_s=spec.patience_s
+    )
+    return replace(turns, noise={name: replace(noise, repeats=worst.repeats) for name, noise in turns.noise.items()})
+
+
+def _measure_once(
+    calls: Mapping[str, Callable[[], object]], duration_s: float, on_share: Callable[[float], object]
+) -> tuple[Turns, Noise]:
+    """Return what was measured, and the worst of its verdicts on noise."""
+    from edgeai.benchmarking.noise import judge_noise
+    from edgeai_runtime.bench.loop import interleave
+    from edgeai_runtime.bench.meters import load_meter
+
+    others = load_meter()
+    samples = interleave(calls, duration_s=duration_s, on_share=on_share)
+    load = others()
+    noise = {name: judge_noise(each.round_ms, load_after=load) for name, each in samples.items()}
+    turns = Turns(samples=samples, latency={name: latency_of(each) for name, each in samples.items()}, noise=noise)
+    return turns, max(noise.values(), key=lambda one: (one.noisy, one.spread))
+
+
+def latency_of(samples: Any) -> Latency:
+    """Return the percentiles of measured calls, their bounds and their histogram."""
+    from edgeai_runtime.bench.percentiles import histogram, percentile_bound
+    from edgeai_runtime.bench.statistics import summarize
+
+    summary = summarize(samples)
+    times = samples.call_ms
+    edges, counts = histogram(times)
+    return Latency(
+        median=summary.median_ms,
+        p90=summary.p90_ms,
+        p99=summary.p99_ms,
+        median_ci95=summary.median_ci95_ms,
+        p90_bound=percentile_bound(times, 0.90),
+        p99_bound=percentile_bound(times, 0.99),
+        mean=float(times.mean()),
+        min=float(times.min()),
+        max=float(times.max()),
+        histogram=Histogram(
+            edges_ms=tuple(float(edge) for edge in edges), counts=tuple(int(count) for count in counts)
+        ),
+    )
+
+
+def compare_turns(opened: Sequence[Opened], turns: Turns) -> list[PairComparison]:
+    """Return how each compares with the first of the same batch."""
+    from edgeai_runtime.bench.statistics import compare
+
+    firsts: dict[int, str] = {}
+    found = []
+    for each in opened:
+        label = each.target.label
+        first = firsts.setdefault(each.target.batch, label)
+        if first != label:
+            result = compare(turns.samples[label], turns.samples[first])
+            found.append(PairComparison(a=label, b=first, ratio=result.ratio, ci95=result.ci95, verdict=result.verdict))
+    return found
