@@ -20,6 +20,7 @@ from edgeai.cli import (
     inspect,
     keygen,
     prune,
+    report,
     run_model,
     sign,
     tools,
@@ -43,6 +44,7 @@ app.command("distill", short_help="Train one model on another's answers.")(disti
 app.command("prune", short_help="Cut the channels that are worth least.")(prune.command)
 app.command("run", short_help="Run a model once.")(run_model.command)
 app.command("bench", short_help="Measure latency, side by side.")(bench.command)
+app.command("report", short_help="Results as a page to read.")(report.command)
 app.command("inspect", short_help="Show what is in a model or bundle.")(inspect.command)
 app.command("verify", short_help="Check that a bundle is unchanged.")(verify.command)
 app.command("keygen", short_help="Make keys to sign bundles with.")(keygen.command)

@@ -1,142 +1,37 @@
-"""The HTML report of `compress`: one self-contained file, readable on a phone, on paper, by day and by night.
-
-In scope: filling the template `compress.html.j2` (with `report.css` inlined). Words are made in `wording.py`, plots in
-`plots.py`. The page loads nothing from anywhere and has no script.
-"""
+"""A stored document of `compress` or `bench` as one self-contained HTML page, by what the document is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from edgeai.benchmarking.result import SCHEMA
+from edgeai.report.bench_page import render_bench_report
+from edgeai.report.compress_page import render_compress_report
+from edgeai_runtime.errors import UsageError
 
-from edgeai.report import wording
-from edgeai.report.plots import drop_plot, pareto_plot
+__all__ = ["render_bench_report", "render_compress_report", "render_report"]
 
 
-def render_compress_report(document: Mapping[str, Any]) -> str:
-    """Return the report page for the JSON document of `compress`.
+def render_report(document: Any) -> str:
+    """Return the report page of what `edgeai compress --json` or `edgeai bench --json` printed.
 
-    Args:
-        document: what `edgeai compress --json` prints. Numbers may be `None` (a candidate that failed has few);
-            keys beyond the documented ones are ignored.
-
-    Returns:
-        A whole HTML page as text; every value of the document is escaped.
+    Raises:
+        UsageError: it is neither, or of a schema that this version does not know.
     """
-    environment = Environment(
-        loader=PackageLoader("edgeai.report", package_path=""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    if isinstance(document, Mapping):
+        schema = document.get("schema")
+        if schema is not None and schema != SCHEMA:
+            raise UsageError(
+                f"a report is made of {SCHEMA} and of what compress prints. Received: schema {schema!r}",
+                hint="A newer edgeai wrote it: report it with that one.",
+            )
+        if "runs" in document:
+            return render_bench_report(document)
+        if "candidates" in document:
+            return render_compress_report(document)
+    keys = ", ".join(map(str, document)) if isinstance(document, Mapping) else type(document).__name__
+    raise UsageError(
+        "this is neither a document of `edgeai bench --json` nor of `edgeai compress --json`. "
+        f"Received: {keys or 'nothing'}"
     )
-    style = environment.loader.get_source(environment, "report.css")[0] if environment.loader else ""
-    plots = {"pareto": pareto_plot(document), "drops": drop_plot(document)}
-    return environment.get_template("compress.html.j2").render(
-        style=Markup(style),
-        source=wording.source_words(document.get("source")),
-        bundle=document.get("bundle"),
-        headlines=wording.headlines(document),
-        binding=wording.binding_words(document.get("binding_limit"), within_budget=bool(document.get("within_budget"))),
-        plots={name: Markup(svg) if svg else None for name, svg in plots.items()},
-        candidates=[_row(document, candidate, number) for number, candidate in _numbered(document)],
-        formats=sorted({str(candidate.get("format")) for _, candidate in _numbered(document)}),
-        facts=_facts(document),
-    )
-
-
-def _numbered(document: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
-    return list(enumerate(document.get("candidates") or (), start=1))
-
-
-def _row(document: Mapping[str, Any], candidate: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """Return the words of one line of the candidates' table."""
-    metric = candidate.get("metric") or document.get("metric")
-    latency = candidate.get("latency_ms") or {}
-    interval = latency.get("median_ci95")
-    best = document.get("best") or {}
-    reference, size = wording.float_size(document, candidate), candidate.get("size_bytes")
-    return {
-        "number": number,
-        "id": candidate.get("id"),
-        "format": candidate.get("format"),
-        "precision": candidate.get("precision"),
-        "recipe": wording.recipe_words(candidate.get("recipe")),
-        "is_best": candidate.get("id") is not None and candidate.get("id") == best.get("id"),
-        "on_front": candidate.get("id") in (document.get("pareto") or ()),
-        "size": wording.size_words(size),
-        "shrink": wording.ratio_words(reference / size) + " smaller" if reference and size and reference > size else "",
-        "median": wording.time_words(latency.get("median")),
-        "median_ci95": f"{wording.time_words(interval[0])} to {wording.time_words(interval[1])}" if interval else "",
-        "p90": wording.time_words(latency.get("p90")),
-        "speedup": wording.ratio_words(candidate.get("speedup_vs_float")),
-        "speedup_ci95": wording.ratio_range_words(candidate.get("speedup_ci95")),
-        "score": wording.score_words(candidate.get("score"), metric),
-        "source_score": wording.score_words(candidate.get("source_score"), metric),
-        "drop": wording.drop_words(candidate.get("drop"), metric),
-        "drop_ci95": wording.drop_range_words(candidate.get("drop_ci95"), metric),
-        "flips": wording.NOTHING if candidate.get("flip_rate") is None else f"{candidate['flip_rate'] * 100:.2f} %",
-        "n": wording.NOTHING if candidate.get("n") is None else f"{candidate['n']:,}",
-        "split": candidate.get("split") or "",
-        "memory": _mib(candidate.get("peak_memory_mib")),
-        "verdict": candidate.get("verdict"),
-        "status": candidate.get("status"),
-        "reason": candidate.get("reason") or "",
-        "placed": candidate.get("delegate") or candidate.get("engine") or "",
-        "samples_needed": candidate.get("samples_needed"),
-        "notes": _notes(candidate.get("notes")),
-    }
-
-
-def _notes(notes: Any) -> list[str]:
-    return [notes] if isinstance(notes, str) else [str(note) for note in notes or ()]
-
-
-def _mib(value: float | None) -> str:
-    return wording.NOTHING if value is None else f"{value:.3g} MiB"
-
-
-def _facts(document: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return titled lists of what the result rests on: budget, data, conversion, machine, tools."""
-    metric = document.get("metric")
-    budget = dict(document.get("budget") or {})
-    if budget.get("max_drop") is not None:
-        budget["max_drop"] = wording.drop_words(budget["max_drop"], metric)
-    if budget.get("max_size_bytes") is not None:
-        budget["max_size"] = wording.size_words(budget.pop("max_size_bytes"))
-    route = document.get("route") or ()
-    conversion = {"route": route if isinstance(route, str) else " → ".join(map(str, route)) or None}
-    conversion |= {f"parity {key}": value for key, value in (document.get("parity") or {}).items()}
-    duration_s = document.get("duration_s")
-    work = {
-        "metric": wording.metric_words(metric),
-        "duration": None if duration_s is None else wording.time_words(duration_s * 1000),
-        "peak memory": None if document.get("peak_memory_mib") is None else _mib(document["peak_memory_mib"]),
-    }
-    groups: list[tuple[str, Mapping[str, Any]]] = [
-        ("Budget", budget),
-        ("Data (samples)", document.get("data") or {}),
-        ("Conversion", conversion),
-        ("Work", work),
-        ("Machine", document.get("machine") or {}),
-        ("Versions", document.get("tools") or {}),
-    ]
-    told = [
-        (title, [(key, _fact(value)) for key, value in group.items() if value is not None]) for title, group in groups
-    ]
-    return [(title, facts) for title, facts in told if facts]
-
-
-def _fact(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.9g}" if 0.999 < abs(value) < 1 else f"{value:.6g}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_fact(inner)}" for key, inner in value.items())
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_fact(inner) for inner in value)
-    return str(value)

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from edgeai.report.plots import WIDTH, Scale, drop_limits, drop_plot, log_ticks, nice_ticks, pareto_plot
+from edgeai.report.plots.candidates import drop_limits, drop_plot, pareto_plot
+from edgeai.report.plots.scale import Scale, log_ticks, nice_ticks
+from edgeai.report.plots.svg import WIDTH
 
 
 def _circles(svg: str | None, kind: str) -> dict[str, tuple[float, float, float]]:

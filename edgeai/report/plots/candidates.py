@@ -1,65 +1,24 @@
-"""The report's plots, drawn as inline SVG: no library, no script, colours from the page's style sheet.
+"""The candidates of a search: drop, latency and size of each, and how sure the drop is.
 
-Every plot has a title and a description for screen readers, and a `<title>` per mark (shown on hover). A candidate has
-the same number in both plots and in the table: its place in the document's list, from 1.
+A candidate has the same number in both plots and in the table: its place in the document's list, from 1.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from edgeai.report.plots.scale import Scale
+from edgeai.report.plots.svg import element, line, svg, text
 from edgeai.report.wording import MINUS, drop_range_words, drop_unit, drop_words, size_words, time_words
 
 Candidate = Mapping[str, Any]
 
-WIDTH = 760
 RIGHT = 736
 FOCUS = 2.0
 """A plot shows drops up to this many budgets; what lies beyond is drawn at the edge with an arrow."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scale:
-    """One axis: values `low` to `high` drawn at pixels `start` to `end`, linear or logarithmic, clipped."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-    logarithmic: bool = False
-
-    def __call__(self, value: float) -> float:
-        """Return the pixel of a value."""
-        value = min(max(value, self.low), self.high)
-        if self.logarithmic:
-            share = math.log(value / self.low) / math.log(self.high / self.low)
-        else:
-            share = (value - self.low) / (self.high - self.low)
-        return self.start + (self.end - self.start) * share
-
-    def ticks(self) -> list[float]:
-        """Return a handful of round values within the axis."""
-        return log_ticks(self.low, self.high) if self.logarithmic else nice_ticks(self.low, self.high)
-
-
-def nice_ticks(low: float, high: float, *, count: int = 6) -> list[float]:
-    """Return about `count` round values (1, 2, 5 times a power of ten) within `[low, high]`."""
-    step = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(step))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * 0.999)
-    return [index * step for index in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
-
-
-def log_ticks(low: float, high: float) -> list[float]:
-    """Return round values for a logarithmic axis, the finer the less it spans."""
-    decades = math.log10(high / low)
-    factors = (1, 1.5, 2, 3, 5, 7) if decades < 1.2 else (1, 2, 5) if decades < 2.5 else (1,)
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    return [factor * 10.0**power for power in powers for factor in factors if low <= factor * 10.0**power <= high]
 
 
 def drop_limits(drops: Iterable[float], max_drop: float | None) -> tuple[float, float]:
@@ -72,41 +31,8 @@ def drop_limits(drops: Iterable[float], max_drop: float | None) -> tuple[float, 
     return low - pad, high + pad
 
 
-def element(tag: str, *children: str, **attributes: Any) -> str:
-    """Return one SVG element; `_` in attribute names stands for `-`; text children must be escaped."""
-    written = "".join(
-        f' {name.rstrip("_").replace("_", "-")}="{escape(_attribute(value))}"' for name, value in attributes.items()
-    )
-    return f"<{tag}{written}>{''.join(children)}</{tag}>"
-
-
-def _attribute(value: Any) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
-    return element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=kind)
-
-
-def _text(words: str, x: float, y: float, *, anchor: str = "middle", kind: str = "tick", **attributes: Any) -> str:
-    return element("text", escape(words), x=x, y=y, text_anchor=anchor, class_=kind, **attributes)
-
-
 def _percent(drop: float) -> str:
     return f"{round(drop * 100, 3) + 0.0:g}".replace("-", MINUS)
-
-
-def _svg(parts: Sequence[str], *, height: float, name: str, title: str, description: str) -> str:
-    return element(
-        "svg",
-        element("title", escape(title), id=f"{name}-title"),
-        element("desc", escape(description), id=f"{name}-description"),
-        *parts,
-        viewBox=f"0 0 {WIDTH} {height:g}",
-        role="img",
-        aria_labelledby=f"{name}-title {name}-description",
-        class_="plot",
-    )
 
 
 def _numbered(document: Mapping[str, Any]) -> list[tuple[int, Candidate]]:
@@ -138,8 +64,8 @@ def pareto_plot(document: Mapping[str, Any]) -> str | None:
     y = Scale(low=low, high=high, start=top + 16, end=floor - 16)
     parts = _pareto_frame(x, y, top=top, floor=floor, unit=drop_unit(metric))
     if max_drop is not None:
-        parts.append(_line(x.start, y(max_drop), x.end, y(max_drop), "budget"))
-        parts.append(_text("budget", x.end - 6, y(max_drop) - 6, anchor="end", kind="budget-word"))
+        parts.append(line(x.start, y(max_drop), x.end, y(max_drop), "budget"))
+        parts.append(text("budget", x.end - 6, y(max_drop) - 6, anchor="end", kind="budget-word"))
     front = [c for _, c in numbered if c.get("id") in (document.get("pareto") or ())]
     places = sorted((x(c["latency_ms"]["median"]), y(c["drop"])) for c in front)
     if len(places) > 1:
@@ -154,8 +80,8 @@ def pareto_plot(document: Mapping[str, Any]) -> str | None:
         parts.append(_pareto_mark(candidate, at, radius, is_best=candidate.get("id") == best, metric=metric))
         spots.append(_free_spot(at, spots))
         words = f"{number}\N{DOWNWARDS ARROW}" if candidate["drop"] > high else str(number)
-        labels.append(_text(words, spots[-1][0], spots[-1][1] + 4, kind="number"))
-    return _svg(
+        labels.append(text(words, spots[-1][0], spots[-1][1] + 4, kind="number"))
+    return svg(
         [*parts, *labels],
         height=floor + 54,
         name="pareto",
@@ -167,14 +93,14 @@ def pareto_plot(document: Mapping[str, Any]) -> str | None:
 def _pareto_frame(x: Scale, y: Scale, *, top: float, floor: float, unit: str) -> list[str]:
     parts = [element("rect", x=x.start, y=top, width=x.end - x.start, height=floor - top, class_="frame")]
     for tick in y.ticks():
-        parts += [_line(x.start, y(tick), x.end, y(tick), "grid")]
-        parts += [_text(_percent(tick), x.start - 8, y(tick) + 4, anchor="end")]
+        parts += [line(x.start, y(tick), x.end, y(tick), "grid")]
+        parts += [text(_percent(tick), x.start - 8, y(tick) + 4, anchor="end")]
     for tick in x.ticks():
-        parts += [_line(x(tick), top, x(tick), floor, "grid"), _text(time_words(tick), x(tick), floor + 18)]
+        parts += [line(x(tick), top, x(tick), floor, "grid"), text(time_words(tick), x(tick), floor + 18)]
     middle, upright = (x.start + x.end) / 2, (top + floor) / 2
-    parts.append(_text("median latency of one call, left is faster", middle, floor + 44, kind="axis"))
+    parts.append(text("median latency of one call, left is faster", middle, floor + 44, kind="axis"))
     turned = f"rotate(-90 18 {upright:g})"
-    parts.append(_text(f"drop in {unit}, up is better", 18, upright, kind="axis", transform=turned))
+    parts.append(text(f"drop in {unit}, up is better", 18, upright, kind="axis", transform=turned))
     return parts
 
 
@@ -217,17 +143,17 @@ def drop_plot(document: Mapping[str, Any]) -> str | None:
             element("rect", x=x.start, y=top, width=x(max_drop) - x.start, height=floor - top, class_="within")
         )
     for tick in x.ticks():
-        parts += [_line(x(tick), top, x(tick), floor, "grid"), _text(_percent(tick), x(tick), floor + 18)]
-    parts.append(_line(x(0), top, x(0), floor, "zero"))
+        parts += [line(x(tick), top, x(tick), floor, "grid"), text(_percent(tick), x(tick), floor + 18)]
+    parts.append(line(x(0), top, x(0), floor, "zero"))
     if max_drop is not None:
-        parts.append(_line(x(max_drop), top - 6, x(max_drop), floor, "budget"))
-        parts.append(_text("budget", x(max_drop), top - 11, kind="budget-word"))
+        parts.append(line(x(max_drop), top - 6, x(max_drop), floor, "budget"))
+        parts.append(text("budget", x(max_drop), top - 11, kind="budget-word"))
     best = (document.get("best") or {}).get("id")
     for index, (number, candidate) in enumerate(numbered):
         middle = top + row * (index + 0.5)
         parts.append(_drop_row(number, candidate, x, middle, is_best=candidate.get("id") == best, metric=metric))
-    parts.append(_text(f"drop in {drop_unit(metric)}, left is better", (x.start + x.end) / 2, floor + 42, kind="axis"))
-    return _svg(
+    parts.append(text(f"drop in {drop_unit(metric)}, left is better", (x.start + x.end) / 2, floor + 42, kind="axis"))
+    return svg(
         parts,
         height=floor + 52,
         name="drops",
@@ -243,10 +169,10 @@ def _drop_row(number: int, candidate: Candidate, x: Scale, middle: float, *, is_
     shown = f"{number}  {name if len(name) <= 28 else name[:27] + '…'}"
     marks = [
         element("title", escape(told)),
-        _text(shown, x.start - 10, middle + 4, anchor="end", kind="row best" if is_best else "row"),
-        _line(x(start), middle, x(end), middle, f"interval {verdict}"),
+        text(shown, x.start - 10, middle + 4, anchor="end", kind="row best" if is_best else "row"),
+        line(x(start), middle, x(end), middle, f"interval {verdict}"),
         element("circle", cx=x(drop), cy=middle, r=4.5, class_=f"point {verdict}"),
     ]
     if end > x.high:
-        marks.append(_text("\N{RIGHTWARDS ARROW}", x.end + 14, middle + 4, kind="row"))
+        marks.append(text("\N{RIGHTWARDS ARROW}", x.end + 14, middle + 4, kind="row"))
     return element("g", *marks)

@@ -1,0 +1,107 @@
+"""What a bench document says first: the fastest run, how it compares, and whether it is to be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgeai.report.bench_words import Document, RunView, interval_words, placement_words, rate_words
+from edgeai.report.plots.comparisons import verdict_words
+from edgeai.report.wording import Headline, time_words
+
+
+def findings(document: Document, runs: Sequence[RunView]) -> list[Headline]:
+    """Return up to three findings; one when nothing was measured."""
+    measured = [run for run in runs if run.median]
+    timed = [run for run in measured if (run.data.get("batch") or 1) == 1] or measured
+    if not timed:
+        sentence = "Nothing was measured. The reasons are below."
+        return [Headline(title="Result", figure="none", sentence=sentence, tone="bad")]
+    fastest = min(timed, key=lambda run: run.median or 0.0)
+    return [
+        _fastest(fastest, of=len(timed)),
+        _compared(document.get("comparisons") or (), runs),
+        _believed(runs),
+    ]
+
+
+def _fastest(run: RunView, *, of: int) -> Headline:
+    interval = interval_words(run.latency.get("median_ci95"))
+    between = f" (95 % interval {interval})" if interval else ""
+    rate, name = rate_words(run.data.get("throughput_per_s")), f"{run.number} {run.name}, {run.where}"
+    sentence = f"{name}{between}: {placement_words(run.data)}; {rate}."
+    title = "Median call" if of == 1 else f"Fastest of {of}"
+    return Headline(title=title, figure=time_words(run.median), sentence=sentence, tone="good")
+
+
+def _compared(comparisons: Sequence[Mapping[str, Any]], runs: Sequence[RunView]) -> Headline:
+    if not comparisons:
+        sentence = "There is one run, or none was measured together with another."
+        return Headline(title="Compared", figure="with nothing", sentence=sentence, tone="neutral")
+    counts = {word: sum(each.get("verdict") == word for each in comparisons) for word in ("faster", "slower")}
+    same = len(comparisons) - counts["faster"] - counts["slower"]
+    names = {str(run.data.get("label") or run.data.get("artifact")): run for run in runs}
+    if len({each.get("b") for each in comparisons}) == 1 and len(comparisons) > 1:
+        base = names.get(str(comparisons[0].get("b")))
+        against = f"{base.number} {base.name}" if base else str(comparisons[0].get("b"))
+        sentence = f"{counts['faster']} faster than {against}, {counts['slower']} slower, {same} without a difference."
+    else:
+        sentence = f"Of {len(comparisons)}: {counts['faster']} faster, {counts['slower']} slower, {same} no difference."
+    best = min(comparisons, key=lambda each: each.get("ratio") or 1.0)
+    if len(comparisons) == 1:
+        pair = [names[str(best.get(key))].name if str(best.get(key)) in names else str(best.get(key)) for key in "ab"]
+        sentence = f"{pair[0]} against {pair[1]}."
+    figure = verdict_words(float(best.get("ratio") or 1.0), str(best.get("verdict")))
+    tones = {"faster": "good", "slower": "bad"}
+    tone = tones.get(str(best.get("verdict")), "neutral")
+    title = "Compared" if len(comparisons) == 1 else "Largest gain"
+    return Headline(title=title, figure=figure, sentence=sentence, tone=tone)  # type: ignore[arg-type]
+
+
+def _believed(runs: Sequence[RunView]) -> Headline:
+    judged = [run for run in runs if run.data.get("noise")]
+    noisy = [run for run in judged if run.data["noise"].get("noisy")]
+    differ = [run for run in runs if run.data.get("outputs_match") is False]
+    checked = [run for run in runs if run.data.get("outputs_match") is not None]
+    parts = []
+    if differ:
+        parts.append(f"The outputs of {_numbers(differ)} are not those of the reference.")
+    elif checked:
+        parts.append(f"Outputs agree with the reference in all {len(checked)} runs where there is one.")
+    if noisy:
+        parts.append(f"The machine was not quiet in {_numbers(noisy)}.")
+    elif judged:
+        parts.append("The machine was quiet.")
+    if differ:
+        return Headline(title="To be believed", figure="outputs differ", sentence=" ".join(parts), tone="bad")
+    if noisy:
+        figure = f"{len(noisy)} of {len(judged)} noisy"
+        return Headline(title="To be believed", figure=figure, sentence=" ".join(parts), tone="neutral")
+    if judged:
+        return Headline(title="To be believed", figure="quiet machine", sentence=" ".join(parts), tone="good")
+    parts.append("How quiet the machine was is not in the file.")
+    return Headline(title="To be believed", figure="not judged", sentence=" ".join(parts), tone="neutral")
+
+
+def _numbers(runs: Sequence[RunView]) -> str:
+    """Return `run 3`, `runs 1, 2 and 5`, and how many more there are after ten."""
+    numbers = [run.number for run in runs[:10]]
+    more = f" and {len(runs) - 10} more" if len(runs) > 10 else ""
+    if len(numbers) == 1:
+        return f"run {numbers[0]}"
+    joined = ", ".join(numbers) if more else f"{', '.join(numbers[:-1])} and {numbers[-1]}"
+    return f"runs {joined}{more}"
+
+
+def noise_rows(runs: Sequence[RunView]) -> list[dict[str, Any]]:
+    """Return the words on the runs that were noisy."""
+    rows = []
+    for run in runs:
+        noise = run.data.get("noise") or {}
+        if not noise.get("noisy"):
+            continue
+        parts = [noise.get("reason") or ""]
+        if noise.get("repeats"):
+            parts.append(f"measured again {noise['repeats']} time{'s' if noise['repeats'] > 1 else ''}")
+        rows.append({"run": run, "words": "; ".join(part for part in parts if part)})
+    return rows

@@ -1,0 +1,105 @@
+"""A run of minutes: latency over time, with clock and temperature under it where the system tells them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgeai.report.bench_words import RunView
+from edgeai.report.plots.panel import LEFT, RIGHT, Series, panel
+from edgeai.report.plots.scale import Scale, linear_scale
+from edgeai.report.wording import TIMES, time_words
+
+Points = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SustainedChart:
+    """The panels of one run under each other `(words, svg)`, and the verdict."""
+
+    run: RunView
+    panels: tuple[tuple[str, str], ...]
+    tone: str
+    verdict: str
+    reason: str
+
+
+def sustained_charts(runs: Sequence[RunView]) -> list[SustainedChart]:
+    """Return the charts of the runs that were sustained."""
+    return [
+        _chart(run, sustained)
+        for run in runs
+        if (sustained := run.data.get("sustained")) and (sustained.get("points") or ())
+    ]
+
+
+def _chart(run: RunView, sustained: Mapping[str, Any]) -> SustainedChart:
+    points: Points = sustained["points"]
+    x = linear_scale([point["at_s"] for point in points], start=LEFT, end=RIGHT)
+    panels = [("latency: median (line) and p99 (dashed)", _latency(run, points, x))]
+    panels += [
+        (words, drawn)
+        for key, words, unit in (
+            ("clock_mhz", "clock", _clock_words),
+            ("celsius", "temperature", lambda value: f"{value:.3g} °C"),
+            ("rss_mib", "resident memory", lambda value: f"{value:.4g} MiB"),
+        )
+        if (drawn := _reading(run, points, x, key=key, words=words, unit=unit))
+    ]
+    drift, interval, throttled = sustained.get("drift"), sustained.get("drift_ci95"), sustained.get("throttled")
+    verdict = {True: "throttled", False: "not throttled", None: "throttling unknown"}[throttled]
+    if drift is not None:
+        between = f" ({interval[0]:.3g} to {interval[1]:.3g})" if interval else ""
+        verdict += f"; last third {drift:.3g}{TIMES} the first{between}"
+    return SustainedChart(
+        run=run,
+        panels=tuple(panels),
+        tone={True: "bad", False: "good", None: "neutral"}[throttled],
+        verdict=f"{verdict}, over {time_words((sustained.get('seconds') or points[-1]['at_s']) * 1000)}",
+        reason=str(sustained.get("reason") or ""),
+    )
+
+
+def _latency(run: RunView, points: Points, x: Scale) -> str:
+    median = [(p["at_s"], p["median_ms"], "") for p in points]
+    tail = [(p["at_s"], p["p99_ms"], "") for p in points if p.get("p99_ms") is not None]
+    y = linear_scale([value for _, value, _ in (*median, *tail)], start=146, end=20, zero=True)
+    kinds = [Series(points=tail, kind=f"{run.format} dashed", dots=False)] if tail else []
+    return panel(
+        [*kinds, Series(points=median, kind=run.format, dots=False)],
+        x=x,
+        y=y,
+        x_words=_seconds,
+        y_words=lambda value: time_words(value) if value else "0",
+        height=146,
+        title=f"{run.label}: latency over time",
+    )
+
+
+def _reading(
+    run: RunView, points: Points, x: Scale, *, key: str, words: str, unit: Callable[[float], str]
+) -> str | None:
+    known = [(p["at_s"], float(p[key]), "") for p in points if p.get(key) is not None]
+    if not known:
+        return None
+    y = linear_scale([value for _, value, _ in known], start=66, end=20)
+    return panel(
+        [Series(points=known, kind="plain", dots=False)],
+        x=x,
+        y=y,
+        x_words=_seconds,
+        y_words=unit,
+        height=70,
+        y_ticks=2,
+        title=f"{run.label}: {words} over time",
+        bottom=False,
+    )
+
+
+def _seconds(value: float) -> str:
+    return time_words(value * 1000) if value else "0"
+
+
+def _clock_words(value: float) -> str:
+    return f"{value / 1000:.3g} GHz" if value >= 1000 else f"{value:.3g} MHz"
