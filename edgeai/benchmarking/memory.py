@@ -15,7 +15,7 @@ from edgeai_runtime.errors import UsageError
 TIMEOUT_S = 600.0
 _FUNCTION = "edgeai.benchmarking.memory:run_in_child"
 _EVERY_S = 0.005
-_MOST_POINTS = 200
+MOST_POINTS = 200
 
 
 def measure_memory(
@@ -110,7 +110,7 @@ def run_in_child(request: Mapping[str, Any]) -> dict[str, Any]:
         "loaded_mib": loaded,
         "steady_mib": median(later) if later else resident_mib(),
         "peak_mib": peak_resident_mib(),
-        "curve": _thinned(curve),
+        "curve": thin_curve(curve),
     }
 
 
@@ -127,12 +127,12 @@ def _sample(curve: list[tuple[float, float]], ended: threading.Event) -> None:
             return
 
 
-def _thinned(curve: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return at most `_MOST_POINTS` points: the greatest of each stretch, so that no peak is lost, and the ends."""
-    if len(curve) <= _MOST_POINTS:
+def thin_curve(curve: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return at most `MOST_POINTS` points: the greatest of each stretch, so that no peak is lost, and the ends."""
+    if len(curve) <= MOST_POINTS:
         return list(curve)
     inner = curve[1:-1]
-    size = -(-len(inner) // (_MOST_POINTS - 2))
+    size = -(-len(inner) // (MOST_POINTS - 2))
     kept = [max(inner[at : at + size], key=lambda point: point[1]) for at in range(0, len(inner), size)]
     return [curve[0], *kept, curve[-1]]
 

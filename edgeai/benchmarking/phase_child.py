@@ -23,7 +23,8 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the milliseconds of each phase; called in the child.
 
     `request["keep"]` names a file that what the engine compiled is written to; the answer's `kept` says whether there
-    was anything to write. `request["use"]` names such a file, which the engine then starts from.
+    was anything to write. `request["use"]` names such a file, which the engine then starts from; `kept` says whether it
+    could be read.
     """
     from edgeai_runtime.compiled_cache import read_entry
     from edgeai_runtime.engines.table import get_engine

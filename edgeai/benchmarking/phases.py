@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 from edgeai.benchmarking.result import Phases
-from edgeai_runtime.errors import UsageError
+from edgeai_runtime.errors import EngineError, UsageError
 
 TIMEOUT_S = 600.0
 """Of one child; some accelerators compile for minutes."""
@@ -96,6 +96,8 @@ def measure_phases(
             cold.append(_child(request, start, name))
             if keeps:
                 cached.append(_child({**request, "use": str(kept)}, start, name))
+                if not cached[-1]["kept"]:
+                    raise EngineError(f"{name} on {delegate} did not start from what was compiled before")
         step(total, total, f"{name}: fresh processes")
     times = {phase: [each[phase] for each in cold] for phase in ("process_start", "import", "load", "first", "warm")}
     times["compile_cold"] = [each["compile"] for each in cold]

@@ -54,7 +54,7 @@ def test_the_packages_and_their_memory_are_added_up(tmp_path: Path) -> None:
 def test_a_counter_that_begins_again_at_zero_loses_nothing(tmp_path: Path) -> None:
     most = 10**8
     zone = write(
-        tmp_path, "class/powercap/intel-rapl:0", name="package-0", energy_uj=most - 50, max_energy_range_uj=most
+        tmp_path, "class/powercap/intel-rapl:0", name="package-0", energy_uj=most - 5_000_000, max_energy_range_uj=most
     )
 
     found = measure_energy(counting_call(zone / "energy_uj", 0.5, wraps_at=most), seconds=SECONDS, system=tmp_path)

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from edgeai.benchmarking.memory import measure_memory
+from edgeai.benchmarking.memory import MOST_POINTS, measure_memory, thin_curve
 from edgeai_runtime.errors import UsageError
 from tests.conftest import MakeFake
 
@@ -33,10 +33,21 @@ def test_what_a_call_holds_shows_in_the_peak_and_in_the_curve(make_fake: MakeFak
     assert found.peak_mib - found.before_mib > 30
     assert max(mib for _, mib in found.curve) <= found.peak_mib + 1
     assert [at for at, _ in found.curve] == sorted(at for at, _ in found.curve)
-    assert 2 <= len(found.curve) <= 200
+    assert 2 <= len(found.curve) <= MOST_POINTS
     assert found.curve[-1][0] >= 0.3
 
 
 def test_memory_is_measured_for_more_than_no_time(make_fake: MakeFake) -> None:
     with pytest.raises(UsageError, match="Received: 0"):
         measure_memory(make_fake(), seconds=0)
+
+
+def test_a_long_curve_keeps_its_peak_and_its_ends() -> None:
+    curve = [(float(at), 500.0 if at == 3337 else 100.0 + at / 1e4) for at in range(10_000)]
+
+    thinned = thin_curve(curve)
+
+    assert len(thinned) <= MOST_POINTS
+    assert (thinned[0], thinned[-1]) == (curve[0], curve[-1])
+    assert (3337.0, 500.0) in thinned
+    assert thinned == sorted(thinned)
