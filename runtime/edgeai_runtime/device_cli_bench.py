@@ -19,12 +19,17 @@ _Task = tuple[Path, "str | None"]
 
 def add_parser(verbs: Any) -> None:
     """Add the verb and its options."""
+    from edgeai_runtime.bench.tiers import SCENARIOS, TIERS
+
     parser = verbs.add_parser("bench", help="time models side by side")
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="bundles or .tflite, .onnx, .xml files")
     parser.add_argument("--all-variants", action="store_true", help="time every variant of a bundle, not only the best")
     parser.add_argument("--input", type=Path, metavar="FILE", help=".npy or .npz; without it values are drawn")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="samples per call when values are drawn")
     parser.add_argument("--duration", type=float, default=2.0, metavar="S", help="seconds of measuring per model")
+    parser.add_argument("--scenario", choices=SCENARIOS, help="also run this scenario of MLPerf, one model by one")
+    parser.add_argument("--tier", choices=TIERS, default="quick", help="its least duration and queries")
+    parser.add_argument("--latency-bound", type=float, metavar="MS", help="of server's 99th percentile (10)")
     add_placement_options(parser)
     parser.set_defaults(work=bench)
 
@@ -32,6 +37,7 @@ def add_parser(verbs: Any) -> None:
 def bench(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     """Return the document `{machine, runs, comparisons}` and exit code 0.
 
+    With a scenario, a run has its `outcome` too: the fields of `bench.scenarios.ScenarioResult` without `call_ms`.
     `load_ms` is `load()` with the engine imported already and the file checked; `first_ms` is the first call. `rss_mib`
     is the growth of this process's resident memory by loading and the first call. Times are those of `run_raw`:
     pre- and post-processing are not in them, but those between the stages of a pipeline.
@@ -42,9 +48,11 @@ def bench(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
 
     runs: dict[str, dict[str, Any]] = {}
     calls: dict[str, Any] = {}
+    models: dict[str, tuple[Model, list[Any]]] = {}
     for path, variant in _tasks(options):
         name = f"{path}#{variant}" if variant else str(path)
-        runs[name], calls[name] = _prepare(path, variant, name, options)
+        runs[name], model, arrays = _prepare(path, variant, name, options)
+        models[name], calls[name] = (model, arrays), functools.partial(model.run_raw, arrays)
     samples = interleave(calls, duration_s=options.duration * len(calls))
     for name, run in runs.items():
         summary = summarize(samples[name])
@@ -55,6 +63,8 @@ def bench(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
             "median_ci95": list(summary.median_ci95_ms),
         }
         run["throughput_per_s"] = 1e3 * run["batch"] / summary.median_ms
+        if options.scenario:
+            run["outcome"] = _run_scenario(*models[name], options)
     names = list(runs)
     comparisons = []
     for name in names[1:]:
@@ -76,7 +86,20 @@ def _tasks(options: argparse.Namespace) -> list[_Task]:
     return tasks
 
 
-def _prepare(path: Path, variant: str | None, name: str, options: argparse.Namespace) -> tuple[dict[str, Any], Any]:
+def _run_scenario(model: Model, arrays: list[Any], options: argparse.Namespace) -> dict[str, Any]:
+    from edgeai_runtime.bench.model_calls import open_calls
+    from edgeai_runtime.bench.scenarios import run_scenario
+
+    with open_calls(model, arrays, scenario=options.scenario) as (workers, batch):
+        result = run_scenario(
+            workers, scenario=options.scenario, tier=options.tier, latency_bound_ms=options.latency_bound
+        )
+    return {k: v for k, v in vars(result).items() if k != "call_ms"} | {"batch": batch}
+
+
+def _prepare(
+    path: Path, variant: str | None, name: str, options: argparse.Namespace
+) -> tuple[dict[str, Any], Model, list[Any]]:
     from edgeai_runtime.bench.memory import resident_mib
     from edgeai_runtime.loading import load
 
@@ -110,7 +133,7 @@ def _prepare(path: Path, variant: str | None, name: str, options: argparse.Names
         "rss_mib": grown - memory if grown is not None and memory is not None else None,
         "outputs_match": _matches(model, path),
     }
-    return run, functools.partial(model.run_raw, arrays)
+    return run, model, arrays
 
 
 def _format(model: Model, path: Path) -> str:

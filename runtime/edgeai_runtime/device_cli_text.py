@@ -86,7 +86,13 @@ def _bench(document: dict[str, Any]) -> str:
         times = f"{pair['ratio']:.3f}× its time ({low:.3f} – {high:.3f})"
         comparisons.append(f"{pair['a']} is {words[pair['verdict']]} {pair['b']}: {times}")
     machine = document["machine"]
-    return "\n".join([f"{machine['cpu']}, {machine['usable_cores']} cores", *_table(rows), *comparisons])
+    outcomes = [
+        f"{run['artifact']}, {one['scenario']}: {one['metric']} {one['value']:.4g}"
+        f" ({'' if one['valid'] else 'NOT '}valid: {one['reason']})"
+        for run in document["runs"]
+        if (one := run.get("outcome"))
+    ]
+    return "\n".join([f"{machine['cpu']}, {machine['usable_cores']} cores", *_table(rows), *comparisons, *outcomes])
 
 
 def _devices(document: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edgeai_runtime.__main__ import main
+from edgeai_runtime.bench.tiers import TIERS
 from edgeai_runtime.device_cli_text import as_text
 
 MakeBundle = Callable[..., Path]
@@ -62,6 +63,20 @@ def test_bench_times_every_variant_and_compares_with_the_first(
     }
     assert set(document["runs"][0]["latency_ms"]) == {"median", "p90", "p99", "median_ci95"}
     assert set(document["comparisons"][0]) == {"a", "b", "ratio", "ci95", "verdict"}
+
+
+def test_bench_runs_a_scenario_when_asked_and_says_whether_it_is_valid(
+    make_bundle: MakeBundle, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TIERS, "quick", (0.01, 0.02, (5, 5, 5, 5)))
+    path = str(make_bundle({"one": {}}))
+    document, code = _json(capsys, "bench", path, "--duration", "0", "--scenario", "single_stream", "--tier", "quick")
+
+    outcome = document["runs"][0]["outcome"]
+    assert code == 0
+    assert (outcome["metric"], outcome["valid"]) == ("p90_latency_ms", True)
+    assert outcome["value"] > 0
+    assert "single_stream: p90_latency_ms" in as_text("bench", document)
 
 
 def test_verify_fails_with_code_1_for_a_changed_byte(
