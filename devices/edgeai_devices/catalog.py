@@ -30,6 +30,17 @@ def read_profiles(own: Path | None = None) -> tuple[Profile, ...]:
     return tuple(read_profile(files[key], find_rules=find_rules) for key in sorted(files))
 
 
+def read_all_rules(own: Path | None = None) -> tuple[Rules, ...]:
+    """Return all rules in order of their ids; own ones replace shipped ones of the same id.
+
+    Raises:
+        UsageError: a file of rules does not pass the checks.
+    """
+    folders = (_SHIPPED, OWN_FOLDER if own is None else own)
+    files = {path.stem: path for folder in folders for path in sorted((folder / "rules").glob("*.toml"))}
+    return tuple(read_rules(files[key]) for key in sorted(files))
+
+
 def find_profile(device: str, own: Path | None = None) -> Profile:
     """Return the profile with the id `device`; no other profile is read.
 

@@ -23,7 +23,7 @@ names the files that hold for it. Each list and each limit has its source, as a 
     min = 1
     max = 64
     source = "…"
-    mend = "…"                               # the step that would make it pass, where there is one
+    mend = "…"                               # the step after which it passes, where there is one
 
     [[slow_kernels]]                         # runs, yet slower than one would think
     operators = ["TANH"]
@@ -189,6 +189,8 @@ def parse_rules(document: dict[str, Any], *, where: str) -> Rules:
     sources = table.check_sources(table.table("sources"), {key for key in _SOURCED if key in table})
     allowed = table.texts("allowed") if "allowed" in table else None
     denied = table.named_texts("denied")
+    if not table.texts("applies_to"):
+        raise UsageError(f"{where}: applies_to must name at least one delegate, compiler or export.")
     both = sorted(set(denied) & set(allowed or ()))
     if both:
         raise UsageError(f"{where}: {both[0]} is both allowed and denied.")

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from edgeai_devices.catalog import find_profile, read_profiles
-from edgeai_devices.profile import parse_profile, read_profile
+from edgeai_devices.profile import Profile, parse_profile, read_profile
+from edgeai_devices.profile_rules import Rules
+from edgeai_devices.profile_toml import profile_to_toml
 from edgeai_runtime.errors import UsageError
 
 PROFILE: dict[str, Any] = {
@@ -27,6 +29,15 @@ PROFILE: dict[str, Any] = {
         "memory.ram_mib": "shop",
     },
 }
+
+NPU: dict[str, Any] = {
+    "model": "an NPU",
+    "compilers": ["vela"],
+    "static_shapes": True,
+    "vela": {"accelerator_config": "ethos-u55-128", "system_config": "Ours", "memory_mode": "Shared_Sram"},
+}
+
+NPU_SOURCES = dict.fromkeys(("npu.model", "npu.static_shapes", "npu.vela"), "data sheet")
 
 OWN = """
 id = "{id}"
@@ -49,6 +60,20 @@ def _changed(path: str, value: object) -> dict[str, Any]:
         table = table[name]
     table[key] = value
     return document
+
+
+def _with_npu(**changes: object) -> dict[str, Any]:
+    npu = {key: value for key, value in {**NPU, **changes}.items() if value is not None}
+    sources = {key: text for key, text in NPU_SOURCES.items() if key.removeprefix("npu.") in npu}
+    sources |= {f"npu.{key}": "data sheet" for key in changes if key in npu and key != "delegates"}
+    own = {**PROFILE, "compilers": ["vela"], "npu": npu}
+    return {**own, "sources": {**PROFILE["sources"], **sources}}
+
+
+def _ethos(**changes: Any) -> Rules:
+    return Rules(
+        **{"id": "r", "name": "R", "applies_to": ("vela",), "vocabulary": "tflite", "otherwise": "cpu", **changes}
+    )
 
 
 def test_a_profile_is_read_as_it_is_written() -> None:
@@ -142,3 +167,79 @@ def test_what_is_no_toml_is_an_error_that_names_the_file(tmp_path: Path) -> None
 def test_an_unknown_id_offers_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Did you mean rpi4"):
         find_profile("RPI-4", tmp_path)
+
+
+def test_an_accelerator_holds_what_its_compiler_is_told() -> None:
+    profile = parse_profile(_with_npu(sram_kib=512), where="box.toml")
+    assert profile.npu is not None
+    assert profile.npu.vela is not None
+    assert (profile.npu.vela.accelerator_config, profile.npu.sram_kib) == ("ethos-u55-128", 512)
+    assert profile.gpu is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"vela": None}, "vela and the table 'vela' go together"),
+        ({"vela": {**NPU["vela"], "accelerator_config": "ethos-u55-100"}}, "Did you mean|takes ethos-u55-32"),
+        ({"vela": {"accelerator_config": "ethos-u55-128"}}, "'memory_mode' is missing"),
+        ({"tops": 4}, "unknown key 'tops'"),
+        ({"model": None}, "'model' is missing"),
+        ({"delegates": ["litert:ethosu"]}, "npu: delegates names 'litert:ethosu', which the device's own delegates"),
+        ({"static_shapes": "yes"}, "must be true or false"),
+    ],
+)
+def test_an_accelerator_that_does_not_hold_together_is_an_error(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        parse_profile(_with_npu(**changes), where="box.toml")
+
+
+def test_a_figure_of_an_accelerator_needs_a_source() -> None:
+    document = _with_npu()
+    del document["sources"]["npu.vela"]
+    with pytest.raises(UsageError, match=r"'npu\.vela' is missing"):
+        parse_profile(document, where="box.toml")
+
+
+def test_rules_are_found_by_what_they_apply_to() -> None:
+    rules = _ethos()
+    profile = parse_profile({**_with_npu(), "rules": ["r"]}, where="box.toml", find_rules={"r": rules}.get)
+    assert profile.rules_for("vela") == (rules,)
+    assert profile.rules_for("litert:xnnpack") == ()
+
+
+def test_rules_that_are_not_there_are_an_error() -> None:
+    with pytest.raises(UsageError, match=r"there is no file r\.toml"):
+        parse_profile({**PROFILE, "rules": ["r"]}, where="box.toml")
+
+
+def test_rules_for_what_the_device_has_not_are_an_error() -> None:
+    with pytest.raises(UsageError, match="'r' is for vela, which the device has not"):
+        parse_profile({**PROFILE, "rules": ["r"]}, where="box.toml", find_rules={"r": _ethos()}.get)
+
+
+def test_own_rules_are_read_beside_own_profiles(tmp_path: Path) -> None:
+    (tmp_path / "rules").mkdir()
+    rules = 'id = "r"\nname = "Mine"\napplies_to = ["litert:xnnpack"]\nvocabulary = "tflite"\notherwise = "cpu"\n'
+    (tmp_path / "rules" / "r.toml").write_text(rules)
+    head = 'rules = ["r"]\ndelegates = ["litert:xnnpack"]\n'
+    (tmp_path / "mine.toml").write_text(head + OWN.format(id="mine"))
+    assert [each.name for each in find_profile("mine", tmp_path).rules] == ["Mine"]
+
+
+def test_a_broken_own_profile_does_not_stop_another(tmp_path: Path) -> None:
+    (tmp_path / "broken.toml").write_text("id = ")
+    assert find_profile("rpi5", tmp_path).id == "rpi5"
+
+
+@pytest.mark.parametrize("profile", read_profiles(Path("none")), ids=lambda profile: profile.id)
+def test_a_profile_written_as_toml_is_read_back_the_same(profile: Profile, tmp_path: Path) -> None:
+    path = tmp_path / f"{profile.id}.toml"
+    path.write_text(profile_to_toml(profile, head="two\nlines"), encoding="utf-8")
+    assert read_profile(path, find_rules={each.id: each for each in profile.rules}.get) == profile
+
+
+def test_characters_that_toml_wants_escaped_are_escaped(tmp_path: Path) -> None:
+    profile = parse_profile(_changed("name", 'a "b" \\ \n\x7f é'), where="box.toml")
+    (tmp_path / "box.toml").write_text(profile_to_toml(profile), encoding="utf-8")
+    assert read_profile(tmp_path / "box.toml", find_rules=lambda _: None).name == profile.name
