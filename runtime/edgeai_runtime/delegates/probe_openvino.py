@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgeai_runtime.delegates.probe import Probe
-from edgeai_runtime.engines.openvino import DEVICES, core, short
+from edgeai_runtime.engines.openvino_library import DEVICES, core, short
 
 _PROBE_TIMEOUT_S = 60.0
 _DRIVER = {"GPU": "GPU_DRIVER_VERSION", "NPU": "NPU_DRIVER_VERSION"}

@@ -14,7 +14,7 @@ from edgeai_runtime.delegates.options import check_options
 from edgeai_runtime.delegates.probe import Probe, probe
 from edgeai_runtime.delegates.table import DELEGATES, FAKE_DELEGATES
 from edgeai_runtime.engines.onnxruntime_providers import PROVIDERS
-from edgeai_runtime.engines.openvino import DEVICES, _properties
+from edgeai_runtime.engines.openvino_library import DEVICES, make_properties
 from edgeai_runtime.engines.table import DEFAULT_DELEGATES, ENGINES
 from edgeai_runtime.errors import UsageError
 
@@ -42,7 +42,7 @@ def test_the_adapters_reach_the_delegates_of_the_table() -> None:
 def test_the_default_delegates_are_the_cpu_and_what_they_are_given_is_in_the_table() -> None:
     assert {DELEGATES[name].device for name in DEFAULT_DELEGATES.values()} == {"cpu"}
     assert not any(DELEGATES[name].static_shapes for name in DEFAULT_DELEGATES.values())
-    assert set(_properties("openvino:cpu", 1, {})) <= set(DELEGATES["openvino:cpu"].options)
+    assert set(make_properties("openvino:cpu", 1, {})) <= set(DELEGATES["openvino:cpu"].options)
 
 
 def test_no_delegate_is_called_tried_on_hardware_but_those_of_the_cpu() -> None:
