@@ -132,7 +132,10 @@ def _usual_delegate(path: Path, variant: str | None) -> str:
 
     if not is_bundle(path):
         return DEFAULT_DELEGATES[format_of(path)]
-    found = [one for one in open_bundle(path).manifest.variants if variant in (None, one.id)]
+    manifest = open_bundle(path).manifest
+    if manifest.pipeline is not None:
+        raise UsageError(f"{path} is a pipeline: the start of its stages is measured one by one.")
+    found = [one for one in manifest.variants if variant in (None, one.id)]
     if not found:
         raise UsageError(f"{path} has no variant {variant!r} whose start could be measured.")
     return (*found[0].delegates, DEFAULT_DELEGATES[found[0].format])[0]
