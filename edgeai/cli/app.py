@@ -27,6 +27,7 @@ from edgeai.cli import (
     verify,
 )
 from edgeai.cli.failures import run_guarded
+from edgeai.cli.own_stdout import own_stdout
 
 app = typer.Typer(
     name="edgeai",
@@ -74,6 +75,7 @@ def options(
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 0 done, 1 failed or over budget, 2 wrong usage, 130 interrupted."""
+    own_stdout()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets `?`, not a UnicodeEncodeError
