@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from edgeai_devices.profile import Profile, read_profile
-from edgeai_devices.profile_rules import Rules, read_rules
+from edgeai_devices.profile_rules import Rules
+from edgeai_devices.profile_rules_file import read_rules
 from edgeai_runtime.errors import UsageError
 
 _SHIPPED = Path(__file__).parent / "profiles"

@@ -37,6 +37,12 @@ names the files that hold for it. Each list and each limit has its source, as a 
     channels = 16
     source = "…"
 
+    [[gains]]                                # what weights that are prepared for it bring, beyond smaller packed files
+    method = "clusters"                      # sparse or clusters: methods of `edgeai prune`
+    pattern = "2:4"                          # of zeros, where only one brings it
+    effect = "flash"                         # flash or latency
+    source = "…"
+
     [sources]
     "allowed" = "…"
 """
@@ -45,12 +51,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Literal, get_args
 
-from edgeai_devices.profile_document import Table, read_document
-from edgeai_runtime.delegates.table import DELEGATES
-from edgeai_runtime.errors import UsageError
 from edgeai_runtime.manifest import PRECISIONS, Precision
 
 Compiler = Literal["vela", "qnn", "coreml", "openvino", "edgetpu", "tensorrt", "rknn"]
@@ -91,7 +93,10 @@ PROPERTIES: tuple[Property, ...] = get_args(Property)
 and width each; `weight_sum` is the largest sum of absolute quantized weights of one output channel, `reduced_axis` the
 size of an axis that a mean goes over, `reduced_area` the product of height and width of the input."""
 
-_SOURCED = ("precisions", "allowed", "denied", "conditions", "static_shapes", "constant_weights")
+GainMethod = Literal["sparse", "clusters"]
+GAIN_METHODS: tuple[GainMethod, ...] = get_args(GainMethod)
+Effect = Literal["flash", "latency"]
+EFFECTS: tuple[Effect, ...] = get_args(Effect)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +132,16 @@ class KernelWidth:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gain:
+    """Weights pruned by `method` (in `pattern`, where only that one counts) take less flash or time on this target."""
+
+    method: GainMethod
+    effect: Effect
+    source: str
+    pattern: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rules:
     """What a delegate, a compiler or an export can take of a model; see the head of this module.
 
@@ -150,6 +165,7 @@ class Rules:
     limits: tuple[Limit, ...] = ()
     slow_kernels: tuple[SlowKernel, ...] = ()
     kernel_widths: tuple[KernelWidth, ...] = ()
+    gains: tuple[Gain, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -168,86 +184,3 @@ class Rules:
     def to_json(self) -> dict[str, Any]:
         """Return a document of plain lists, strings and numbers."""
         return asdict(self)
-
-
-def read_rules(path: Path) -> Rules:
-    """Read and check a file of rules.
-
-    Raises:
-        UsageError: not TOML, an unknown or missing key, a wrong type, or a list without a source; names file and key.
-    """
-    rules = parse_rules(read_document(path, what="file of rules"), where=str(path))
-    if rules.id != path.stem:
-        raise UsageError(f"{path}: id must be the name of the file, {path.stem!r}. Received: {rules.id!r}")
-    return rules
-
-
-def parse_rules(document: dict[str, Any], *, where: str) -> Rules:
-    """Make rules of a document read from TOML; `where` opens every error message."""
-    table = Table(document, where)
-    table.check_keys(Rules, required=("id", "name", "applies_to", "vocabulary", "otherwise"))
-    sources = table.check_sources(table.table("sources"), {key for key in _SOURCED if key in table})
-    allowed = table.texts("allowed") if "allowed" in table else None
-    denied = table.named_texts("denied")
-    if not table.texts("applies_to"):
-        raise UsageError(f"{where}: applies_to must name at least one delegate, compiler or export.")
-    both = sorted(set(denied) & set(allowed or ()))
-    if both:
-        raise UsageError(f"{where}: {both[0]} is both allowed and denied.")
-    return Rules(
-        id=table.text("id"),
-        name=table.text("name"),
-        applies_to=table.choices("applies_to", (*DELEGATES, *COMPILERS, *EXPORTS)),
-        vocabulary=table.choice("vocabulary", VOCABULARIES),
-        otherwise=table.choice("otherwise", OTHERWISE),
-        precisions=table.choices("precisions", PRECISIONS, PRECISIONS),
-        static_shapes=table.flag("static_shapes"),
-        constant_weights=table.flag("constant_weights"),
-        allowed=allowed,
-        denied=denied,
-        conditions=table.named_texts("conditions"),
-        limits=tuple(_limit(each) for each in table.tables("limits")),
-        slow_kernels=tuple(_slow_kernel(each) for each in table.tables("slow_kernels")),
-        kernel_widths=tuple(_kernel_width(each) for each in table.tables("kernel_widths")),
-        sources=sources,
-        notes=table.texts("notes"),
-    )
-
-
-def _limit(table: Table) -> Limit:
-    table.check_keys(Limit, required=("property", "source"))
-    low, high = table.whole("min"), table.whole("max")
-    if low is None and high is None:
-        raise UsageError(f"{table.where}: min or max is missing.")
-    if low is not None and high is not None and low > high:
-        raise UsageError(f"{table.where}: min is above max. Received: {low} and {high}")
-    return Limit(
-        property=table.choice("property", PROPERTIES),
-        source=table.text("source"),
-        operators=table.texts("operators"),
-        min=low,
-        max=high,
-        mend=table.text("mend", ""),
-    )
-
-
-def _slow_kernel(table: Table) -> SlowKernel:
-    table.check_keys(SlowKernel, required=("reason", "source"))
-    return SlowKernel(
-        reason=table.text("reason"),
-        source=table.text("source"),
-        operators=table.texts("operators"),
-        precisions=table.choices("precisions", PRECISIONS),
-    )
-
-
-def _kernel_width(table: Table) -> KernelWidth:
-    table.check_keys(KernelWidth, required=("channels", "source"))
-    channels = table.whole("channels")
-    assert channels is not None
-    return KernelWidth(
-        channels=channels,
-        source=table.text("source"),
-        operators=table.texts("operators"),
-        precisions=table.choices("precisions", PRECISIONS),
-    )

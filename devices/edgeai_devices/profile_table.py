@@ -23,7 +23,7 @@ def profile_tables(profiles: Iterable[Profile], rules: Iterable[Rules]) -> str:
         if rows:
             head = ("id", "device", "processor", "accelerator", "memory", "formats", "ways to hardware", "verified")
             parts += [f"### {title}", _table(head, rows)]
-    rules_head = ("rules", "for", "operators", "limits", "widths in multiples of", "slow in")
+    rules_head = ("rules", "for", "operators", "limits", "widths in multiples of", "slow in", "gains from")
     parts += ["### Rules", _table(rules_head, [_rules_row(each) for each in sorted(rules, key=lambda each: each.id)])]
     return "\n\n".join(parts)
 
@@ -67,6 +67,7 @@ def _rules_row(rules: Rules) -> tuple[str, ...]:
         ", ".join(limits),
         ", ".join(str(width.channels) for width in rules.kernel_widths),
         ", ".join(precision for slow in rules.slow_kernels for precision in slow.precisions),
+        ", ".join(f"{gain.method} {gain.pattern}".strip() + f" ({gain.effect})" for gain in rules.gains),
     )
 
 

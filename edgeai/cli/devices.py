@@ -114,3 +114,5 @@ def _rules_in_words(rules: Rules) -> Iterator[str]:
         yield f"widths in multiples of {width.channels}: {', '.join(width.operators)} ({', '.join(width.precisions)})"
     for slow in rules.slow_kernels:
         yield f"slow in {', '.join(slow.precisions)}: {slow.reason}"
+    for gain in rules.gains:
+        yield f"gains from {gain.method} {gain.pattern}".rstrip() + f" weights: {gain.effect}"

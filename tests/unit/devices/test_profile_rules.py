@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from edgeai_devices.catalog import read_all_rules
-from edgeai_devices.profile_rules import Rules, parse_rules, read_rules
+from edgeai_devices.profile_rules import Rules
+from edgeai_devices.profile_rules_file import parse_rules, read_rules
 from edgeai_runtime.errors import UsageError
 
 RULES: dict[str, Any] = {
@@ -27,6 +28,7 @@ RULES: dict[str, Any] = {
     ],
     "kernel_widths": [{"operators": ["CONV_2D"], "channels": 16, "source": "manual"}],
     "slow_kernels": [{"precisions": ["int16x8"], "reason": "in software", "source": "measured"}],
+    "gains": [{"method": "sparse", "pattern": "2:4", "effect": "latency", "source": "manual"}],
     "sources": dict.fromkeys(("precisions", "static_shapes", "allowed", "denied"), "manual"),
 }
 
@@ -41,6 +43,7 @@ def test_rules_are_read_as_they_are_written() -> None:
     assert rules.limits[0].max == 64
     assert rules.kernel_widths[0].channels == 16
     assert rules.slow_kernels[0].precisions == ("int16x8",)
+    assert (rules.gains[0].method, rules.gains[0].pattern) == ("sparse", "2:4")
     assert not rules.constant_weights
 
 
@@ -82,6 +85,9 @@ def test_a_limit_without_operators_holds_for_every_one() -> None:
         ({"limits": {"property": "rank"}}, "must be a list of tables"),
         ({"kernel_widths": [{"channels": 0, "source": "s"}]}, "above 0"),
         ({"slow_kernels": [{"precisions": ["int8"], "source": "s"}]}, "'reason' is missing"),
+        ({"gains": [{"method": "channels", "effect": "flash", "source": "s"}]}, "method takes sparse, clusters"),
+        ({"gains": [{"method": "sparse", "effect": "speed", "source": "s"}]}, "effect takes flash, latency"),
+        ({"gains": [{"method": "sparse", "pattern": "half", "effect": "flash", "source": "s"}]}, "like 2:4"),
         ({"sources": {}}, "'allowed' is missing"),
     ],
 )
