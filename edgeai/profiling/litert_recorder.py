@@ -30,7 +30,6 @@ class LiteRTRecorder:
 
     method: Literal["engine"] = "engine"
     most_calls = MOST_CALLS
-    keeps_calls = True
     note = (
         "LiteRT's profiler counts whole microseconds: of each operation up to one is cut off. It is that of its "
         "CompiledModel; the runtime's interpreter computes with the same kernels."
@@ -103,7 +102,7 @@ def read_call(events: Sequence[Event]) -> list[Operation]:
             inside = event.subgraph != 0
             if inside:
                 continue
-            first = event.start_us if first is None else first
+            first = event.start_us - now if first is None else first
             now = max(event.start_us - first, now)
             name, op, kernel, inside = f"{tag}:{event.node}", tag, "", tag in _HOLD_OTHERS
         elif inside:

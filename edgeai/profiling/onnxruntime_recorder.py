@@ -28,7 +28,6 @@ class OnnxRuntimeRecorder:
 
     method: Literal["engine"] = "engine"
     most_calls = MOST_CALLS
-    keeps_calls = True
     note = "ONNX Runtime's profiler counts whole microseconds: of each operation up to one is cut off."
 
     def __init__(

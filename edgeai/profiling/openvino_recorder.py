@@ -46,7 +46,6 @@ class OpenVINORecorder:
             known = known_delegate(delegate).options
             properties = {name: value for name, value in properties.items() if name in known}
         self._only_means = device == "CPU"
-        self.keeps_calls = not self._only_means
         of = "means of all calls" if self._only_means else "of each call"
         self.note = f"OpenVINO's counters are whole microseconds, {of}: up to one per operation is cut off."
         try:

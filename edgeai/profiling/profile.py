@@ -53,8 +53,8 @@ def profile_artifact(
         options: of the delegate, as in `Placement.options`.
 
     Returns:
-        Times of one call; `sum_ms` and `whole_ms` are means over the same calls. Where the engine tells calls apart,
-        those that took 1.5 medians or more are left out: something else interrupted them.
+        Times of one call: means, without calls that took 1.5 medians or more (something else interrupted them).
+        OpenVINO's CPU knows means over all calls only: there `sum_ms` has the interruptions, `whole_ms` has not.
 
     Raises:
         UsageError: no such variant or delegate, or the bundle is a pipeline.

@@ -31,7 +31,7 @@ JOB_FILE, INPUTS_FILE, RESULT_FILE = "job.json", "inputs.npz", "profile.json"
 _WARMUP_S, _BLOCK_MS = 0.1, 10.0
 _MOST_CALLS_PER_BLOCK, _LEAST_ROUNDS = 200, 3
 _DISTURBED = 1.5
-"""A call that took so many medians was interrupted by something else; left out where the engine tells calls apart."""
+"""A call that took so many medians was interrupted by something else, and is left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +63,7 @@ def profile(job: Mapping[str, Any], folder: Path) -> OperatorProfile:
     session.run(arrays)
     recorder = open_recorder(job["recorder"], path, session, arrays, **settings)
     timed = take_turns(lambda: session.run(arrays), recorder, duration_s=job["duration_s"])
-    kept = undisturbed(timed) if recorder.keeps_calls else list(range(len(timed.profiled_ms)))
-    return make_profile(recorder, timed, kept, session.placement())
+    return make_profile(recorder, timed, undisturbed(timed), session.placement())
 
 
 def _arrays(session: Session, job: Mapping[str, Any], folder: Path) -> list[Any]:

@@ -40,8 +40,6 @@ class Recorder(Protocol):
     """One loaded artifact that is profiled. Calls before `begin` are not recorded."""
 
     method: Literal["engine", "alone"]
-    keeps_calls: bool
-    """Whether it knows each call; else it only knows the mean over all calls that were recorded."""
     most_calls: int
     """So many it can record."""
     note: str
@@ -59,7 +57,10 @@ class Recorder(Protocol):
         ...
 
     def finish(self, kept: Sequence[int]) -> list[Operation]:
-        """Return the operations in the order they ran: means over the recorded calls whose numbers are in `kept`."""
+        """Return the operations in the order they ran: means over the recorded calls whose numbers are in `kept`.
+
+        A recorder that does not know single calls gives means over all of them.
+        """
         ...
 
     def close(self) -> None:
