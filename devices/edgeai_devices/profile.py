@@ -25,7 +25,7 @@ type is an error, so that a guess can not slip in. Peak TOPS are left out on pur
     [memory]
     ram_mib = [4096, 8192]           # one entry per size the device is sold with
     flash_kib = 2048                 # of a microcontroller: holds the program and the model
-    sram_kib = 768                   # of a microcontroller: holds the arena, the stack and everything else
+    sram_kib = 768                   # of a microcontroller, the largest piece: holds the arena
 
     [npu]                            # and [gpu]; profile_accelerator.py
     model = "Arm Ethos-U55"
@@ -79,7 +79,8 @@ class Cpu:
 class Memory:
     """Memory sizes. `ram_mib` has several entries when the device is sold in several sizes, none when it varies.
 
-    `flash_kib` and `sram_kib` are a microcontroller's, on the chip. What an accelerator has of its own is in its table.
+    `flash_kib` and `sram_kib` are a microcontroller's, on the chip; `sram_kib` is its largest piece, which an arena must
+    fit in. What an accelerator has of its own is in its table.
     """
 
     ram_mib: tuple[int, ...] = ()
