@@ -79,8 +79,8 @@ class Cpu:
 class Memory:
     """Memory sizes. `ram_mib` has several entries when the device is sold in several sizes, none when it varies.
 
-    `flash_kib` and `sram_kib` are a microcontroller's, on the chip; `sram_kib` is its largest piece, for an arena must
-    fit in. What an accelerator has of its own is in its table.
+    `flash_kib` and `sram_kib` are a microcontroller's, on the chip; `sram_kib` is its largest piece: an arena must
+    fit in it. What an accelerator has of its own is in its table.
     """
 
     ram_mib: tuple[int, ...] = ()
