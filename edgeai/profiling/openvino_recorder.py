@@ -6,18 +6,25 @@ of it by reading twice. Other devices give the last call. Neither tells when an 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from edgeai.profiling.recorder import MOST_CALLS, Operation, mean_over_calls
 from edgeai_runtime.engines.captured_log import capture_log
+from edgeai_runtime.engines.openvino_library import (
+    CPU,
+    core,
+    device_name,
+    direct_infer,
+    import_openvino,
+    make_properties,
+    read_model,
+    short,
+)
 from edgeai_runtime.engines.protocol import Session
-from edgeai_runtime.engines.table import known_delegate
 from edgeai_runtime.errors import EngineError
-
-OWN_PROPERTIES = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
-"""What the runtime asks of OpenVINO, beside the number of threads; asked here too, so that the same code runs."""
 
 _EXECUTED = "EXECUTED"
 
@@ -38,28 +45,28 @@ class OpenVINORecorder:
         threads: int,
         options: Mapping[str, str],
     ) -> None:
-        import openvino
-
-        device = delegate.partition(":")[2].upper()
-        properties = {**OWN_PROPERTIES, "INFERENCE_NUM_THREADS": str(threads)}
-        if device != "CPU":
-            known = known_delegate(delegate).options
-            properties = {name: value for name, value in properties.items() if name in known}
-        self._only_means = device == "CPU"
+        self._only_means = delegate == CPU
         of = "means of all calls" if self._only_means else "of each call"
         self.note = f"OpenVINO's counters are whole microseconds, {of}: up to one per operation is cut off."
+        properties = {**make_properties(delegate, threads, options), "PERF_COUNT": "YES"}
+        model = read_model(path)
+        fixed = all(None not in spec.shape[1:] for spec in session.inputs)  # then the runtime fixes the batch as well
         try:
             with capture_log():
-                core = openvino.Core()
-                model = core.read_model(str(path))
-                if all(None not in spec.shape[1:] for spec in session.inputs):  # only the batch may be free
-                    shapes = [openvino.PartialShape(list(array.shape)) for array in arrays]
+                if fixed:
+                    shapes = [import_openvino().PartialShape(list(array.shape)) for array in arrays]
                     model.reshape(dict(zip(model.inputs, shapes, strict=True)))
-                compiled = core.compile_model(model, device, {**properties, **options, "PERF_COUNT": "YES"})
+                compiled = core().compile_model(model, device_name(delegate, properties), properties)
+                self._request: Any = compiled.create_infer_request()
         except RuntimeError as error:
-            raise EngineError(f"OpenVINO can not profile {path.name}: {str(error).strip()[:600]}") from error
-        self._request: Any = compiled.create_infer_request()
-        self._arrays = list(arrays)
+            raise EngineError(f"OpenVINO can not profile {path.name}: {short(error)}") from error
+        self._resets = bool(self._request.query_state())
+        self._infer: Any = direct_infer(self._request)
+        if fixed:
+            for index, array in enumerate(arrays):
+                self._request.get_input_tensor(index).data[...] = array
+        else:
+            self._infer = functools.partial(self._request.infer, list(arrays), share_outputs=True)
         self._calls = self._before = 0
         self._first: dict[str, Operation] = {}
         self._kept: list[list[Operation]] = []
@@ -72,7 +79,9 @@ class OpenVINORecorder:
     def call(self) -> None:
         """Run once."""
         self._calls += 1
-        self._request.infer(self._arrays, share_outputs=True)
+        if self._resets:
+            self._request.reset_state()
+        self._infer()
 
     def keep(self) -> None:
         """Read the counters, where they are of the last call."""
@@ -87,7 +96,7 @@ class OpenVINORecorder:
 
     def close(self) -> None:
         """Drop the compiled model."""
-        self._request = None
+        self._request = self._infer = None
 
     def _read(self) -> list[Operation]:
         found: list[Operation] = []
