@@ -18,6 +18,7 @@ from edgeai_runtime.errors import EdgeAIError
 
 if TYPE_CHECKING:
     from edgeai_runtime.bundle import Bundle
+    from edgeai_runtime.engines.protocol import Session
     from edgeai_runtime.model import Model
 
 _Opener = Callable[[dict[str, Any]], "tuple[Model, Callable[[], object]]"]
@@ -110,6 +111,7 @@ def _opener(path: Path, digest: str) -> _Opener:
     from edgeai_runtime.bundle import is_bundle, open_bundle
     from edgeai_runtime.device_cli_inputs import draw_inputs
     from edgeai_runtime.engines.table import get_engine
+    from edgeai_runtime.loading import open_variant
     from edgeai_runtime.model import Model
 
     bundle: Bundle | None = open_bundle(path, digest=digest) if is_bundle(path) else None
@@ -121,11 +123,14 @@ def _opener(path: Path, digest: str) -> _Opener:
         variant = None
         if bundle is not None:
             (variant,) = [one for one in bundle.manifest.variants if one.id == entry["variant"]]
-        session = get_engine(spec.engine).open(
-            bundle.file(variant.files[0]) if bundle is not None and variant is not None else path,
-            delegate=spec.name,
-            threads=entry["threads"],
-            options=entry["options"],
+        file = bundle.file(variant.files[0]) if bundle is not None and variant is not None else path
+
+        def open(more: Mapping[str, str]) -> Session:
+            options = {**entry["options"], **more}
+            return get_engine(spec.engine).open(file, delegate=spec.name, threads=entry["threads"], options=options)
+
+        session = (
+            open({}) if bundle is None or variant is None else open_variant(open, bundle.manifest, variant, spec.name)
         )
         model = Model(session, variant=variant, bundle=bundle, threads=entry["threads"])
         arrays = model.preprocess({k: v[:1] for k, v in golden.items()}) if golden else draw_inputs(model.inputs)

@@ -128,6 +128,7 @@ def run_golden(request: Mapping[str, Any]) -> dict[str, Any]:
     from edgeai_runtime.bundle import open_bundle
     from edgeai_runtime.engines.table import get_engine
     from edgeai_runtime.isolation import run_on_zeros
+    from edgeai_runtime.loading import open_variant
     from edgeai_runtime.model import Model
     from edgeai_runtime.selfcheck import compare_golden
 
@@ -135,8 +136,12 @@ def run_golden(request: Mapping[str, Any]) -> dict[str, Any]:
     (variant,) = [one for one in bundle.manifest.variants if one.id == request["variant"]]
     spec = find_delegate(request["delegate"])
     assert spec is not None, "delegates without a spec are skipped before"
-    session = get_engine(spec.engine).open(
-        bundle.file(variant.files[0]), delegate=spec.name, threads=request["threads"], options=request["options"]
+    engine, file, threads = get_engine(spec.engine), bundle.file(variant.files[0]), request["threads"]
+    session = open_variant(
+        lambda more: engine.open(file, delegate=spec.name, threads=threads, options={**request["options"], **more}),
+        bundle.manifest,
+        variant,
+        spec.name,
     )
     if not bundle.manifest.golden:
         run_on_zeros(session, variant.id)

@@ -7,7 +7,7 @@ Which delegates are tried, in which order, is `delegates/choose.py`; what a self
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +17,7 @@ from edgeai_runtime.delegates.attempt import PassedOver, use_first
 from edgeai_runtime.engines.artifact_file import format_of
 from edgeai_runtime.engines.table import DEFAULT_DELEGATES, get_engine, is_usual, recording_delegate
 from edgeai_runtime.errors import PlacementError, UsageError
-from edgeai_runtime.manifest import Format, Variant
+from edgeai_runtime.manifest import Format, Manifest, Variant
 from edgeai_runtime.model import Model
 from edgeai_runtime.placement import FASTEST, Attempt, Placement, Timing
 from edgeai_runtime.record import dataclass, replace
@@ -226,19 +226,20 @@ class Loader:
     def _open_session(
         self, engine: str, choice: Choice, delegate: str, threads: int, options: Mapping[str, str]
     ) -> Session:
-        if choice.variant is not None and self.bundle is not None and compiled_folder(self.bundle.digest).is_dir():
+        variant, bundle = choice.variant, self.bundle
+        if variant is None or bundle is None:
+            return get_engine(engine).open(choice.path, delegate=delegate, threads=threads, options=options)
+        keeps = compiled_folder(bundle.digest).is_dir()
+
+        def open(more: Mapping[str, str]) -> Session:
+            arguments: dict[str, Any] = {"delegate": delegate, "threads": threads, "options": {**options, **more}}
+            if not keeps:
+                return get_engine(engine).open(choice.path, **arguments)
             from edgeai_runtime.compiled_cache import open_session
 
-            return open_session(
-                get_engine(engine),
-                choice.path,
-                choice.variant,
-                self.bundle.digest,
-                delegate=delegate,
-                threads=threads,
-                options=options,
-            )
-        return get_engine(engine).open(choice.path, delegate=delegate, threads=threads, options=options)
+            return open_session(get_engine(engine), choice.path, variant, bundle.digest, **arguments)
+
+        return open_variant(open, bundle.manifest, variant, delegate)
 
     def check(self, choice: Choice, delegate: str, attempts: list[Attempt]) -> tuple[dict[str, str], Attempt]:
         """Return the engine options that give the right numbers, and the attempt to report when it loads.
@@ -295,6 +296,17 @@ class Loader:
             raise PlacementError(f"{delegate} failed its self-check: {verdict.trials[-1].detail}")
         reason = f"self-check passed: {verdict.trials[-1].detail}"
         return dict(verdict.options), replace(used, remedy=verdict.remedy, reason=reason)
+
+
+def open_variant(
+    open: Callable[[Mapping[str, str]], Session], manifest: Manifest, variant: Variant, delegate: str
+) -> Session:
+    """Open a variant of a bundle with what its shapes need on a delegate; `open` takes options besides its own."""
+    if "buckets" not in manifest.metadata or is_usual(delegate):
+        return open({})
+    from edgeai_runtime.buckets import open_for_buckets
+
+    return open_for_buckets(open, manifest, variant, delegate)
 
 
 def _delegates(variant: Variant | None, format: Format) -> tuple[str, ...]:

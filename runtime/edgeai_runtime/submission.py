@@ -2,7 +2,8 @@
 
 Every worker has a session of its own, as its engine makes them (`replicas`): requests of one compiled model for
 OpenVINO, one session for all in ONNX Runtime, an interpreter each in LiteRT. All of them let go of Python's lock while
-they compute. The workers together have as many threads as the model.
+they compute. The workers together have as many threads as the model. A session that can not be doubled (LiteRT's on a
+GPU or NPU, where calls wait for each other anyway) is shared: one worker's call computes while others prepare theirs.
 """
 
 from __future__ import annotations
@@ -38,21 +39,41 @@ def open_submission(model: Model, *, workers: int | None, size: int) -> Submissi
 
 
 def double(model: Model, count: int) -> list[Model]:
-    """Return `count` models that do what `model` does, each for another thread, with its threads between them.
-
-    Raises:
-        UsageError: its session knows no way.
-    """
+    """Return `count` models that do what `model` does, each for another thread, with its threads between them."""
     replicas = getattr(model._session, "replicas", None)
-    if replicas is None:
-        raise UsageError(f"{model!r} can not run in several threads", hint="load it once per thread")
+    if replicas is not None:
+        sessions = replicas(count, max(1, model.threads // count))
+    else:
+        shared = _Shared(model._session)
+        model._session, model._run, model._binder = shared, model._connect(shared), None
+        sessions = [shared.guest()] * count
     models = []
-    for session in replicas(count, max(1, model.threads // count)):
+    for session in sessions:
         other = copy.copy(model)
         other._session, other._run = session, other._connect(session)
         other._good_shapes, other._binder, other._submission, other._streams = [], None, None, ()
         models.append(other)
     return models
+
+
+class _Shared:
+    """A session that several threads use, one at a time; only its owner closes it."""
+
+    def __init__(self, session: Any, lock: Any = None) -> None:
+        self._session, self._owned, self._lock = session, lock is None, lock or threading.Lock()
+        self.inputs, self.outputs, self.placement = session.inputs, session.outputs, session.placement
+
+    def guest(self) -> _Shared:
+        return _Shared(self._session, self._lock)
+
+    def run(self, arrays: Sequence[Any]) -> list[Any]:
+        with self._lock:
+            results: list[Any] = self._session.run(arrays)
+        return results
+
+    def close(self) -> None:
+        if self._owned:
+            self._session.close()
 
 
 class Submission:

@@ -14,11 +14,13 @@ import pytest
 from onnx import TensorProto, numpy_helper
 from onnx import helper as oh
 
+from edgeai_runtime.bundle import file_entry, write_bundle
 from edgeai_runtime.delegates.probe import probe
 from edgeai_runtime.engines.protocol import Session
 from edgeai_runtime.engines.table import get_engine
 from edgeai_runtime.errors import PlacementError, UsageError
 from edgeai_runtime.loading import load
+from edgeai_runtime.manifest import Manifest, TensorSpec, Variant
 from edgeai_runtime.placement import Placement
 
 pytest.importorskip("onnxruntime_qnn", reason="the extra `emulators` is not installed")
@@ -143,6 +145,32 @@ def test_another_free_dimension_is_an_error_that_names_the_option_which_fixes_it
     assert open_on(path, HTP, **{"dimension.rows": "16"}).inputs[0].shape == (1, 3, 16, 16)
     with pytest.raises(UsageError, match=r"dimension\.rows is a size"):
         open_on(path, HTP, **{"dimension.rows": "many"})
+
+
+def test_a_bundle_with_buckets_gets_a_session_per_size(tmp_path: Path) -> None:
+    path = write_network(tmp_path / "net.onnx", batch="n", height="rows")
+    x, y = (
+        TensorSpec(name="x", shape=(None, 3, None, 16), dtype="float32"),
+        TensorSpec(name="y", shape=(None, 5), dtype="float32"),
+    )
+    entry = file_entry("variants/net/model.onnx", path)
+    variant = Variant(
+        id="net", format="onnx", precision="float32", delegates=(HTP,), files=(entry,), inputs=(x,), outputs=(y,)
+    )
+    buckets = {"x": {"axis": 2, "sizes": [8, 16], "pad": 0, "outputs": {}}}
+    manifest = Manifest(
+        name="net", version="1", inputs=(x,), outputs=(y,), variants=(variant,), metadata={"buckets": buckets}
+    )
+    bundle = tmp_path / "net.edge"
+    write_bundle(bundle, manifest, {entry.path: path})
+    with load(bundle, selfcheck="never") as model, load(path, isolate=False) as wanted:
+        for rows, padded in ((8, 8), (11, 16), (5, 8)):
+            sample = np.zeros((2, 3, padded, 16), np.float32)
+            sample[:, :, :rows] = X[:2, :, :rows]
+            assert difference(model(sample[:, :, :rows].copy()), wanted(sample)) < FLOAT_TOLERANCE
+        assert {one.device for one in model.placement.operations} == {"npu"}
+        future = model.submit(X)
+        assert difference(future.result(60), wanted(X)) < FLOAT_TOLERANCE
 
 
 def test_a_backend_that_can_not_start_is_an_error_with_its_own_log_and_not_a_run_on_the_cpu(tmp_path: Path) -> None:

@@ -41,7 +41,9 @@ CONTEXT = {
     "ep.context_embed_mode": _O("0", "1: the compiled blob goes into that file, 0: beside it"),
 }
 #: Of delegates that need fixed shapes.
-DIMENSIONS = {"dimension.*": _O("1 for the batch", "the size of a free dimension, by its name in the model")}
+DIMENSIONS = {
+    "dimension.*": _O("1 for the batch", "the size of a free dimension, by its name in the model or as input.axis")
+}
 #: Of delegates that come as a library of their own.
 PLUGIN = {"library_path": _O("", "the plugin's library, when it is not that of the installed package")}
 _PLAIN = {**SESSION, **PLUGIN}
@@ -158,6 +160,7 @@ OPENVINO_GPU = {
     "GPU_ENABLE_LOOP_UNROLLING": _O("", "NO: loops stay loops"),
 }
 OPENVINO_NPU = {
+    **DIMENSIONS,
     **_PROPERTIES,
     **_STREAMS,
     "MODEL_PRIORITY": _O("", "LOW, MEDIUM, HIGH"),

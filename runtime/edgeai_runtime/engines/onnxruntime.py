@@ -178,9 +178,12 @@ class OnnxRuntimeSession:
         return call
 
     def replicas(self, count: int, threads: int) -> list[OnnxRuntimeSession]:
-        """Return sessions for `count` threads at once: several threads may run one session of ONNX Runtime."""
+        """Return sessions for `count` threads at once: several threads may run one session of ONNX Runtime.
+
+        On an accelerator it is this one, which would take its memory and the time to compile twice.
+        """
         session = self
-        if threads != self._threads:
+        if threads != self._threads and self._delegate == _CPU_DELEGATE:
             session = OnnxRuntimeSession(self._path, delegate=self._delegate, threads=threads, options=self._options)
         return [copy.copy(session) for _ in range(count)]
 

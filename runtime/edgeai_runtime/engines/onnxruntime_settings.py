@@ -68,8 +68,10 @@ def write_compiled(settings: Any, path: Path, *, on_cpu: bool) -> None:
 def fixed_dimensions(ort: Any, path: Path, delegate: str, options: Mapping[str, str]) -> dict[str, int]:
     """Return a size for every free dimension of the model's inputs: one for a batch, else what `options` says.
 
+    They say it by the dimension's name (`dimension.rows`) or by its place (`dimension.x.2`: axis 2 of input `x`).
+
     Raises:
-        PlacementError: a free dimension has no size: no name, or no option `dimension.<name>`.
+        PlacementError: a free dimension has no size: no name, or no such option.
         UsageError: an option is no size.
     """
     given = {key[10:]: _size(key, value) for key, value in options.items() if key.startswith("dimension.")}
@@ -86,8 +88,9 @@ def fixed_dimensions(ort: Any, path: Path, delegate: str, options: Mapping[str, 
         for axis, dimension in enumerate(value.shape):
             if isinstance(dimension, int) or dimension in sizes:
                 continue
-            if isinstance(dimension, str) and axis == 0:
-                sizes[dimension] = 1
+            size = given.get(f"{value.name}.{axis}", None if axis else 1)
+            if isinstance(dimension, str) and size is not None:
+                sizes[dimension] = size
                 continue
             hint = "convert the model with fixed input shapes"
             if isinstance(dimension, str):

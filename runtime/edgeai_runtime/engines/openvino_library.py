@@ -18,6 +18,8 @@ from edgeai_runtime.manifest import TensorSpec
 
 INSTALL = 'pip install "edgeai-runtime[openvino]"'
 CPU = "openvino:cpu"
+#: `dimension.x.2` is an option of ours, not a property: the size of axis 2 of input x, where it is free.
+DIMENSION = "dimension."
 DEVICES = {f"openvino:{name}": name.upper() for name in ("cpu", "gpu", "npu", "auto", "hetero")}
 
 
@@ -80,7 +82,7 @@ def make_properties(delegate: str, threads: int, options: Mapping[str, str]) -> 
     if delegate != CPU:
         known = known_delegate(delegate).options
         ours = {name: value for name, value in {**ours, "ENABLE_STARTUP_FALLBACK": "NO"}.items() if name in known}
-    return {**ours, **options}
+    return {**ours, **{name: value for name, value in options.items() if not name.startswith(DIMENSION)}}
 
 
 def direct_infer(request: Any) -> Callable[[], object]:

@@ -16,6 +16,7 @@ from edgeai_runtime.engines.chunks import chunk_size, dtype_error, run_in_chunks
 from edgeai_runtime.engines.openvino_compiled import Compiled, CompiledModels, Shapes
 from edgeai_runtime.engines.openvino_library import (
     CPU,
+    DIMENSION,
     core,
     direct_infer,
     import_openvino,
@@ -54,8 +55,14 @@ class OpenVINOSession:
                 for specs in compiled[0]["boundary"]
             )
         self._dtypes = [np.dtype(spec.dtype) for spec in self.inputs]
-        self._static = all(None not in spec.shape[1:] for spec in self.inputs)
-        self._shapes: Shapes = tuple(tuple(d or 1 for d in spec.shape) for spec in self.inputs)
+        self._shapes: Shapes = tuple(
+            tuple(
+                size or int(options.get(f"{DIMENSION}{spec.name}.{axis}", not axis))
+                for axis, size in enumerate(spec.shape)
+            )
+            for spec in self.inputs
+        )
+        self._static = all(0 not in shape for shape in self._shapes)
         if not self._static and delegate != CPU and known_delegate(delegate).static_shapes:
             raise PlacementError(
                 f"{delegate} needs fixed shapes, and {path.name} has free ones: {[spec.shape for spec in self.inputs]}",
@@ -144,9 +151,11 @@ class OpenVINOSession:
         options = {**self._options, "NUM_STREAMS": str(count)} if count > 1 else self._options
         if "NUM_STREAMS" not in known_delegate(self._delegate).options:
             options = self._options
-        whole = OpenVINOSession(self._path, delegate=self._delegate, threads=threads * count, options=options)
-        sessions = [whole]
-        for _ in range(count - 1):
+        whole, sessions = self, []
+        if options != self._options or (threads * count != self._threads and self._delegate == CPU):
+            whole = OpenVINOSession(self._path, delegate=self._delegate, threads=threads * count, options=options)
+            sessions.append(whole)
+        while len(sessions) < count:
             other = copy.copy(whole)
             other._models = models = whole._models.another()
             if whole._current is not None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edgeai_runtime.engines.fake import FakeSession
+from edgeai_runtime.delegates.option_names import DIMENSIONS
+from edgeai_runtime.delegates.table import DELEGATES, DelegateSpec
+from edgeai_runtime.engines.fake import FakeEngine, FakeSession
 from edgeai_runtime.errors import BundleError, DataError
 from edgeai_runtime.loading import load
 from edgeai_runtime.manifest import TensorSpec
@@ -19,10 +21,13 @@ X, Y = (TensorSpec(name=name, shape=(None, None), dtype="float32") for name in (
 SAID = {"axis": 1, "sizes": [8, 4], "pad": 7, "outputs": {"y": 1}}
 
 
-def _bundle(make_bundle: MakeBundle, said: Any, **more: Any) -> Path:
+def _bundle(
+    make_bundle: MakeBundle, said: Any, delegates: dict[str, tuple[str, ...]] | None = None, **more: Any
+) -> Path:
     tensors = {"inputs": (X,), "outputs": (Y,)}
     document = {"inputs": [{"name": "x", "shape": [None, None], "dtype": "float32"}]}
-    return make_bundle({"net": document}, own={"net": tensors}, metadata={"buckets": {"x": said, **more}}, **tensors)
+    metadata = {"buckets": {"x": said, **more}}
+    return make_bundle({"net": document}, own={"net": tensors}, delegates=delegates, metadata=metadata, **tensors)
 
 
 @pytest.mark.parametrize(("length", "padded"), [(1, 4), (3, 4), (4, 4), (5, 8), (8, 8)])
@@ -69,3 +74,70 @@ def test_buckets_that_make_no_sense_are_the_bundles_fault(make_bundle: MakeBundl
 def test_buckets_of_an_unknown_input_are_refused(make_bundle: MakeBundle) -> None:
     with pytest.raises(BundleError, match=r"metadata\.buckets of 'z'"):
         load(_bundle(make_bundle, SAID, z=SAID))
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    """Let `fake:npu` take fixed shapes only, each session those of its options; return what was opened, as it grows."""
+    found: list[dict[str, str]] = []
+    open_, run = FakeEngine.open, FakeSession.run
+
+    def note(self: FakeEngine, path: Path, *, delegate: str, threads: int, options: Mapping[str, str]) -> FakeSession:
+        found.append(dict(options))
+        session = open_(self, path, delegate=delegate, threads=threads, options=options)
+        monkeypatch.setattr(session, "_document", {**session._document, "length": options.get("dimension.x.1")})
+        return session
+
+    def run_fixed(self: FakeSession, arrays: Any) -> Any:
+        assert str(arrays[0].shape[1]) == self._document["length"], "fixed shapes"
+        return run(self, arrays)
+
+    monkeypatch.setattr(FakeEngine, "open", note)
+    monkeypatch.setattr(FakeSession, "run", run_fixed)
+    spec = DelegateSpec(
+        name="fake:npu",
+        engine="fake",
+        device="npu",
+        verified="none",
+        needs="",
+        options=DIMENSIONS,
+        static_shapes=True,
+        formats=("onnx",),
+    )
+    monkeypatch.setitem(DELEGATES, "fake:npu", spec)
+    return found
+
+
+def test_fixed_shapes_get_a_session_per_size_when_it_comes(
+    make_bundle: MakeBundle, opened: list[dict[str, str]]
+) -> None:
+    path = _bundle(make_bundle, SAID, delegates={"net": ("fake:npu",)})
+    with load(path, selfcheck="never") as model:
+        assert opened == [{"dimension.x.1": "4"}]
+        for length in (3, 7, 2, 8):
+            x = np.full((2, length), length, np.float32)
+            np.testing.assert_array_equal(model(x), x)
+        np.testing.assert_array_equal(model.submit(x).result(30), x)
+        assert {one.delegate for one in model.placement.operations} == {"fake:npu"}
+    assert opened == [{"dimension.x.1": "4"}, {"dimension.x.1": "8"}]
+
+
+def test_a_size_follows_the_axis_to_where_the_artifact_has_it(
+    make_bundle: MakeBundle, opened: list[dict[str, str]]
+) -> None:
+    x, own = (
+        {"shape": shape, "dtype": "float32", "layout": layout}
+        for shape, layout in (((None, 2, None), "NCW"), ((None, None, 2), "NWC"))
+    )
+    outer, inner = (tuple(TensorSpec(name=name, **one) for name in "xy") for one in (x, own))
+    path = make_bundle(
+        {"net": {"inputs": [{"name": "x", "shape": [None, None, 2]}]}},
+        own={"net": {"inputs": inner[:1], "outputs": inner[1:]}},
+        delegates={"net": ("fake:npu",)},
+        metadata={"buckets": {"x": {"axis": 2, "sizes": [4, 8], "outputs": {"y": 2}}}},
+        inputs=outer[:1],
+        outputs=outer[1:],
+    )
+    with load(path, selfcheck="never") as model:
+        assert model(np.ones((1, 2, 5), np.float32)).shape == (1, 2, 5)
+    assert opened == [{"dimension.x.1": "4"}, {"dimension.x.1": "8"}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
@@ -139,10 +140,30 @@ def test_workers_end_with_a_model_that_nobody_closed(make_bundle: MakeBundle) ->
         assert not worker.is_alive()
 
 
-def test_an_engine_that_can_not_be_doubled_says_so(make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_that_can_not_be_doubled_is_shared_by_the_workers_in_turns(
+    make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computing, most, closed, run = [0], [0], [], FakeSession.run
+
+    def watched(self: FakeSession, arrays: Any) -> Any:
+        computing[0] += 1
+        most[0] = max(most[0], computing[0])
+        time.sleep(0.002)
+        result = run(self, arrays)
+        computing[0] -= 1
+        return result
+
     monkeypatch.delattr(FakeSession, "replicas")
-    with load(make_bundle({"net": {}})) as model, pytest.raises(UsageError, match="several threads"):
-        model.submit(_x(1))
+    monkeypatch.setattr(FakeSession, "run", watched)
+    monkeypatch.setattr(FakeSession, "close", lambda self: closed.append(self))
+    with load(make_bundle({"net": {"factor": 3}})) as model:
+        model.open_queue(workers=3)
+        futures = [model.submit(_x(value)) for value in range(12)]
+        np.testing.assert_array_equal(model(_x(5)), _x(15))
+        for value, future in enumerate(futures):
+            np.testing.assert_array_equal(future.result(LONG_S), _x(3 * value))
+        assert (most, closed) == ([1], [])
+    assert len(closed) == 1
 
 
 def test_an_engine_that_fails_says_so_in_the_future(make_bundle: MakeBundle) -> None:
