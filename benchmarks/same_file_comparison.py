@@ -172,10 +172,12 @@ def summarize_all(sessions: Sequence[Session], condition: str) -> list[dict[str,
 
 def rate(hits: int, trials: int) -> dict[str, Any]:
     """Return a share with its exact 95 % interval (Clopper and Pearson, Biometrika 26, 1934)."""
-    from scipy.stats import binomtest
+    from scipy.special import betaincinv
 
-    interval = binomtest(hits, trials).proportion_ci(0.95, method="exact")
-    return {"hits": hits, "n": trials, "share": hits / trials, "ci95": (float(interval.low), float(interval.high))}
+    misses = trials - hits
+    low = float(betaincinv(hits, misses + 1, 0.025)) if hits else 0.0
+    high = float(betaincinv(hits + 1, misses, 0.975)) if misses else 1.0
+    return {"hits": hits, "n": trials, "share": hits / trials, "ci95": (low, high)}
 
 
 def summarize_turns(sessions: Sequence[Session]) -> dict[str, Any]:

@@ -48,8 +48,8 @@ def to_markdown(rows: Sequence[Row], settings: Mapping[str, Any], limits: Mappin
         "## In two sessions, from two files",
         "",
         "`edgeai bench --compare old.json new.json`: each two sessions that follow each other. The interval holds the",
-        f"drift within each session and a deviation of {BETWEEN_PROCESSES:.1%} between processes; *deviation* is that of",
-        "the ratio from 1 as it was here, drift and load included.",
+        f"drift within each session and a deviation of {BETWEEN_PROCESSES:.1%} between processes; *deviation* is that",
+        "of the ratio from 1 as it was here, drift and load included.",
         "",
         *_table(
             [*_FIRST, f"failures at a limit of {limits['slower']:.0%}", *_found(limits), *_LAST],

@@ -94,8 +94,8 @@ def _run_cells(run: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _comparison_cells(one: Mapping[str, Any]) -> tuple[str, ...]:
     low, high = one["ci95"]
-    words = _VERDICTS[one["verdict"]]
-    return one["a"], one["b"], f"{one['ratio']:.3f}", f"{low:.3f} to {high:.3f}", words, one["note"]
+    against = f"{one['b']} (old result)" if one["how"] == "stored" else one["b"]
+    return one["a"], against, f"{one['ratio']:.3f}", f"{low:.3f} to {high:.3f}", _VERDICTS[one["verdict"]], one["note"]
 
 
 def _scenario_cells(run: Mapping[str, Any]) -> tuple[str, ...]:

@@ -118,6 +118,11 @@ def test_markdown_tells_what_was_measured(document: dict[str, Any], words: str) 
     assert words in bench_markdown(document)
 
 
+def test_markdown_says_that_a_comparison_is_with_an_older_result(document: dict[str, Any]) -> None:
+    stored = {**document["comparisons"][0], "how": "stored", "b": FULL.label}
+    assert "&lt;npu>, 2 threads (old result) | 1.200 |" in bench_markdown({**document, "comparisons": [stored]})
+
+
 def test_every_line_of_a_markdown_table_has_as_many_cells(document: dict[str, Any]) -> None:
     lines = bench_markdown(document).replace("\\|", "").splitlines()
     tables: list[set[int]] = [set()]
@@ -195,6 +200,25 @@ def test_a_failure_is_told_at_its_run_and_none_is_lost(document: dict[str, Any])
         "limit 1": ["gone.onnx: 1.3 times as long"],
     }
     assert ET.fromstring(bench_junit(document, lines)).get("failures") == "3"
+
+
+# What Jenkins' schema of JUnit files (junit-10.xsd) knows of the elements that are written here.
+KNOWN = {
+    "testsuites": {"name", "time", "tests", "failures", "errors"},
+    "testsuite": {"name", "tests", "failures", "errors", "time", "skipped", "timestamp"},
+    "properties": set(),
+    "property": {"name", "value"},
+    "testcase": {"name", "time", "classname"},
+    "failure": {"type", "message"},
+    "skipped": {"type", "message"},
+    "system-out": set(),
+}
+
+
+def test_junit_has_only_elements_and_attributes_that_ci_systems_know(document: dict[str, Any]) -> None:
+    elements = list(ET.fromstring(bench_junit(document, ["a failure of no run"])).iter())
+    assert {element.tag for element in elements} == set(KNOWN)
+    assert [element.tag for element in elements if not set(element.attrib) <= KNOWN[element.tag]] == []
 
 
 def test_junit_holds_no_character_that_xml_forbids(document: dict[str, Any]) -> None:
