@@ -1,15 +1,22 @@
-"""Build hook of the device wheel: modules go in without docstrings, comments and annotations outside classes.
+"""Build hook of the device wheel: modules go in as short as they can be said, for a machine to read.
 
-A device pays for each byte that is sent to it, and nobody reads the insides of a library there. Code is not changed:
-the syntax tree without these is the same before and after, or the build fails.
+A device pays for each byte that is sent to it, and nobody reads the insides of a library there. Left out are
+docstrings, comments, annotations (but where they are read), what only these import, and spaces; variables inside
+functions get short names. Names that others see stay: of modules, classes, functions, parameters, attributes, globals.
 """
 
 from __future__ import annotations
 
 import ast
 import io
+import itertools
+import keyword
 import shutil
+import string
+import symtable
+import sys
 import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +25,14 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 PACKAGE = "edgeai_runtime"
 KEPT = frozenset({"load"})
 """Functions that `help()` is asked about: they keep their words."""
+READ = frozenset({"manifest.py"})
+"""Modules whose classes' annotations are read when they run."""
 
 _BLANK = (tokenize.INDENT, tokenize.DEDENT, tokenize.NEWLINE, tokenize.NL, tokenize.COMMENT, tokenize.ENDMARKER)
 _FSTRING_START = getattr(tokenize, "FSTRING_START", None)  # from Python 3.12 on; a string like any other before
 _FSTRING_END = getattr(tokenize, "FSTRING_END", None)
+_LOOKS_INSIDE = frozenset({"locals", "vars", "eval", "exec", "dir"})
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class StripHook(BuildHookInterface[Any]):
@@ -39,7 +50,7 @@ class StripHook(BuildHookInterface[Any]):
             copy = self._copies / module.distribution_path
             copy.parent.mkdir(parents=True, exist_ok=True)
             source = Path(module.path).read_text(encoding="utf-8")
-            copy.write_text(strip(source), encoding="utf-8")
+            copy.write_text(strip(source, keep_annotations=Path(module.path).name in READ), encoding="utf-8")
             build_data["force_include"][str(copy)] = module.distribution_path
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
@@ -48,83 +59,131 @@ class StripHook(BuildHookInterface[Any]):
             shutil.rmtree(self._copies, ignore_errors=True)
 
 
-def strip(source: str) -> str:
-    """Return a module's source without docstrings, comments, empty lines, and annotations.
+def strip(source: str, *, keep_annotations: bool = False) -> str:
+    """Return the same module in fewer bytes; with `keep_annotations`, those of classes stay.
 
-    What only they need is not imported. Annotations in classes stay, since data classes are made of them. A statement
-    takes one line, indented by one column per level.
+    Without, what is annotated in a class is said to be an `object`, since data classes are made of that.
 
     Raises:
-        ValueError: something else than that would have changed.
+        ValueError: the text does not mean what it was made of.
     """
-    lines = _without_typing(_without_annotations(source)).splitlines()
-    for start, end, is_needed in _loose_strings(ast.parse("\n".join(lines))):
-        margin = lines[start][: len(lines[start]) - len(lines[start].lstrip())]
-        lines[start : end + 1] = [f"{margin}..." if is_needed else "", *[""] * (end - start)]
-    kept = _without_comments("\n".join(lines) + "\n")
-    stripped = _narrow("\n".join(line.rstrip() for line in kept.splitlines() if line.strip()) + "\n")
-    if ast.dump(_bare(ast.parse(stripped))) != ast.dump(_bare(ast.parse(source))):
-        raise ValueError("stripping changed more than words and types")
+    tree = ast.parse(source)
+    _leave_out_words(tree)
+    _leave_out_types(tree, keep_annotations=keep_annotations)
+    for function in _outer_functions(tree.body):
+        _shorten_names(function)
+    stripped = _narrow(ast.unparse(ast.fix_missing_locations(tree)) + "\n")
+    if ast.dump(ast.parse(stripped)) != ast.dump(tree):
+        raise ValueError("stripping changed more than words, types and names of variables")
     return stripped
 
 
-def _without_annotations(source: str) -> str:
-    content = source.encode()
-    starts = [0, *(place + 1 for place, byte in enumerate(content) if byte == ord("\n"))]
-    tree = ast.parse(source)
-    cuts = [(_end(one.target, starts), _end(one.annotation, starts)) for one in _annotated_values(tree)]
+def _leave_out_words(tree: ast.Module) -> None:
+    """Take out strings that stand for themselves; `...` stands where nothing else is left."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.arg) and node.annotation is not None:
-            name_end = starts[node.lineno - 1] + node.col_offset + len(node.arg.encode())
-            cuts.append((name_end, _end(node.annotation, starts)))
-        elif isinstance(node, ast.FunctionDef) and node.returns is not None:
-            begin = starts[node.returns.lineno - 1] + node.returns.col_offset
-            cuts.append((content.rindex(b"->", 0, begin), _end(node.returns, starts)))
-    for start, end in sorted(cuts, reverse=True):
-        content = content[:start].rstrip() + content[end:]
-    return content.decode()
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and getattr(node, "name", "") not in KEPT:
+            body[:] = [one for one in body if not _is_loose(one)] or [ast.Expr(ast.Constant(...))] * bool(body)
 
 
-def _without_typing(source: str) -> str:
-    """Leave out what is there for type checkers only, and what annotations alone imported."""
-    tree, lines = ast.parse(source), source.splitlines()
-    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id != "TYPE_CHECKING"}
-    if any(isinstance(node, ast.AnnAssign) for node in ast.walk(tree)):
-        used.add("annotations")
-    for node in tree.body:
-        if not _is_typing(node):
-            continue
-        start, end = node.lineno - 1, node.end_lineno or node.lineno
-        names = [one.name for one in node.names if one.name in used] if isinstance(node, ast.ImportFrom) else []
-        kept = f"from {node.module} import {', '.join(names)}" if names and isinstance(node, ast.ImportFrom) else ""
-        lines[start:end] = [kept, *[""] * (end - start - 1)]
-    return "\n".join(lines) + "\n"
+def _is_loose(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _annotated_values(tree: ast.Module) -> list[ast.AnnAssign]:
-    """Return what is given a value and a type at once, but for that in classes."""
-    kept = {id(one) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for one in node.body}
-    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.AnnAssign) and id(node) not in kept]
-    return [node for node in nodes if node.value is not None]
+def _leave_out_types(tree: ast.Module, *, keep_annotations: bool) -> None:
+    """Take out annotations, what is there for type checkers only, and what nothing imports but them."""
+    in_classes = {id(one) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for one in node.body}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        elif isinstance(node, _FUNCTIONS):
+            node.returns = None
+        elif isinstance(node, ast.AnnAssign) and id(node) in in_classes and not keep_annotations:
+            if {"ClassVar", "InitVar", "KW_ONLY"} & {getattr(one, "id", "") for one in ast.walk(node.annotation)}:
+                raise ValueError(f"an annotation that has a meaning: {ast.unparse(node)}")
+            node.annotation = ast.Name("object", ast.Load())
+        for name in ("body", "orelse", "finalbody"):
+            if isinstance(part := getattr(node, name, None), list):
+                part[:] = [_untyped(one) if id(one) not in in_classes else one for one in part]
+    tree.body[:] = [one for one in tree.body if not _is_for_type_checkers(one)]
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | {
+        "annotations" if keep_annotations else ""
+    }
+    for one in list(tree.body):
+        if isinstance(one, ast.ImportFrom) and str(one.module).partition(".")[0] in sys.stdlib_module_names:
+            one.names = [each for each in one.names if each.asname or each.name in used]
+            if not one.names:
+                tree.body.remove(one)
 
 
-def _assignment(node: ast.AnnAssign) -> ast.Assign:
-    assert node.value is not None
-    return ast.Assign(targets=[node.target], value=node.value)
+def _untyped(node: ast.stmt) -> ast.stmt:
+    if isinstance(node, ast.AnnAssign) and node.value is not None:
+        return ast.Assign(targets=[node.target], value=node.value, lineno=node.lineno)
+    return node
 
 
-def _is_typing(node: ast.stmt) -> bool:
-    if isinstance(node, ast.ImportFrom):
-        return node.module in ("typing", "collections.abc", "__future__") and all(
-            one.asname is None for one in node.names
-        )
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+def _is_for_type_checkers(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+        and not node.orelse
+    )
 
 
-def _end(node: ast.expr, starts: list[int]) -> int:
-    assert node.end_lineno is not None
-    assert node.end_col_offset is not None
-    return starts[node.end_lineno - 1] + node.end_col_offset
+def _outer_functions(body: list[ast.stmt]) -> Iterator[ast.FunctionDef]:
+    for node in body:
+        if isinstance(node, ast.FunctionDef):
+            yield node
+        else:
+            yield from _outer_functions([one for one in ast.iter_child_nodes(node) if isinstance(one, ast.stmt)])
+
+
+def _shorten_names(function: ast.FunctionDef) -> None:
+    """Give short names to the variables of a function and of all functions in it, in place.
+
+    A name is changed in the whole of it or not at all, and to one that does not occur there, each to another: so which
+    variable is meant by a name stays as it was. Only what is nothing but a variable is changed: no parameter, function,
+    class or import, nothing global in any part, and nothing where the names of variables are looked at.
+    """
+    nodes = list(ast.walk(function))
+    present = {name for node in nodes for name in _names_in(node)}
+    if present & _LOOKS_INSIDE:
+        return
+    bound = {node.id: None for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    bound |= {node.name: None for node in nodes if isinstance(node, ast.ExceptHandler) and node.name}
+    fixed = {name for node in nodes if not _is_variable(node) for name in _names_in(node)}
+    (table,) = symtable.symtable(ast.unparse(function), "function", "exec").get_children()
+    fixed |= _other_names(table)
+    letters = string.ascii_lowercase
+    fresh = itertools.chain(letters, (first + second for first in letters for second in letters))
+    free = (name for name in fresh if name not in present and not keyword.iskeyword(name))
+    short = {name: next(free) for name in bound if name not in fixed and len(name) > 1}
+    for node in nodes:
+        if isinstance(node, ast.Name):
+            node.id = short.get(node.id, node.id)
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            node.name = short.get(node.name, node.name)
+
+
+def _other_names(table: symtable.SymbolTable) -> set[str]:
+    """Return the names that are global, or of a class, in a function or anything in it."""
+    is_class = table.get_type() == "class"
+    found = {symbol.get_name() for symbol in table.get_symbols() if is_class or symbol.is_global()}
+    return found.union(*map(_other_names, table.get_children()))
+
+
+def _is_variable(node: ast.AST) -> bool:
+    return isinstance(node, (ast.Name, ast.ExceptHandler))
+
+
+def _names_in(node: ast.AST) -> list[str]:
+    """Return the names that a node itself binds or reads as variables, in any way."""
+    if isinstance(node, ast.keyword):  # the name of another one's parameter
+        return []
+    found = [getattr(node, key, None) for key in ("id", "arg", "name", "asname", "rest")]
+    found += getattr(node, "names", []) if isinstance(node, (ast.Global, ast.Nonlocal)) else []
+    return [one.partition(".")[0] for one in found if isinstance(one, str)]
 
 
 def _narrow(source: str) -> str:
@@ -157,48 +216,3 @@ def _narrow(source: str) -> str:
 
 def _is_wordlike(character: str) -> bool:
     return character.isalnum() or character == "_"
-
-
-def _loose_strings(tree: ast.Module) -> list[tuple[int, int, bool]]:
-    """Return the first and last line, from 0, of each string that stands for itself, and whether it is all there is."""
-    bodies = [
-        body
-        for node in ast.walk(tree)
-        if isinstance(body := getattr(node, "body", None), list) and getattr(node, "name", "") not in KEPT
-    ]
-    return [
-        (one.lineno - 1, (one.end_lineno or one.lineno) - 1, one is body[0] and all(map(_is_loose, body)))
-        for body in bodies
-        for one in body
-        if _is_loose(one)
-    ]
-
-
-def _is_loose(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-
-
-def _without_comments(source: str) -> str:
-    lines = source.splitlines()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    return "\n".join(lines)
-
-
-def _bare(tree: ast.Module) -> ast.Module:
-    """Return a syntax tree without constants that stand for themselves and what is there for types, in place."""
-    tree.body[:] = [one for one in tree.body if not _is_typing(one)]
-    annotated = {id(one): one for one in _annotated_values(tree)}
-    for node in ast.walk(tree):
-        for name in ("body", "orelse", "finalbody"):
-            if isinstance(part := getattr(node, name, None), list):
-                part[:] = [_assignment(one) if id(one) in annotated else one for one in part]
-        if isinstance(body := getattr(node, "body", None), list):
-            body[:] = [one for one in body if not _is_loose(one)]
-        if isinstance(node, ast.arg):
-            node.annotation = None
-        elif isinstance(node, ast.FunctionDef):
-            node.returns = None
-    return tree
