@@ -29,7 +29,7 @@ from edgeai_runtime.placement import PlacementReport
 
 JOB_FILE, INPUTS_FILE, RESULT_FILE = "job.json", "inputs.npz", "profile.json"
 _WARMUP_S, _BLOCK_MS = 0.1, 10.0
-_MOST_CALLS_PER_BLOCK, _LEAST_ROUNDS = 200, 3
+_MOST_CALLS_PER_BLOCK, _LEAST_ROUNDS, _LEAST_CALLS = 200, 3, 20
 _DISTURBED = 1.5
 """A call that took so many medians was interrupted by something else, and is left out."""
 
@@ -101,11 +101,14 @@ class _Taken:
 
 
 def take_turns(plain: Callable[[], object], recorder: Recorder, *, duration_s: float) -> Timed:
-    """Time blocks of plain and of profiled calls in turns; the first call of a longer block does not count."""
+    """Time blocks of plain and of profiled calls in turns; the first call of a longer block does not count.
+
+    On a busy machine, or for a slow model, it goes on up to twice as long, for enough calls to take means of.
+    """
     plain_length, length = _block_length(plain), _block_length(recorder.call)
     timed = Timed(profiled_ms=[], counted=[], rounds_plain_ms=[], rounds_profiled_ms=[])
     recorder.begin()
-    end = time.perf_counter() + duration_s
+    start = time.perf_counter()
     while True:
         calls = [_time(plain) for _ in range(plain_length)]
         timed.rounds_plain_ms.append(float(np.median(calls[1:] or calls)))
@@ -116,10 +119,10 @@ def take_turns(plain: Callable[[], object], recorder: Recorder, *, duration_s: f
         first = begin + (length > 1)
         timed.counted.extend(range(first, begin + length))
         timed.rounds_profiled_ms.append(float(np.median(timed.profiled_ms[first:])))
-        rounds = len(timed.rounds_plain_ms)
-        if rounds >= _LEAST_ROUNDS and (
-            time.perf_counter() >= end or len(timed.profiled_ms) + length > recorder.most_calls
-        ):
+        passed = time.perf_counter() - start
+        enough = len(timed.counted) >= _LEAST_CALLS or passed >= 2 * duration_s
+        full = len(timed.profiled_ms) + length > recorder.most_calls
+        if len(timed.rounds_plain_ms) >= _LEAST_ROUNDS and (full or (enough and passed >= duration_s)):
             return timed
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import pytest
 
@@ -10,7 +11,7 @@ from edgeai.profiling.litert_library import Event
 from edgeai.profiling.litert_recorder import read_call, split_calls
 from edgeai.profiling.onnxruntime_recorder import read_calls
 from edgeai.profiling.openvino_recorder import without_first_calls
-from edgeai.profiling.profile_child import Timed, undisturbed
+from edgeai.profiling.profile_child import Timed, take_turns, undisturbed
 from edgeai.profiling.recorder import Operation, mean_over_calls
 
 _OPERATOR, _IN_DELEGATE, _OTHER = 2, 8, 1
@@ -129,3 +130,43 @@ def test_calls_that_were_interrupted_are_left_out() -> None:
         profiled_ms=[9.0, 1.0, 1.2, 7.0, 0.9, 1.1], counted=[1, 2, 3, 4, 5], rounds_plain_ms=[], rounds_profiled_ms=[]
     )
     assert undisturbed(timed) == [1, 2, 4, 5]
+
+
+class Counting:
+    """A recorder that only counts: calls before it begins, and those it is told to keep."""
+
+    method: Literal["engine"] = "engine"
+    note = ""
+
+    def __init__(self, most_calls: int) -> None:
+        self.most_calls = most_calls
+        self.calls = self.before = self.kept = 0
+
+    def begin(self) -> None:
+        self.before = self.calls
+
+    def call(self) -> None:
+        self.calls += 1
+
+    def keep(self) -> None:
+        self.kept += 1
+
+    def finish(self, kept: Sequence[int]) -> list[Operation]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+def test_every_call_after_the_begin_is_timed_and_the_first_of_a_block_does_not_count() -> None:
+    recorder = Counting(most_calls=1000)
+    timed = take_turns(lambda: None, recorder, duration_s=0.01)
+    assert recorder.before > 0
+    assert len(timed.profiled_ms) == recorder.kept == recorder.calls - recorder.before
+    assert len(timed.profiled_ms) - len(timed.counted) == len(timed.rounds_plain_ms) == len(timed.rounds_profiled_ms)
+    assert 0 not in timed.counted
+
+
+def test_it_ends_where_a_recorder_can_not_take_more() -> None:
+    timed = take_turns(lambda: None, Counting(most_calls=1000), duration_s=60)
+    assert len(timed.profiled_ms) <= 1000
