@@ -75,6 +75,4 @@ def _is_single(value: Any) -> bool:
 
 
 def _cell(value: Any) -> Any:
-    if value is None:
-        return ""
     return str(value).lower() if isinstance(value, bool) else value

@@ -63,6 +63,11 @@ def test_without_rounds_the_interval_of_the_median_is_taken_and_that_is_said(
     assert "the old run holds too few rounds" in found.note
 
 
+def test_nothing_is_noted_where_nothing_is_known_to_differ(make_run: Make, make_document: Make) -> None:
+    (found,) = compare_stored(make_document(make_run("a.onnx")), make_document(make_run("a.onnx", seed=1)))
+    assert found.note == ""
+
+
 def test_runs_are_matched_by_file_name_and_settings_in_the_order_of_the_new_result(
     make_run: Make, make_document: Make
 ) -> None:

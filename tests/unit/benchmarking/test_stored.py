@@ -111,6 +111,20 @@ def test_a_document_that_could_not_be_read_is_not_written(document: Document, tm
     assert (tmp_path / "old.json").read_text() == "as before"
 
 
+def test_an_interrupted_write_leaves_the_file_as_before(
+    document: Document, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "old.json").write_text("as before")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OutputError, match="No space left on device"):
+        write_report(tmp_path / "old.json", document)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"old.json": "as before"}
+
+
 def test_a_place_where_nothing_can_be_written_is_an_error_of_output(document: Document, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"none/old\.json can not be written"):
         write_report(tmp_path / "none" / "old.json", document)
