@@ -28,13 +28,13 @@ SHARE = 0.99
 _SPIN_S = 2e-4
 """Before an arrival a worker asks the clock again and again: a sleep may end this much too late."""
 _PROBE = 0.1, 200
-"""Length of a probe: share of the run's seconds, and queries at least."""
+"""Length of a probe: share of the run's seconds, and queries at least, within the run's own least duration."""
 _BOUNDS_PER_PROBE = 10
 """A probe lasts so many bounds at least: in less time the queue of a rate too high is not yet long."""
 _MOST_PROBES, _RESOLUTION = 20, 1.03
 MOST_RUNS = 6
-"""Attempts in full length, each at a rate lower than the one before by a twentieth."""
-_STEP_DOWN = 0.95
+"""Attempts in full length, each at a rate lower than the one before by a tenth."""
+_STEP_DOWN = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,11 +143,12 @@ def search_rate(
     """
     low, high, rate = 0.0, math.inf, 0.7 * speed
     detail: dict[str, float] = {}
-    least_s = min(limits.most_s, max(_PROBE[0] * limits.least_s, _BOUNDS_PER_PROBE * bound_ms * 1e-3))
+    most_s = max(limits.least_s, 0.1)
+    least_s = min(most_s, max(_PROBE[0] * limits.least_s, _BOUNDS_PER_PROBE * bound_ms * 1e-3))
     for number in range(1, _MOST_PROBES + 1):
         if on_step:
             on_step(number, _MOST_PROBES, f"server: trying {rate:.4g} queries/s")
-        arrivals = draw_arrivals(rate, least_s=least_s, most_s=limits.most_s, queries=_PROBE[1], seed=seed)
+        arrivals = draw_arrivals(rate, least_s=least_s, most_s=most_s, queries=_PROBE[1], seed=seed)
         served = serve(workers, arrivals, bound_ms=bound_ms, most_over=int(len(arrivals) * (1.0 - SHARE)))
         detail[f"probe_{number}_rate_per_s"] = rate
         detail[f"probe_{number}_over"], detail[f"probe_{number}_held"] = float(served.over), float(served.held)
@@ -161,7 +162,7 @@ def search_rate(
 def confirm_rate(
     run: Callable[[float], tuple[bool, Any]], rate: float, on_step: OnStep | None = None, most: int = MOST_RUNS
 ) -> tuple[bool, Any]:
-    """Run in full length at `rate`, and at rates lower by a twentieth each until one holds, at most `most` times.
+    """Run in full length at `rate`, and at rates lower by a tenth each until one holds, at most `most` times.
 
     Args:
         run: makes one run at a rate; says whether it held, and what came of it.
