@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgeai.report.bench_words import Document, RunView, interval_words, placement_words, rate_words
+from edgeai.report.bench_runs import Document, RunView, by_label, placement_words
+from edgeai.report.bench_words import interval_words, rate_words
 from edgeai.report.plots.comparisons import verdict_words
 from edgeai.report.wording import Headline, time_words
 
@@ -40,7 +41,7 @@ def _compared(comparisons: Sequence[Mapping[str, Any]], runs: Sequence[RunView])
         return Headline(title="Compared", figure="with nothing", sentence=sentence, tone="neutral")
     counts = {word: sum(each.get("verdict") == word for each in comparisons) for word in ("faster", "slower")}
     same = len(comparisons) - counts["faster"] - counts["slower"]
-    names = {str(run.data.get("label") or run.data.get("artifact")): run for run in runs}
+    names = by_label(runs)
     if len({each.get("b") for each in comparisons}) == 1 and len(comparisons) > 1:
         base = names.get(str(comparisons[0].get("b")))
         against = f"{base.number} {base.name}" if base else str(comparisons[0].get("b"))
@@ -94,8 +95,8 @@ def _numbers(runs: Sequence[RunView]) -> str:
 
 
 def noise_rows(runs: Sequence[RunView]) -> list[dict[str, Any]]:
-    """Return the words on the runs that were noisy."""
-    rows = []
+    """Return why runs were noisy, those with the same reason together."""
+    rows: dict[str, list[RunView]] = {}
     for run in runs:
         noise = run.data.get("noise") or {}
         if not noise.get("noisy"):
@@ -103,5 +104,5 @@ def noise_rows(runs: Sequence[RunView]) -> list[dict[str, Any]]:
         parts = [noise.get("reason") or ""]
         if noise.get("repeats"):
             parts.append(f"measured again {noise['repeats']} time{'s' if noise['repeats'] > 1 else ''}")
-        rows.append({"run": run, "words": "; ".join(part for part in parts if part)})
-    return rows
+        rows.setdefault("; ".join(part for part in parts if part), []).append(run)
+    return [{"runs": same, "words": words} for words, same in rows.items()]

@@ -13,7 +13,8 @@ from typing import Any
 from markupsafe import Markup
 
 from edgeai.report.bench_findings import findings, noise_rows
-from edgeai.report.bench_words import RunView, joule_words, run_views, scenario_rows, short_names, shorten, summary_row
+from edgeai.report.bench_runs import RunView, run_views, short_names, shorten
+from edgeai.report.bench_words import joule_words, scenario_rows, summary_row
 from edgeai.report.page import fact_groups, fill_page
 from edgeai.report.plots.comparisons import comparison_chart
 from edgeai.report.plots.distributions import distribution_chart

@@ -1,17 +1,12 @@
-"""The runs of a bench document in words: labels without folders, where each ran, its figures with units."""
+"""The figures of a bench document in words: units, the summary's lines, the scenarios' lines."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
+from edgeai.report.bench_runs import RunView, on_one_device, placement_words
 from edgeai.report.wording import NOTHING, SHARE_METRICS, score_words, size_words, time_words
-
-Document = Mapping[str, Any]
-
-DEVICES = ("cpu", "gpu", "npu", "mixed")
 
 SCENARIO_WORDS = {
     "single_stream": "SingleStream",
@@ -20,117 +15,15 @@ SCENARIO_WORDS = {
     "offline": "Offline",
 }
 
+PLAIN = frozenset({"workers", "batch", "min_ms", "max_ms"} | {f"p{share}_ms" for share in (90, 95, 97)})
+"""Details of a scenario that the page leaves to the document."""
+
 VALUE_WORDS = {
     "p90_latency_ms": "p90 latency",
     "p99_latency_ms": "p99 latency",
     "queries_per_s": "queries per second",
     "samples_per_s": "samples per second",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunView:
-    """One run, as every plot and table of the page needs it.
-
-    Attributes:
-        number: its place in the document from 1, the same everywhere on the page.
-        label: what tells it from the others, without the folders that all share.
-        name: the artifact's share of the label.
-        where: delegate, threads and batch in words.
-        ran_on: `cpu`, `gpu`, `npu`, `mixed` or `unknown`.
-        latency: the document's `latency_ms`, empty when there is none.
-        data: the run of the document.
-    """
-
-    number: str
-    label: str
-    name: str
-    where: str
-    ran_on: str
-    format: str
-    latency: Document
-    data: Document
-
-    @property
-    def median(self) -> float | None:
-        """Milliseconds of the median call, when it was measured and is above 0."""
-        return self.latency.get("median") or None
-
-
-def run_views(document: Document) -> list[RunView]:
-    """Return the runs of a document in its order."""
-    runs = list(document.get("runs") or ())
-    names = short_names([str(run.get("artifact") or "model") for run in runs])
-    labels = [_label(run, names[str(run.get("artifact") or "model")]) for run in runs]
-    repeated = Counter(labels)
-    return [
-        RunView(
-            number=str(number),
-            label=label if repeated[label] == 1 else f"{label} ({run.get('delegate')})",
-            name=names[str(run.get("artifact") or "model")],
-            where=_where(run),
-            ran_on=ran_on(run),
-            format=str(run.get("format") or "other"),
-            latency=run.get("latency_ms") or {},
-            data=run,
-        )
-        for number, (run, label) in enumerate(zip(runs, labels, strict=True), start=1)
-    ]
-
-
-def short_names(artifacts: Sequence[str]) -> dict[str, str]:
-    """Return every artifact without its folders; with them where two would else have the same name."""
-    distinct = list(dict.fromkeys(artifacts))
-    short = {artifact: artifact.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] or artifact for artifact in distinct}
-    often = Counter(short.values())
-    return {artifact: name if often[name] == 1 else artifact for artifact, name in short.items()}
-
-
-def shorten(text: str, names: Mapping[str, str]) -> str:
-    """Return a label with the folders of its artifact left out."""
-    for artifact in sorted(names, key=len, reverse=True):
-        if text.startswith(artifact):
-            return names[artifact] + text[len(artifact) :]
-    return text
-
-
-def _label(run: Document, name: str) -> str:
-    artifact, label = str(run.get("artifact") or "model"), str(run.get("label") or "")
-    return shorten(label, {artifact: name}) if label else name
-
-
-def ran_on(run: Document) -> str:
-    """Return where a run's operations ran, never what was asked for; `unknown` when the document does not say."""
-    stated = str(run.get("ran_on") or "unknown")
-    if stated in DEVICES:
-        return stated
-    used = [device for device, share in (run.get("placement") or {}).items() if share]
-    return used[0] if len(used) == 1 and used[0] in DEVICES else "mixed" if len(used) > 1 else "unknown"
-
-
-def placement_words(run: Document) -> str:
-    """Return `100 % CPU`, `60 % NPU, 40 % CPU`."""
-    shares = sorted((run.get("placement") or {}).items(), key=lambda pair: -(pair[1] or 0))
-    told = [
-        f"{share * 100:.3g} % {device.upper() if device in DEVICES else device}" for device, share in shares if share
-    ]
-    return ", ".join(told) or "placement unknown"
-
-
-def _on_one_device(run: Document) -> bool:
-    """Tell whether the badge says all there is to say on the placement."""
-    used = [share for share in (run.get("placement") or {}).values() if share]
-    return ran_on(run) != "unknown" and len(used) <= 1
-
-
-def _where(run: Document) -> str:
-    threads, batch = run.get("threads"), run.get("batch")
-    parts = [str(run.get("delegate") or run.get("engine") or "")]
-    if threads:
-        parts.append(f"{threads} thread{'s' if threads > 1 else ''}")
-    if batch and batch > 1:
-        parts.append(f"batch {batch}")
-    return " · ".join(part for part in parts if part)
 
 
 def rate_words(per_second: float | None) -> str:
@@ -181,7 +74,7 @@ def summary_row(run: RunView) -> dict[str, Any]:
     cosine = data.get("outputs_cosine")
     return {
         "run": run,
-        "placement": "" if _on_one_device(data) else placement_words(data),
+        "placement": "" if on_one_device(data) else placement_words(data),
         "precision": data.get("precision") or "",
         "median": time_words(latency.get("median")),
         "median_ci95": interval_words(latency.get("median_ci95")),
@@ -206,27 +99,24 @@ def summary_row(run: RunView) -> dict[str, Any]:
 def scenario_rows(runs: Sequence[RunView]) -> list[dict[str, Any]]:
     """Return the words of the scenarios' table, one line per run that has an outcome."""
     rows = []
-    for run in runs:
-        outcome = run.data.get("outcome")
-        if not outcome:
-            continue
+    for run, outcome in [(each, outcome) for each in runs for outcome in each.outcomes]:
         metric = str(outcome.get("metric") or "")
         words = time_words if metric.endswith("_ms") else rate_words
         detail = outcome.get("detail") or {}
         rows.append(
             {
                 "run": run,
-                "scenario": SCENARIO_WORDS.get(outcome.get("scenario"), str(outcome.get("scenario"))),
+                "scenario": SCENARIO_WORDS.get(str(outcome.get("scenario")), str(outcome.get("scenario"))),
                 "tier": outcome.get("tier") or "",
                 "metric": VALUE_WORDS.get(metric, metric.replace("_", " ")),
                 "value": words(outcome.get("value")),
                 "bound": words(outcome.get("bound")),
                 "valid": bool(outcome.get("valid")),
-                "reason": outcome.get("reason") or "",
+                "reason": "" if outcome.get("valid") else outcome.get("reason") or "",
                 "queries": "" if outcome.get("queries") is None else f"{outcome['queries']:,}",
                 "seconds": "" if outcome.get("seconds") is None else time_words(outcome["seconds"] * 1000),
                 "driver": outcome.get("driver") or "",
-                "detail": ", ".join(_detail_words(key, value) for key, value in detail.items()),
+                "detail": ", ".join(_detail_words(key, value) for key, value in detail.items() if key not in PLAIN),
             }
         )
     return rows

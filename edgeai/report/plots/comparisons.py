@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgeai.report.bench_words import RunView, shorten
+from edgeai.report.bench_runs import RunView, by_label, shorten
 from edgeai.report.plots.rows import ChartRow, RowChart, axis_strip
 from edgeai.report.plots.scale import Scale
 from edgeai.report.plots.svg import element, grid, line, percent, strip, text
@@ -33,7 +33,7 @@ def comparison_chart(comparisons: Sequence[Mapping[str, Any]], runs: Sequence[Ru
     limit = min(max(math.exp(1.1 * max(extremes)), LEAST), MOST)
     x = Scale(low=1 / limit, high=limit, start=2, end=98, logarithmic=True)
     ticks = [tick for tick in next(TICKS[key] for key in TICKS if limit <= key) if 1 / limit <= tick <= limit]
-    names = {run.data.get("label") or run.data.get("artifact") or "": run for run in runs}
+    names = by_label(runs)
     bases = {str(each.get("b")) for each in known if each.get("how") != "stored"}
     base = bases.pop() if len(bases) == 1 else None
     rows = tuple(_row(each, x, ticks, names, base=base) for each in known)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgeai.report.bench_words import RunView
+from edgeai.report.bench_runs import RunView
 from edgeai.report.plots.rows import ChartRow, RowChart, axis_strip
 from edgeai.report.plots.scale import Scale, log_scale
 from edgeai.report.plots.svg import area, grid, group, line, percent, stretched, strip

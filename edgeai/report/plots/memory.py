@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgeai.report.bench_words import RunView, mib_words
+from edgeai.report.bench_runs import RunView
+from edgeai.report.bench_words import mib_words
 from edgeai.report.plots.rows import ChartRow, RowChart, axis_strip
 from edgeai.report.plots.scale import Scale, linear_scale
 from edgeai.report.plots.svg import area, curve, element, grid, group, line, percent, stretched, strip, text

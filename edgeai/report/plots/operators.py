@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgeai.report.bench_words import DEVICES, RunView
+from edgeai.report.bench_runs import DEVICES, RunView
 from edgeai.report.plots.rows import ChartRow
 from edgeai.report.plots.svg import element, percent, strip
 from edgeai.report.wording import time_words

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from edgeai.report.bench_words import RunView
+from edgeai.report.bench_runs import RunView
 from edgeai.report.plots.scale import linear_scale, log_scale
 from edgeai.report.plots.scatter import Axis, Mark, front_of, scatter
 from edgeai.report.wording import ERROR_METRICS, SHARE_METRICS, metric_words, score_words, size_words, time_words

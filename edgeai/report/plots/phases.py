@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgeai.report.bench_words import RunView
+from edgeai.report.bench_runs import RunView
 from edgeai.report.plots.rows import ChartRow, RowChart, axis_strip
 from edgeai.report.plots.scale import Scale, linear_scale
 from edgeai.report.plots.svg import element, grid, group, percent, strip

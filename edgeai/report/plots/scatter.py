@@ -12,6 +12,9 @@ from edgeai.report.plots.svg import curve, element, group, line, percent, stretc
 NARROW, WIDE = 350.0, 880.0
 """Widths in pixels at which no number covers another one."""
 
+TURNS = 240
+"""Of the spiral on which room for a number is looked for."""
+
 Spot = tuple[float, float, float]
 """Percent of the width, pixels beside it, pixels downwards."""
 
@@ -87,7 +90,7 @@ def scatter(
 def free_spot(at: tuple[float, float], taken: Sequence[Spot]) -> Spot:
     """Return the place nearest to `at` (percent, pixels; along a spiral) where a number covers no other one."""
     spot = (at[0], 0.0, at[1])
-    for turn in range(60):
+    for turn in range(TURNS):
         angle, distance = turn * 2.4, 5.0 * math.sqrt(turn)
         spot = (at[0], round(distance * math.cos(angle), 1), at[1] + distance * math.sin(angle))
         if not any(_collide(spot, other, width) for other in taken for width in (NARROW, WIDE)):

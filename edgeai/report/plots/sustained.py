@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgeai.report.bench_words import RunView
+from edgeai.report.bench_runs import RunView
 from edgeai.report.plots.panel import LEFT, RIGHT, Series, panel
 from edgeai.report.plots.scale import Scale, linear_scale
 from edgeai.report.wording import TIMES, time_words

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgeai.report.bench_words import RunView, interval_words, rate_words
+from edgeai.report.bench_runs import RunView
+from edgeai.report.bench_words import interval_words, rate_words
 from edgeai.report.plots.panel import LEFT, RIGHT, Series, panel
 from edgeai.report.plots.scale import Scale, log_scale
 from edgeai.report.wording import time_words

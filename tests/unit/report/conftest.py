@@ -40,6 +40,11 @@ def _candidate(name: str, **changes: Any) -> dict[str, Any]:
 @pytest.fixture
 def document() -> dict[str, Any]:
     """What `edgeai compress --json` prints for a search over three formats."""
+    return search_document()
+
+
+def search_document() -> dict[str, Any]:
+    """Return the document of a search over three formats."""
     best = _candidate(
         "tflite-int8",
         size_bytes=118_224,

@@ -1,0 +1,228 @@
+"""The page of a benchmark: well-formed, self-contained, escaped, true to its document, whatever the document lacks."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import xml.etree.ElementTree as ET
+from dataclasses import fields
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from edgeai.benchmarking.result import Run
+from edgeai.report.html import render_report
+from edgeai_runtime.errors import UsageError
+
+VOID = {"meta", "br"}
+REQUIRED = {"artifact", "format", "engine", "delegate", "placement", "threads", "scenario", "latency_ms"}
+OPTIONAL = sorted({field.name for field in fields(Run)} - REQUIRED)
+
+
+class _Page(HTMLParser):
+    """Collects text, tags and drawings, and checks that every element is closed in order."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.sections: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag == "section":
+            self.sections += [value or "" for name, value in attrs if name == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split()).replace("\N{NO-BREAK SPACE}", " ")
+
+
+@pytest.fixture(scope="module")
+def sample() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bench_sample", Path(__file__).with_name("bench_sample.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def stored(sample: ModuleType) -> str:
+    return json.dumps(sample.report().to_json())
+
+
+@pytest.fixture
+def bench(stored: str) -> dict[str, Any]:
+    """The document as it is read from a file."""
+    document: dict[str, Any] = json.loads(stored)
+    return document
+
+
+def test_every_element_is_closed(bench: dict[str, Any]) -> None:
+    assert _Page(render_report(bench)).open == []
+
+
+def test_every_part_of_the_document_has_its_section(bench: dict[str, Any]) -> None:
+    assert _Page(render_report(bench)).sections == [
+        "summary", "skipped", "pareto", "comparisons", "distributions", "scenarios", "phases", "sweep-threads",
+        "sweep-batch", "operators", "memory", "energy", "sustained", "basis",
+    ]  # fmt: skip
+
+
+def test_page_loads_nothing_and_has_no_script(bench: dict[str, Any]) -> None:
+    page = _Page(render_report(bench))
+    assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
+    assert not [value for name, value in page.attributes if name in ("src", "href") or name.startswith("on")]
+    assert "url(" not in render_report(bench)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "resnet8.edge#tflite-int8",
+        "80 % NPU, 20 % CPU",
+        "86.1 to 88.3 %",
+        "21.3 mJ",
+        "other processes took 1.3 cores; measured again 2 times",
+        "litert:npu: no driver on this machine",
+        "5.05× faster",
+        "no difference",
+        "two files, made at different times",
+        "too few queries: 120 of 662",
+        "compiled model kept",
+        "the other 10",
+        "Fused operations are told as one.",
+        "the clock fell from 3.8 to 3.3 GHz while it became slower",
+        "throttling unknown",
+        "Example CPU 9000",
+        "1.26.0",
+        "2026-05-04T10:20:30Z",
+    ],
+)
+def test_figures_and_reasons_are_on_the_page(bench: dict[str, Any], words: str) -> None:
+    assert words in _Page(render_report(bench)).text
+
+
+def test_every_drawing_has_a_name_and_is_well_formed(bench: dict[str, Any]) -> None:
+    page = render_report(bench)
+    drawings = [part.split("</main>")[0] for part in page.split('<svg xmlns="http://www.w3.org/2000/svg"')[1:]]
+    assert len(drawings) > 60
+    for part in drawings:
+        depth, end = 1, 0
+        while depth:
+            opened, closed = part.find("<svg", end), part.find("</svg>", end)
+            depth += 1 if -1 < opened < closed else -1
+            end = (opened if -1 < opened < closed else closed) + 4
+        root = ET.fromstring(f"<svg{part[: end + 2]}")
+        assert root.find("title") is not None
+        assert root.attrib["aria-label"]
+
+
+@pytest.mark.parametrize("part", OPTIONAL)
+def test_run_without_an_optional_part_still_makes_a_page(bench: dict[str, Any], part: str) -> None:
+    for run in bench["runs"]:
+        run[part] = None
+    assert "Summary" in _Page(render_report(bench)).text
+
+
+def test_bare_runs_make_a_page_without_empty_sections(bench: dict[str, Any]) -> None:
+    kept = REQUIRED - {"latency_ms"}
+    bare = [{key: run[key] for key in kept} | {"latency_ms": {"median": 1.0}} for run in bench["runs"][:2]]
+    page = _Page(render_report({"runs": bare, "comparisons": []}))
+    assert page.sections == ["summary", "distributions", "basis"]
+    assert page.open == []
+
+
+def test_document_of_nothing_says_so() -> None:
+    text = _Page(render_report({"runs": [], "skipped": [{"artifact": "a.onnx", "reason": "it is empty"}]})).text
+    assert "Nothing was measured" in text
+    assert "it is empty" in text
+
+
+def test_where_it_ran_counts_not_what_was_asked_for(bench: dict[str, Any]) -> None:
+    bench["runs"] = bench["runs"][:1]
+    bench["runs"][0] |= {"delegate": "litert:npu", "ran_on": "cpu"}
+    assert ("class", "device cpu") in _Page(render_report(bench)).attributes
+    assert ("class", "device npu") not in _Page(render_report(bench)).attributes
+
+
+def test_scenarios_of_one_measurement_are_one_run(bench: dict[str, Any]) -> None:
+    first = bench["runs"][0]
+    first["label"] += " (single_stream)"
+    outcome = first["outcome"] | {"scenario": "offline", "metric": "samples_per_s", "value": 1234.0}
+    other = first | {"scenario": "offline", "label": first["label"].replace("single_stream", "offline")}
+    bench["runs"] = [first, other | {"outcome": outcome}, bench["runs"][1]]
+    text = _Page(render_report(bench)).text
+    assert "Fastest of 2" in text
+    assert "1,234/s" in text
+    assert "1 resnet8.onnx" in text
+
+
+def test_noisy_runs_with_one_reason_are_told_together(bench: dict[str, Any]) -> None:
+    for run in bench["runs"]:
+        run["noise"] = {"noisy": True, "reason": "others were busy", "spread": 0.1, "load": 1.0, "repeats": 0}
+    page = render_report(bench)
+    assert page.split('role="note"')[1].split("</div>")[0].count("others were busy") == 1
+
+
+def _with_attack(value: Any, attack: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_attack(inner, attack) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_attack(inner, attack) for inner in value]
+    return attack if isinstance(value, str) else value
+
+
+def test_values_are_escaped(bench: dict[str, Any]) -> None:
+    attack = "<script>alert(1)</script>\"'&"
+    page = _Page(render_report(_with_attack(bench, attack) | {"schema": bench["schema"]}))
+    assert "script" not in page.tags
+    assert page.open == []
+    assert "alert(1)" in page.text
+
+
+def test_fifty_runs_have_all_their_numbers(sample: ModuleType) -> None:
+    page = render_report(json.loads(json.dumps(sample.many_runs(50).to_json())))
+    assert "50 runs of 5 artifacts" in _Page(page).text
+    assert page.count("<details open") == 2
+
+
+def test_same_document_gives_the_same_page(bench: dict[str, Any]) -> None:
+    assert render_report(bench) == render_report(json.loads(json.dumps(bench)))
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"schema": "edgeai.bench/2", "runs": []}, "edgeai.bench/2"),
+        ({"checks": []}, "checks"),
+        ([], "list"),
+    ],
+)
+def test_document_of_another_kind_is_refused(document: Any, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        render_report(document)
+
+
+def test_document_of_compress_makes_the_compress_page(document: dict[str, Any]) -> None:
+    assert "edgeai compress" in _Page(render_report(document)).text
