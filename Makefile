@@ -52,6 +52,8 @@ bench: $(VENV)/.done  ## every program in benchmarks/; the table of real models 
 			*/compress_assets.py) arguments="--write docs/results.md" ;; \
 			*/conversion_matrix.py|*/quantization_peers.py|*/pruning_distillation.py) continue ;; \
 			*/conversion_speed.py) arguments="--write docs/conversion-speed.md" ;; \
+			*/benchmark_peers.py) arguments="--write docs/benchmark-peers.md" ;; \
+			*/same_file_comparison.py) arguments="--write docs/same-file-comparison.md" ;; \
 			*) arguments= ;; \
 		esac; \
 		echo "== $$program $$arguments"; $(RUN) $$program $$arguments || exit 1; done
