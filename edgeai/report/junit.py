@@ -67,7 +67,7 @@ def _case(run: Mapping[str, Any], left: list[str]) -> ET.Element:
     words = [
         f"median {time_words(latency['median'])} (95 % {time_words(low)} to {time_words(high)})",
         f"p90 {time_words(latency['p90'])}, p99 {time_words(latency['p99'])}",
-        f"ran on {run['ran_on']} by {run['delegate']}, {run['threads']} threads, batch {run['batch']}",
+        f"ran on {run['ran_on']} by {run['delegate']}, threads: {run['threads']}, batch: {run['batch']}",
     ]
     if run["noise"] and run["noise"]["noisy"]:
         words.append(f"noisy: {run['noise']['reason']}")
