@@ -1,8 +1,9 @@
 """LiteRT without its profiler: each operation is measured as a model of its own.
 
-For models and packages that LiteRT's CompiledModel does not take: variables, `tflite-runtime`, TensorFlow. The inputs
-of an operation are those of the whole run. Two models are made of it, one with the operation once and one with it
-twice: the difference is its time without the cost of a call. What XNNPACK fuses in the whole is not fused here.
+For what LiteRT's CompiledModel does not take (variables, `tflite-runtime`, TensorFlow) and for networks so small that
+its clock of whole microseconds tells nothing. The inputs of an operation are those of the whole run. Two models are
+made of it, one with the operation once and one with it twice: the difference is its time without the cost of a call.
+What XNNPACK fuses in the whole is not fused here.
 """
 
 from __future__ import annotations
@@ -24,7 +25,13 @@ from edgeai_runtime.engines.litert_source import import_interpreter
 from edgeai_runtime.engines.protocol import Session
 from edgeai_runtime.errors import EngineError
 
-_PER_OPERATION_S, _WARMUP_S, _LEAST_ROUNDS = 0.05, 0.005, 7
+_ALL_S, _LEAST_S, _MOST_S = 2.0, 0.03, 0.2
+"""How long is measured: all operations together, but each within bounds."""
+
+_WARMUP_S, _LEAST_ROUNDS = 0.005, 7
+_QUIET = 0.25
+"""Quantile of calls that stands for a machine that is let alone."""
+
 _KEEPS_VALUES = "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
 
 
@@ -34,7 +41,7 @@ class LiteRTAloneRecorder:
     method: Literal["alone"] = "alone"
     most_calls = MOST_CALLS
     note = (
-        "LiteRT has no profiler for this model here: each operation was measured as a model of its own, with the "
+        "LiteRT's profiler can not tell for this model: each operation was measured as a model of its own, with the "
         "inputs it has in the whole. What is fused in the whole is not fused there, so the sum may be above the whole."
     )
 
@@ -70,14 +77,15 @@ class LiteRTAloneRecorder:
     def finish(self, kept: Sequence[int]) -> list[Operation]:
         """Measure one operation after the other."""
         found = []
-        for place, operator in enumerate(self._file.subgraphs[0].operators):
+        operators = self._file.subgraphs[0].operators
+        each_s = min(max(_ALL_S / max(len(operators), 1), _LEAST_S), _MOST_S)
+        for place, operator in enumerate(operators):
             code = self._file.operatorCodes[operator.opcodeIndex]
             name = code_name(code)
             calls = {str(count): self._open(place, count) for count in (1, 2)}
-            samples = interleave(
-                calls, duration_s=_PER_OPERATION_S, warmup_s=_WARMUP_S, min_rounds=_LEAST_ROUNDS, seed=place
-            )
-            ms = max(float(np.median(samples["2"].round_ms - samples["1"].round_ms)), 0.0)
+            samples = interleave(calls, duration_s=each_s, warmup_s=_WARMUP_S, min_rounds=_LEAST_ROUNDS, seed=place)
+            once, twice = (float(np.quantile(samples[count].call_ms, _QUIET)) for count in ("1", "2"))
+            ms = max(twice - once, 0.0)
             found.append(Operation(name=f"{name}:{place}", op=name, ms=ms))
         return found
 
@@ -87,17 +95,20 @@ class LiteRTAloneRecorder:
 
     def _open(self, place: int, count: int) -> Callable[[], object]:
         model, inputs = cut_out(self._file, place, count)
-        module, _ = import_interpreter()
-        with capture_log(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            interpreter = module.Interpreter(
-                model_content=write_model(model),
-                num_threads=self._threads,
-                experimental_op_resolver_type=module.OpResolverType[self._resolver],
-            )
-            interpreter.allocate_tensors()
-        for detail, index in zip(interpreter.get_input_details(), inputs, strict=True):
-            interpreter.set_tensor(detail["index"], self._values[index])
+        module, package = import_interpreter()
+        try:
+            with capture_log(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                interpreter = module.Interpreter(
+                    model_content=write_model(model),
+                    num_threads=self._threads,
+                    experimental_op_resolver_type=module.OpResolverType[self._resolver],
+                )
+                interpreter.allocate_tensors()
+            for detail, index in zip(interpreter.get_input_details(), inputs, strict=True):
+                interpreter.set_tensor(detail["index"], self._values[index])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise EngineError(f"{package} can not run operation {place} by itself: {error}") from error
         invoke: Callable[[], object] = interpreter.invoke
         return invoke
 
@@ -118,18 +129,22 @@ def cut_out(model: Any, place: int, count: int) -> tuple[Any, list[int]]:
     part = copy.copy(model)
     main = copy.copy(graph)
     part.signatureDefs, part.metadata, part.metadataBuffer = None, None, None
-    used = sorted({int(index) for index in operator.inputs if index >= 0})
+    inner = [int(index) for index in (() if operator.intermediates is None else operator.intermediates)]
+    used = sorted({int(index) for index in operator.inputs if index >= 0} | set(inner))
     number = {index: position for position, index in enumerate(used)}
     main.tensors = [copy.copy(graph.tensors[index]) for index in used]
     given = [
         index
         for index in used
-        if not graph.tensors[index].isVariable and model.buffers[graph.tensors[index].buffer].data is None
+        if index not in inner
+        and not graph.tensors[index].isVariable
+        and not _has_content(model.buffers[graph.tensors[index].buffer])
     ]
     main.operators, outputs = [], []
     for turn in range(count):
         one = copy.copy(operator)
         one.inputs = np.array([number.get(int(index), -1) for index in operator.inputs], np.int32)
+        one.intermediates = np.array([number[index] for index in inner], np.int32)
         places = []
         for index in operator.outputs:
             tensor = copy.copy(graph.tensors[index])
@@ -145,6 +160,10 @@ def cut_out(model: Any, place: int, count: int) -> tuple[Any, list[int]]:
     if len(part.subgraphs) == 1:
         _drop_buffers(part, main)
     return part, given
+
+
+def _has_content(buffer: Any) -> bool:
+    return buffer.data is not None and len(buffer.data) > 0
 
 
 def _drop_buffers(model: Any, graph: Any) -> None:

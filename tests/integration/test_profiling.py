@@ -116,6 +116,17 @@ def test_a_model_that_the_profiler_refuses_is_measured_operation_by_operation(tm
     assert LEAST < profile.sum_ms / profile.whole_ms < MOST
 
 
+@pytest.mark.litert
+def test_a_network_too_small_for_the_profilers_clock_is_measured_operation_by_operation(tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert")
+    text = """<ir_version: 8, opset_import: ["" : 18]> g (float[1,4] x) => (float[1,4] y) {
+        a = Tanh(x) b = Mul(a, a) y = Sigmoid(b) }"""
+    artifact = emit(prepare_graph(onnx.parser.parse_model(text)), "tflite", tmp_path)
+    profile = profile_artifact(artifact.path, duration_s=0.05)
+    assert profile.method == "alone"
+    assert [one.op for one in profile.operators] == ["TANH", "MUL", "LOGISTIC"]
+
+
 @pytest.mark.onnxruntime
 def test_arrays_of_the_caller_are_what_is_run(network: ir.Model, tmp_path: Path) -> None:
     path = written(network, "onnx", tmp_path)
