@@ -25,6 +25,7 @@ class OperatorFacts:
         label: the name of its first output.
         precision: how it computes; `None` where it only handles shapes and indices.
         is_heavy: it multiplies by weights; what a model's precision is told by.
+        is_unsigned: its activations are uint8, as in files of the first converters.
         constant_weights: its weights are stored in the model.
         values: of each property that is known, all its values: of every input and output, or of height and width.
     """
@@ -33,6 +34,7 @@ class OperatorFacts:
     label: str
     precision: Precision | None
     is_heavy: bool = False
+    is_unsigned: bool = False
     constant_weights: bool = True
     values: Mapping[Property, tuple[int, ...]] = field(default_factory=dict)
 

@@ -136,6 +136,7 @@ class _Graph:
             label=_text(self._tensors[outputs[0]].name) if outputs else "",
             precision=self._precision(there, outputs, stored),
             is_heavy=name in _WEIGHTS,
+            is_unsigned=any(_dtype(self._tensors[index]) == "uint8" for index in outputs),
             constant_weights=stored < 0 or self._is_constant(stored) or name == "BATCH_MATMUL",
             values=operator_values(
                 name,
