@@ -15,6 +15,9 @@ HEIGHT = 16.0
 LONGEST = 12
 """Operations that get a bar of their own; the rest share one."""
 
+LONGER = 1.005
+"""Times by which profiling must lengthen a call to be told; less is chance."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class OperatorChart:
@@ -102,6 +105,6 @@ def _summary(profile: Mapping[str, Any], count: int) -> str:
     parts.append(how.get(str(profile.get("method")), str(profile.get("method") or "")))
     if profile.get("calls"):
         parts.append(f"mean of {profile['calls']:,} calls")
-    if profile.get("overhead"):
+    if (profile.get("overhead") or 0.0) > LONGER:
         parts.append(f"profiling makes a call {(profile['overhead'] - 1) * 100:.3g} % longer")
     return "; ".join(part for part in parts if part)
