@@ -153,8 +153,8 @@ def _shorten_names(function: ast.FunctionDef) -> None:
     bound = {node.id: None for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     bound |= {node.name: None for node in nodes if isinstance(node, ast.ExceptHandler) and node.name}
     fixed = {name for node in nodes if not _is_variable(node) for name in _names_in(node)}
-    (table,) = symtable.symtable(ast.unparse(function), "function", "exec").get_children()
-    fixed |= _other_names(table)
+    tables = symtable.symtable(ast.unparse(function), "function", "exec").get_children()  # 3.14: annotations too
+    fixed |= _other_names(next(table for table in tables if table.get_name() == function.name))
     letters = string.ascii_lowercase
     fresh = itertools.chain(letters, (first + second for first in letters for second in letters))
     free = (name for name in fresh if name not in present and not keyword.iskeyword(name))
@@ -205,6 +205,8 @@ def _narrow(source: str) -> str:
             continue
         word = "".join(lines[begin[0] - 1 : token.end[0]])
         word = word[begin[1] : len(word) - len(lines[token.end[0] - 1]) + token.end[1]]
+        if token.type == _FSTRING_END:
+            word = _requoted(word)
         if is_new:
             words.append(" " * level)
         elif _is_wordlike(words[-1][-1:]) and _is_wordlike(word[0]):
@@ -212,6 +214,17 @@ def _narrow(source: str) -> str:
         words.append(word)
         is_new = False
     return "".join(words)
+
+
+def _requoted(text: str) -> str:
+    """Return an f-string between quotes that do not occur in it: Python before 3.12 reads no others."""
+    rest = text.lstrip("fFrR")
+    quote = rest[:3] if rest[:3] in ('"""', "'''") else rest[0]
+    body = rest[len(quote) : -len(quote)]
+    for one in (quote, "'", '"', "'''", '"""'):
+        if one not in body and not body.endswith(one[0]):
+            return text[: len(text) - len(rest)] + one + body + one
+    raise ValueError(f"no quotes are left for {text}")
 
 
 def _is_wordlike(character: str) -> bool:

@@ -120,6 +120,18 @@ def test_spaces_are_left_out_only_where_the_meaning_stays(hook: ModuleType, line
     assert "  # " not in stripped
 
 
+@pytest.mark.parametrize(
+    ("text", "requoted"),
+    [
+        ("f'{', '.join(x)}'", """f"{', '.join(x)}\""""),
+        ("f'plain {x}'", "f'plain {x}'"),
+        ("""f'{', '.join(x)} "a" b'""", """f'''{', '.join(x)} "a" b'''"""),
+    ],
+)
+def test_no_quotes_stand_in_an_f_string_between_the_same(hook: ModuleType, text: str, requoted: str) -> None:
+    assert hook._requoted(text) == requoted
+
+
 def test_every_module_can_be_stripped_and_compiled(hook: ModuleType, root: Path) -> None:
     for module in (root / "runtime" / "edgeai_runtime").rglob("*.py"):
         stripped = hook.strip(module.read_text(encoding="utf-8"), keep_annotations=module.name in hook.READ)
