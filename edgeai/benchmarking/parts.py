@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from edgeai.benchmarking.opened import Opened
 from edgeai.benchmarking.result import Run
 from edgeai.benchmarking.spec import BenchSpec
+from edgeai_runtime.errors import EngineError
 
 
 def measure_parts(run: Run, opened: Opened, spec: BenchSpec, *, on_label: Callable[[str], object]) -> list[Run]:
@@ -23,17 +25,18 @@ def measure_parts(run: Run, opened: Opened, spec: BenchSpec, *, on_label: Callab
         from edgeai.benchmarking.phases import measure_phases
 
         on_label(f"phases of {target.label}")
-        run = replace(run, phases=measure_phases(target.path, **where))
+        run = replace(run, phases=measure_phases(target.path, arrays=opened.arrays, **where))
     if spec.memory and not opened.is_pipeline:
         from edgeai.benchmarking.memory import measure_memory
 
         on_label(f"memory of {target.label}")
-        run = replace(run, memory=measure_memory(target.path, **where))
+        run = replace(run, memory=measure_memory(target.path, arrays=opened.arrays, **where))
     if spec.operators and not opened.is_pipeline:
         from edgeai.profiling.profile import profile_artifact
 
         on_label(f"operations of {target.label}")
-        run = replace(run, operators=profile_artifact(target.path, **where))
+        with suppress(EngineError):  # a delegate whose engine has no profiler: the part stays empty
+            run = replace(run, operators=profile_artifact(target.path, arrays=opened.arrays, **where))
     if spec.energy:
         from edgeai.benchmarking.energy import measure_energy
 
