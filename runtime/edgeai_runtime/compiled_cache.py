@@ -14,20 +14,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import logging
 import os
-import platform
+import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgeai_runtime.cache import cache_folder, compiled_folder
-from edgeai_runtime.engines.protocol import Engine, Session
+from edgeai_runtime.engines.captured_log import say_debug
 from edgeai_runtime.errors import EdgeAIError
 from edgeai_runtime.manifest import Variant
+
+if TYPE_CHECKING:
+    from edgeai_runtime.engines.protocol import Engine, Session
 
 SIZE_VARIABLE = "EDGEAI_COMPILED_MIB"
 _MOST_MIB = 512.0
@@ -36,7 +38,6 @@ _MAGIC = "edgeai.compiled/1"
 _PAGE = 4096
 #: The same kernels on the same values; several threads may add in another order.
 _RTOL = 1e-4
-_LOGGER = logging.getLogger(__name__)
 _PROCESSOR = ("vendor_id", "model name", "cpu family", "model\t", "stepping", "flags", "Features", "CPU ")
 
 
@@ -78,7 +79,9 @@ def open_session(
                 os.utime(file)
             return session
         except Exception as error:  # whatever an engine says of it: the artifact itself is still there
-            _LOGGER.warning("a compiled artifact is of no use and made again: %s", error)
+            import logging
+
+            logging.getLogger(__name__).warning("a compiled artifact is of no use and made again: %s", error)
             entry = None
     session = engine.open(path, **arguments)
     made = None if entry is not None else _export(session)
@@ -120,7 +123,7 @@ def read_entry(file: Path) -> tuple[dict[str, Any], Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        _LOGGER.debug("compiled artifact %s: %s", file, error)
+        say_debug(__name__, f"compiled artifact {file}: {error}")
         with contextlib.suppress(OSError):
             file.unlink()
         return None
@@ -171,7 +174,7 @@ def _export(session: Session) -> tuple[dict[str, Any], bytes] | None:
     try:
         return export() if export is not None else None
     except Exception as error:
-        _LOGGER.debug("not compiled for later: %s", error)
+        say_debug(__name__, f"not compiled for later: {error}")
         return {"failed": str(error)[:200]}, b""
 
 
@@ -193,7 +196,7 @@ def _is_same(
         same = (session.inputs, session.outputs) == (other.inputs, other.outputs)
         other.close()
     except Exception as error:
-        _LOGGER.debug("the compiled artifact of %s is of no use: %s", path.name, error)
+        say_debug(__name__, f"the compiled artifact of {path.name} is of no use: {error}")
         return False
     return same and all(
         a.shape == b.shape
@@ -207,7 +210,7 @@ def _is_same(
 
 def _processor() -> list[str]:
     """Return what identifies the kind of processor: the lines of its first core."""
-    facts = [platform.system(), platform.machine()]
+    facts = [sys.platform, str(sys.maxsize)]
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             for line in file:
@@ -216,5 +219,7 @@ def _processor() -> list[str]:
                 if line.startswith(_PROCESSOR):
                     facts.append(line.strip())
     except OSError:
-        facts.append(platform.processor())
+        import platform
+
+        facts += [platform.machine(), platform.processor()]
     return facts

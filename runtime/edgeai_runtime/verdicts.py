@@ -12,20 +12,18 @@ can not be read counts as none.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
-import logging
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgeai_runtime.cache import verdict_folder
+from edgeai_runtime.engines.captured_log import say_debug
 from edgeai_runtime.errors import EdgeAIError
+from edgeai_runtime.record import dataclass, field
 
-_LOGGER = logging.getLogger(__name__)
 RETRY_HINT = "python -m edgeai_runtime verify BUNDLE --retry"
 
 
@@ -102,6 +100,8 @@ def read_verdict(digest: str, key: str) -> Verdict | None:
 
 def keep_verdict(digest: str, key: str, verdict: Verdict) -> None:
     """Keep `verdict` instead of what was known; on a device that can not be written to, it is forgotten."""
+    import dataclasses
+
     from edgeai_runtime.atomic import write_atomically
 
     folder = verdict_folder(digest)
@@ -110,7 +110,7 @@ def keep_verdict(digest: str, key: str, verdict: Verdict) -> None:
         write_atomically(folder / f"{key}.{now}.json", json.dumps(dataclasses.asdict(verdict)).encode())
         (folder / f"{key}.{before}.json").unlink(missing_ok=True)
     except (EdgeAIError, OSError) as error:
-        _LOGGER.debug("verdict not kept: %s", error)
+        say_debug(__name__, f"verdict not kept: {error}")
 
 
 def quarantined(digest: str) -> list[Verdict]:
