@@ -12,9 +12,6 @@ from markupsafe import Markup
 STYLES = ("report.css", "charts.css", "print.css")
 """In the order in which they are inlined."""
 
-SHAPES = "report_shapes.html.j2"
-"""Macros that both pages use."""
-
 
 def fill_page(template: str, **values: Any) -> str:
     """Return a whole HTML page; strings of `values` are escaped unless they are markup.

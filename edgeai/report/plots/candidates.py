@@ -6,17 +6,19 @@ A candidate has the same number in both plots and in the table: its place in the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-from edgeai.report.plots.scale import Scale
+from edgeai.report.plots.scale import Scale, log_scale
+from edgeai.report.plots.scatter import Axis, Mark, scatter
 from edgeai.report.plots.svg import element, line, svg, text
 from edgeai.report.wording import MINUS, drop_range_words, drop_unit, drop_words, size_words, time_words
 
 Candidate = Mapping[str, Any]
 
 RIGHT = 736
+TOP, FLOOR = 28.0, 340.0
 FOCUS = 2.0
 """A plot shows drops up to this many budgets; what lies beyond is drawn at the edge with an arrow."""
 
@@ -57,74 +59,50 @@ def pareto_plot(document: Mapping[str, Any]) -> str | None:
     numbered = [(n, c) for n, c in _numbered(document) if (c.get("latency_ms") or {}).get("median")]
     if not numbered:
         return None
-    top, floor = 20.0, 320.0
-    times = [candidate["latency_ms"]["median"] for _, candidate in numbered]
+    x = log_scale([candidate["latency_ms"]["median"] for _, candidate in numbered], start=15, end=95)
     low, high = drop_limits([candidate["drop"] for _, candidate in numbered], max_drop)
-    x = Scale(low=min(times) / 1.4, high=max(times) * 1.4, start=70, end=RIGHT, logarithmic=True)
-    y = Scale(low=low, high=high, start=top + 16, end=floor - 16)
-    parts = _pareto_frame(x, y, top=top, floor=floor, unit=drop_unit(metric))
-    if max_drop is not None:
-        parts.append(line(x.start, y(max_drop), x.end, y(max_drop), "budget"))
-        parts.append(text("budget", x.end - 6, y(max_drop) - 6, anchor="end", kind="budget-word"))
-    front = [c for _, c in numbered if c.get("id") in (document.get("pareto") or ())]
-    places = sorted((x(c["latency_ms"]["median"]), y(c["drop"])) for c in front)
-    if len(places) > 1:
-        parts.append(element("polyline", points=" ".join(f"{a:.1f},{b:.1f}" for a, b in places), class_="front"))
+    y = Scale(low=low, high=high, start=TOP + 22, end=FLOOR - 22)
     best = (document.get("best") or {}).get("id")
     largest = max(candidate.get("size_bytes") or 1 for _, candidate in numbered)
-    spots: list[tuple[float, float]] = []
-    labels: list[str] = []  # drawn after all circles, so that none is covered
-    for number, candidate in sorted(numbered, key=lambda pair: -(pair[1].get("size_bytes") or 0)):
-        at = (x(candidate["latency_ms"]["median"]), y(candidate["drop"]))
-        radius = 5 + 17 * math.sqrt((candidate.get("size_bytes") or 0) / largest)
-        parts.append(_pareto_mark(candidate, at, radius, is_best=candidate.get("id") == best, metric=metric))
-        spots.append(_free_spot(at, spots))
-        words = f"{number}\N{DOWNWARDS ARROW}" if candidate["drop"] > high else str(number)
-        labels.append(text(words, spots[-1][0], spots[-1][1] + 4, kind="number"))
-    return svg(
-        [*parts, *labels],
-        height=floor + 54,
-        name="pareto",
+    return scatter(
+        [_mark(number, c, largest, high, is_best=c.get("id") == best, metric=metric) for number, c in numbered],
+        x=Axis(
+            scale=x,
+            ticks=[(tick, time_words(tick)) for tick in x.ticks()],
+            caption="median latency of one call, left is faster",
+        ),
+        y=Axis(
+            scale=y,
+            ticks=[(tick, _percent(tick)) for tick in y.ticks()],
+            caption=f"drop in {drop_unit(metric)}, up is better",
+        ),
+        front=[
+            (c["latency_ms"]["median"], c["drop"]) for _, c in numbered if c.get("id") in (document.get("pareto") or ())
+        ],
+        top=TOP,
+        floor=FLOOR,
         title="Drop, latency and size of every candidate",
-        description="Each circle is a candidate: its median latency, its drop against the float source, its size.",
+        under=[] if max_drop is None else _budget(y(max_drop)),
     )
 
 
-def _pareto_frame(x: Scale, y: Scale, *, top: float, floor: float, unit: str) -> list[str]:
-    parts = [element("rect", x=x.start, y=top, width=x.end - x.start, height=floor - top, class_="frame")]
-    for tick in y.ticks():
-        parts += [line(x.start, y(tick), x.end, y(tick), "grid")]
-        parts += [text(_percent(tick), x.start - 8, y(tick) + 4, anchor="end")]
-    for tick in x.ticks():
-        parts += [line(x(tick), top, x(tick), floor, "grid"), text(time_words(tick), x(tick), floor + 18)]
-    middle, upright = (x.start + x.end) / 2, (top + floor) / 2
-    parts.append(text("median latency of one call, left is faster", middle, floor + 44, kind="axis"))
-    turned = f"rotate(-90 18 {upright:g})"
-    parts.append(text(f"drop in {unit}, up is better", 18, upright, kind="axis", transform=turned))
-    return parts
+def _budget(y: float) -> list[str]:
+    words = text("budget", "100%", y - 6, anchor="end", kind="budget-word", dx=-6)
+    return [line("0%", y, "100%", y, "budget"), words]
 
 
-def _pareto_mark(candidate: Candidate, at: tuple[float, float], radius: float, *, is_best: bool, metric: str) -> str:
-    words = (
-        f"{candidate.get('id')}: {time_words(candidate['latency_ms']['median'])}, "
-        f"drop {drop_words(candidate['drop'], metric)}, {size_words(candidate.get('size_bytes'))}, "
-        f"{candidate.get('status')}"
+def _mark(number: int, candidate: Candidate, largest: float, high: float, *, is_best: bool, metric: str) -> Mark:
+    median, size = candidate["latency_ms"]["median"], candidate.get("size_bytes")
+    words = f"{candidate.get('id')}: {time_words(median)}, drop {drop_words(candidate['drop'], metric)}"
+    return Mark(
+        number=f"{number}\N{DOWNWARDS ARROW}" if candidate["drop"] > high else str(number),
+        x=median,
+        y=candidate["drop"],
+        radius=5 + 17 * math.sqrt((size or 0) / largest),
+        kind=f"{candidate.get('format')} {candidate.get('status')}",
+        words=f"{words}, {size_words(size)}, {candidate.get('status')}",
+        ringed=is_best,
     )
-    kind = f"mark {candidate.get('format')} {candidate.get('status')}"
-    circle = element("circle", cx=at[0], cy=at[1], r=radius, class_=kind)
-    ring = element("circle", cx=at[0], cy=at[1], r=radius + 4, class_="best-ring") if is_best else ""
-    return element("g", element("title", escape(words)), circle, ring)
-
-
-def _free_spot(at: tuple[float, float], taken: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Return the place nearest to `at` (along a spiral) where a number covers no other one."""
-    spot = at
-    for turn in range(40):
-        angle, distance = turn * 2.4, 5.0 * math.sqrt(turn)
-        spot = (at[0] + distance * math.cos(angle), at[1] + distance * math.sin(angle))
-        if all(abs(spot[0] - other[0]) > 15 or abs(spot[1] - other[1]) > 12 for other in taken):
-            break
-    return spot
 
 
 def drop_plot(document: Mapping[str, Any]) -> str | None:

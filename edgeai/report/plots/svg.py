@@ -66,10 +66,9 @@ def strip(*parts: str, height: float, title: str, kind: str = "strip") -> str:
         "svg",
         element("title", escape(title)),
         *parts,
-        xmlns="http://www.w3.org/2000/svg",
+        role="img",
         width="100%",
         height=height,
-        role="img",
         aria_label=title,
         class_=kind,
     )

@@ -10,7 +10,6 @@ import pytest
 
 from edgeai.report.plots.candidates import drop_limits, drop_plot, pareto_plot
 from edgeai.report.plots.scale import Scale, log_ticks, nice_ticks
-from edgeai.report.plots.svg import WIDTH
 
 
 def _circles(svg: str | None, kind: str) -> dict[str, tuple[float, float, float]]:
@@ -20,7 +19,8 @@ def _circles(svg: str | None, kind: str) -> dict[str, tuple[float, float, float]
     for group in ET.fromstring(svg).iter("g"):
         title, circle = group.find("title"), group.find("circle")
         if title is not None and circle is not None and kind in circle.attrib["class"]:
-            found[str(title.text).split(":")[0]] = tuple(float(circle.attrib[key]) for key in ("cx", "cy", "r"))
+            places = [float(circle.attrib[key].rstrip("%")) for key in ("cx", "cy", "r")]
+            found[str(title.text).split(":")[0]] = tuple(places)
     return found  # type: ignore[return-value]
 
 
@@ -42,9 +42,11 @@ def test_smaller_artifact_has_the_smaller_circle(document: dict[str, Any]) -> No
 @pytest.mark.parametrize("plot", [pareto_plot, drop_plot])
 def test_candidate_far_off_stays_inside_the_picture(document: dict[str, Any], plot: Any) -> None:
     svg = plot(document)
-    height = float(ET.fromstring(svg).attrib["viewBox"].split()[3])
+    root = ET.fromstring(svg)
+    wide = plot is pareto_plot
+    width, height = (100.0, float(root.attrib["height"])) if wide else map(float, root.attrib["viewBox"].split()[2:])
     x, y, _ = _circles(svg, "mark" if plot is pareto_plot else "point")["openvino-int8"]
-    assert 0 <= x <= WIDTH
+    assert 0 <= x <= width
     assert 0 <= y <= height
 
 
@@ -74,11 +76,8 @@ def test_budget_of_zero_is_drawn(document: dict[str, Any], plot: Any) -> None:
 def test_numbers_of_candidates_at_one_place_do_not_cover_each_other(document: dict[str, Any]) -> None:
     document["candidates"] = [document["candidates"][4] | {"id": str(index)} for index in range(6)]
     svg = ET.fromstring(pareto_plot(document) or "")
-    spots = [
-        (float(text.attrib["x"]), float(text.attrib["y"]))
-        for text in svg.iter("text")
-        if text.attrib["class"] == "number"
-    ]
+    numbers = [text for text in svg.iter("text") if text.attrib["class"] == "number"]
+    spots = [(float(text.attrib["dx"]), float(text.attrib["y"])) for text in numbers]
     assert len(spots) == 6
     assert all(abs(a[0] - b[0]) > 15 or abs(a[1] - b[1]) > 12 for a, b in itertools.combinations(spots, 2))
 
