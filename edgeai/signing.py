@@ -103,7 +103,7 @@ def is_encrypted(key: Path) -> bool:
 def sign_bundle(
     path: Path,
     *,
-    key: Path,
+    key: Path | bytes,
     password: str | None = None,
     version: str | None = None,
     output: Path | None = None,
@@ -113,7 +113,7 @@ def sign_bundle(
 
     Args:
         path: the bundle, a `.edge` file or a folder.
-        key: the private key, in PEM: Ed25519, or ECDSA on P-256, P-384 or P-521.
+        key: the private key, in PEM: Ed25519, or ECDSA on P-256, P-384 or P-521; its file, or its content.
         password: of the key.
         version: written into the manifest before it is signed, such as `2.1`: what `Trust.minimum_version` looks at.
         output: write a new `.edge` file and leave `path` alone; by default the signature is added to `path`.
@@ -223,24 +223,25 @@ def _sign(private: Any, message: bytes) -> bytes:
         return bytes(private.sign(message, *scheme))
 
 
-def _read_private_key(key: Path, password: str | None) -> Any:
+def _read_private_key(key: Path | bytes, password: str | None) -> Any:
     _require_cryptography()
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     from edgeai_runtime.signature import signing_scheme
 
-    locked = is_encrypted(key)
+    locked = b"ENCRYPTED" in key if isinstance(key, bytes) else is_encrypted(key)
+    content, name = (key, "that was given") if isinstance(key, bytes) else (key.read_bytes(), str(key))
     if locked and not password:
-        raise UsageError(f"the key {key} is encrypted and there is no password for it", hint=_PASSWORD)
+        raise UsageError(f"the key {name} is encrypted and there is no password for it", hint=_PASSWORD)
     try:
-        private = load_pem_private_key(key.read_bytes(), password.encode() if locked and password else None)
+        private = load_pem_private_key(content, password.encode() if locked and password else None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         reason = "the password is wrong, or it is damaged" if locked else "it is not a private key in PEM"
         hint = _PASSWORD if locked else "Make one with `edgeai keygen`."
-        raise UsageError(f"the key {key} can not be opened: {reason}", hint=hint) from error
+        raise UsageError(f"the key {name} can not be opened: {reason}", hint=hint) from error
     if signing_scheme(private.public_key()) is None:
-        raise UsageError(f"the key {key} is neither Ed25519 nor ECDSA on P-256, P-384 or P-521")
+        raise UsageError(f"the key {name} is neither Ed25519 nor ECDSA on P-256, P-384 or P-521")
     return private
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from edgeai_converters.evaluate.job import Job
 from edgeai_converters.evaluate.measure import read_outputs, run_job
 from edgeai_converters.inspection.table import inspect_artifact
 from edgeai_converters.pipeline import Compression
+from edgeai_converters.recipe import Recipe
 from edgeai_converters.search.candidate import Candidate
 from edgeai_converters.step_assets import pack_assets
 from edgeai_converters.versions import tool_versions
@@ -54,25 +56,43 @@ _MOST_OPERATIONS = 2000
 """MACs by operation are left out of larger models, so that manifests stay small."""
 
 
-def write_compression(result: Compression, path: Path, *, force: bool = False) -> None:
+def write_compression(
+    result: Compression,
+    path: Path,
+    *,
+    recipes: Sequence[Recipe] | None = None,
+    with_measurements: bool = True,
+    as_folder: bool = False,
+    force: bool = False,
+) -> None:
     """Write the bundle of a search's packed candidates to `path`.
+
+    Args:
+        result: the search.
+        path: the bundle.
+        recipes: of the candidates to pack, best first, in place of those that the search chose.
+        with_measurements: whether variants say what was timed on this machine; without, the same inputs and versions
+            give the same bytes.
+        as_folder: write a folder in place of a file.
+        force: overwrite.
 
     Raises:
         ModelError: there is nothing to pack.
         OutputError: `path` exists and `force` is not set, or can not be written.
     """
-    if not result.packed:
+    packed = result.packed if recipes is None else _of_recipes(result, recipes)
+    if not packed:
         reasons = "".join(f"\n  {candidate.id}: {candidate.reason}" for candidate in result.candidates)
         raise ModelError(f"No candidate could be made, so there is no bundle to write:{reasons}")
     raw, source_outputs = _golden(result)
     golden = {f"source/{name}": array for name, array in source_outputs.items()}
     members: dict[str, Path | bytes] = {}
     variants = []
-    for candidate in result.packed:
+    for candidate in packed:
         outputs = _own_outputs(result, candidate)
         golden |= {f"{candidate.id}/{name}": array for name, array in outputs.items()}
         variant, files = _variant(result, candidate, source_outputs, outputs)
-        variants.append(variant)
+        variants.append(variant if with_measurements else replace(variant, measurements=()))
         members |= files
     members["golden/inputs.npz"] = npz_bytes(raw)
     members["golden/outputs.npz"] = npz_bytes(golden)
@@ -94,7 +114,21 @@ def write_compression(result: Compression, path: Path, *, force: bool = False) -
         labels=labels,
         assets={name: file_entry(f"assets/{name}", file) for name, file in assets.items()},
     )
-    write_bundle(path, manifest, members, force=force)
+    write_bundle(path, manifest, members, force=force, as_folder=as_folder)
+
+
+def _of_recipes(result: Compression, recipes: Sequence[Recipe]) -> tuple[Candidate, ...]:
+    """Return the candidates of recipes, in their order.
+
+    Raises:
+        ModelError: one could not be made.
+    """
+    made = {one.id: one for one in result.candidates if one.artifact and one.measurement}
+    for recipe in recipes:
+        if recipe.id not in made:
+            reason = next((one.reason for one in result.candidates if one.id == recipe.id), "its format was not tried")
+            raise ModelError(f"The recipe {recipe.id} could not be made again: {reason}")
+    return tuple(made[recipe.id] for recipe in recipes)
 
 
 def _variant(

@@ -54,6 +54,8 @@ class Budget:
         max_latency_ratio: largest median latency as a share of the float artifact's in the same engine.
         max_memory_mib: largest growth of the process's peak memory by loading and running the artifact.
         strict: accept only candidates whose verdict is `certified`.
+        judge_times: whether what was timed may reject: latency, memory, and slower than float. `False` for a replay,
+            whose recipes were chosen by such figures before: its result shall not depend on how busy a machine is.
     """
 
     max_drop: float | None = 0.01
@@ -62,6 +64,7 @@ class Budget:
     max_latency_ratio: float | None = None
     max_memory_mib: float | None = None
     strict: bool = False
+    judge_times: bool = True
 
     def __post_init__(self) -> None:
         for name in ("max_drop", "max_size_bytes", "max_latency_ms", "max_latency_ratio", "max_memory_mib"):

@@ -30,7 +30,7 @@ def reject_for_cost(
     """
     broken = [
         *_broken_budgets(size_bytes=size_bytes, measurement=measurement, budget=budget),
-        *(_slower(measurement) if precision != "float32" else ()),
+        *(_slower(measurement) if precision != "float32" and budget.judge_times else ()),
     ]
     if not broken:
         return None
@@ -61,6 +61,8 @@ def _broken_budgets(*, size_bytes: int, measurement: Measurement, budget: Budget
         ("max_memory", "peak memory", measurement.peak_memory_mib, budget.max_memory_mib, " MiB"),
     )
     for limit, what, value, most, unit in checks:
+        if limit != "max_size" and not budget.judge_times:
+            continue
         if most is not None and value is not None and value > most:
             yield Rejection(
                 limit=limit,
