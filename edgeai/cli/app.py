@@ -12,11 +12,13 @@ import typer
 
 from edgeai.cli import (
     bench,
+    build,
     compress,
     convert,
     devices,
     distill,
     doctor,
+    init,
     inspect,
     keygen,
     prune,
@@ -40,6 +42,8 @@ app = typer.Typer(
 )
 
 app.command("compress", short_help="Smallest artifacts that keep the accuracy.")(compress.command)
+app.command("build", short_help="What edgeai.toml asks for: made, judged, signed.")(build.command)
+app.command("init", short_help="An edgeai.toml to start from.")(init.command)
 app.command("convert", short_help="One model to another format.")(convert.command)
 app.command("distill", short_help="Train one model on another's answers.")(distill.command)
 app.command("prune", short_help="Cut the channels that are worth least.")(prune.command)

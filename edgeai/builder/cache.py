@@ -1,0 +1,66 @@
+"""Results of finished steps, by key; and, per step, the key it had last, so that one can say what changed since."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgeai_converters.workfolder import WorkFolder, folder_of
+from edgeai_runtime.atomic import write_atomically
+
+_LAST = "last.json"
+KEY_FILE = "key.json"
+_KEEP_DAYS = 60
+
+
+class Cache:
+    """The folder `.edgeai/build`: one folder per result, made beside and renamed, so that a folder there is whole."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._last = _read(root / _LAST)
+        self._before = dict(self._last)
+
+    def find(self, kind: str, key: Mapping[str, Any]) -> Path | None:
+        """Return the folder of a result, or `None` when it was not made yet."""
+        folder = folder_of(self._root, kind, key)
+        if not (folder / KEY_FILE).is_file():
+            return None
+        os.utime(folder / KEY_FILE)  # in use: not to be removed for its age
+        return folder
+
+    def make(self, kind: str, key: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
+        """Return the folder of a result; `make` fills an empty folder when it is not there."""
+        return WorkFolder(self._root, keep_days=_KEEP_DAYS).step(kind, key, make)
+
+    def forget(self, kind: str, key: Mapping[str, Any]) -> None:
+        """Remove a result, so that it is made again."""
+        import shutil
+
+        shutil.rmtree(folder_of(self._root, kind, key), ignore_errors=True)
+
+    def last_key(self, step: str) -> Mapping[str, Any] | None:
+        """Return the key that a step had when it was last up to date."""
+        found = self._last.get(step)
+        return found if isinstance(found, dict) else None
+
+    def remember(self, step: str, key: Mapping[str, Any]) -> None:
+        """Note the key of a step that is up to date."""
+        self._last[step] = dict(key)
+
+    def save(self) -> None:
+        """Write the notes, when they changed."""
+        if self._last != self._before:
+            write_atomically(self._root / _LAST, json.dumps(self._last, indent=1, sort_keys=True).encode())
+            self._before = dict(self._last)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -1,0 +1,174 @@
+"""Read `edgeai.toml`: strict keys, amounts with units, defaults from device profiles. Errors name file and key."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import tomllib
+
+from edgeai.builder.config import VERSION, BuildConfig, ModelConfig, TargetConfig
+from edgeai.builder.gate_result import Gates
+from edgeai.builder.schema import FILE_NAME, INSIDE, SCHEMA, TABLES, Key
+from edgeai.builder.values import READERS, is_name
+from edgeai.cli.options import nearest
+from edgeai.cli.quantities import LatencyLimit
+from edgeai_converters.spec import DEFAULT_PRECISIONS, Budget, DataSpec
+from edgeai_runtime.errors import EdgeAIError, UsageError
+from edgeai_runtime.manifest import FORMATS
+
+
+def read_config(file: Path) -> BuildConfig:
+    """Read and check the file; nothing it names is opened but device profiles.
+
+    Raises:
+        UsageError: no such file, no TOML, an unknown key (the nearest is offered), a wrong value, an unknown device.
+    """
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"There is no file {file}.", hint="`edgeai init` writes one.") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{file} can not be read: {error}") from error
+    return parse_config(document, file=file)
+
+
+def parse_config(document: Mapping[str, Any], *, file: Path) -> BuildConfig:
+    """Make the configuration of a document; `file` says where it is from and where relative paths begin."""
+    root = file.absolute().parent
+    _check_keys(document, INSIDE[""], where=str(file))
+    if document.get("schema") != SCHEMA:
+        raise UsageError(
+            f"{file}: schema must be {SCHEMA}, the one that this version reads. Received: {document.get('schema')!r}",
+            hint=f"Write `schema = {SCHEMA}` as the first line, or install a newer edgeai.",
+        )
+    project = _read(document, "project", "project", file=file, root=root)
+    models = _tables(document, "models", where=str(file))
+    if not models:
+        raise UsageError(f"{file}: there is no model.", hint="Name one: [models.NAME] with its source.")
+    signing = _read(document, "sign", "sign", file=file, root=root) if "sign" in document else {}
+    encrypting = _read(document, "encrypt", "encrypt", file=file, root=root) if "encrypt" in document else {}
+    return BuildConfig(
+        file=file.absolute(),
+        name=project["name"],
+        version=project.get("version", VERSION),
+        output=project.get("output", root / "build"),
+        models=tuple(_read_model(name, models, file=file, root=root) for name in models),
+        sign_key=signing.get("key"),
+        encrypt_key=encrypting.get("key"),
+    )
+
+
+def _read_model(name: str, models: Mapping[str, Any], *, file: Path, root: Path) -> ModelConfig:
+    where = f"models.{name}"
+    _check_name(name, where, file)
+    found = _read(models, name, where, file=file, root=root, table="models.NAME")
+    limits = _read(models[name], "budget", f"{where}.budget", file=file, root=root, table="models.NAME.budget")
+    targets = _tables(models[name], "targets", where=f"{file}: {where}")
+    if not targets:
+        raise UsageError(f"{file}: {where} has no target.", hint=f"Name one: [{where}.targets.NAME]")
+    samples = {each: found.pop(f"{each}_data", None) for each in ("calibration", "certification")}
+    data = DataSpec(data=found.pop("data", None), training=found.pop("train_data", None), **samples)
+    return ModelConfig(
+        name=name,
+        data=data,
+        budget=_budget(limits, f"{file}: {where}.budget"),
+        targets=tuple(_read_target(each, targets, where, file=file, root=root) for each in targets),
+        **found,
+    )
+
+
+def _read_target(name: str, targets: Mapping[str, Any], of: str, *, file: Path, root: Path) -> TargetConfig:
+    where = f"{of}.targets.{name}"
+    _check_name(name, where, file)
+    found = _read(targets, name, where, file=file, root=root, table="models.NAME.targets.NAME")
+    gates = _read(
+        targets[name], "gates", f"{where}.gates", file=file, root=root, table="models.NAME.targets.NAME.gates"
+    )
+    device, formats, precisions = found.get("device"), found.get("formats"), found.get("precisions")
+    if device is not None:
+        from edgeai_devices.catalog import find_profile
+
+        try:
+            profile = find_profile(device, root / "devices")
+        except EdgeAIError as error:
+            raise UsageError(f"{file}: {where}.device: {error.message}", hint=error.hint) from error
+        formats, precisions = formats or profile.formats, precisions or profile.precisions
+    return TargetConfig(
+        name=name,
+        device=device,
+        formats=formats or FORMATS,
+        precisions=precisions or DEFAULT_PRECISIONS,
+        outputs=found.get("outputs", ("bundle",)),
+        gates=_gates(gates, f"{file}: {where}.gates"),
+    )
+
+
+def _budget(found: dict[str, Any], where: str) -> Budget:
+    latency: LatencyLimit = found.pop("max_latency", LatencyLimit())
+    renamed = {"max_size": "max_size_bytes", "max_memory": "max_memory_mib"}
+    limits = {renamed.get(key, key): value for key, value in found.items()}
+    return Budget(max_latency_ms=latency.milliseconds, max_latency_ratio=latency.ratio, **limits)
+
+
+def _gates(found: dict[str, Any], where: str) -> Gates:
+    latency: LatencyLimit = found.pop("latency", LatencyLimit())
+    for key, other in (("device", "coverage"), ("slower_limit", "not_slower_than")):
+        if key in found and other not in found:
+            raise UsageError(f"{where}: {key} says more about {other}, which is missing.")
+    renamed = {"size": "size_bytes", "memory": "memory_mib", "device": "coverage_device"}
+    limits = {renamed.get(key, key): value for key, value in found.items()}
+    return Gates(latency_ms=latency.milliseconds, latency_ratio=latency.ratio, **limits)
+
+
+def _read(
+    parent: Mapping[str, Any], name: str, where: str, *, file: Path, root: Path, table: str | None = None
+) -> dict[str, Any]:
+    """Return the values of a table, those that are given, each read by its kind."""
+    kind = table or where
+    content = parent.get(name, {})
+    if not isinstance(content, dict):
+        raise UsageError(f"{file}: {where} must be a table. Received: {content!r}")
+    keys = {key.name: key for key in TABLES[kind]}
+    _check_keys(content, (*keys, *INSIDE.get(kind, ())), where=f"{file}: {where}")
+    for key in keys.values():
+        if key.required and key.name not in content:
+            raise UsageError(f"{file}: {where}.{key.name} is missing.", hint=f"{key.about} For example {key.example}")
+    return {
+        name: _value(value, keys[name], where=f"{file}: {where}.{name}", root=root)
+        for name, value in content.items()
+        if name in keys
+    }
+
+
+def _value(value: Any, key: Key, *, where: str, root: Path) -> Any:
+    read: Callable[..., Any] = READERS[key.kind]
+    return read(value, key=key, where=where, root=root)
+
+
+def _tables(parent: Mapping[str, Any], name: str, *, where: str) -> Mapping[str, Any]:
+    tables = parent.get(name, {})
+    if not isinstance(tables, dict) or not all(isinstance(each, dict) for each in tables.values()):
+        raise UsageError(f"{where}: {name} must hold tables, [{name}.NAME]. Received: {tables!r}")
+    return tables
+
+
+def _check_keys(content: Mapping[str, Any], allowed: tuple[str, ...], *, where: str) -> None:
+    for key in content:
+        if key not in allowed:
+            raise UsageError(
+                f"{where}: unknown key {key!r}.", hint=nearest(key, allowed) or f"Known: {', '.join(allowed)}"
+            )
+
+
+def _check_name(name: str, where: str, file: Path) -> None:
+    if not is_name(name):
+        raise UsageError(f"{file}: {where}: a name is made of letters, digits, `-`, `_` and `.`. Received: {name!r}")
+
+
+def find_config(given: str | os.PathLike[str] | None) -> Path:
+    """Return the file to read: the one given, that of a folder given, or `edgeai.toml` here."""
+    path = Path(given) if given is not None else Path(FILE_NAME)
+    return path / FILE_NAME if path.is_dir() else path

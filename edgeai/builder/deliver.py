@@ -1,0 +1,77 @@
+"""Copy what was made to the output folder: only what changed, nothing of anybody else's, and nothing stale stays.
+
+The output folder keeps `.edgeai-outputs.json`, the digests of what was written to it: a file that is not in it, or was
+changed since, is somebody's own and is not touched without `force`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from edgeai.builder.digests import Digests
+from edgeai_runtime.atomic import open_beside, output_error, write_atomically
+from edgeai_runtime.errors import OutputError
+
+_RECORD = ".edgeai-outputs.json"
+
+
+def deliver(output: Path, folder: str, files: Mapping[str, Path], *, digests: Digests, force: bool = False) -> int:
+    """Make `output/folder` hold exactly `files` of ours, and return how many were written.
+
+    Args:
+        output: the output folder.
+        folder: of the target: `model/target`.
+        files: name in the folder (`/` separates) → the file to copy.
+        digests: tells which are unchanged.
+        force: replace files that somebody else wrote or changed.
+
+    Raises:
+        OutputError: a file of somebody else's is in the way, or nothing can be written.
+    """
+    ours = _read_record(output)
+    wanted = {f"{folder}/{name}": file for name, file in files.items()}
+    changed = {}
+    for name, file in wanted.items():
+        target = output / name
+        if not target.is_file():
+            changed[name] = file
+        elif digests.of(target) != digests.of(file):
+            if not force and ours.get(name) != digests.of(target):
+                hint = "Move it away, or replace it with --force."
+                raise OutputError(f"{target} is there and was not written by this build, or changed since.", hint=hint)
+            changed[name] = file
+    for name, file in changed.items():
+        with file.open("rb") as source, open_beside(output / name) as copy:
+            shutil.copyfileobj(source, copy)
+    _remove_stale(output, folder, ours, keep=set(wanted), digests=digests)
+    record = {name: digest for name, digest in ours.items() if not name.startswith(f"{folder}/")}
+    record |= {name: digests.of(file) for name, file in wanted.items()}
+    if record != ours:
+        write_atomically(output / _RECORD, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
+    return len(changed)
+
+
+def _remove_stale(output: Path, folder: str, ours: Mapping[str, str], *, keep: set[str], digests: Digests) -> None:
+    """Remove what an earlier build wrote and this one does not; changed files stay."""
+    for name, digest in ours.items():
+        path = output / name
+        if name.startswith(f"{folder}/") and name not in keep and path.is_file() and digests.of(path) == digest:
+            try:
+                path.unlink()
+                for parent in path.relative_to(output).parents:
+                    if parent != Path() and not os.listdir(output / parent):
+                        (output / parent).rmdir()
+            except OSError as error:
+                raise output_error(path, error) from error
+
+
+def _read_record(output: Path) -> dict[str, str]:
+    try:
+        document = json.loads((output / _RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(name): str(digest) for name, digest in document.items()} if isinstance(document, dict) else {}

@@ -1,0 +1,31 @@
+"""Put name and version into what `compress` made, and write it as one `.edge` file: no engine is needed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from edgeai.builder.make_compress import BUNDLE
+from edgeai.builder.steps import Making
+
+
+def make(making: Making) -> None:
+    """Write `MODEL.edge`."""
+    from edgeai_runtime.bundle_paths import MANIFEST_NAME
+    from edgeai_runtime.bundle_writer import write_bundle
+    from edgeai_runtime.manifest_checks import manifest_files
+    from edgeai_runtime.manifest_json import parse_manifest
+    from edgeai_runtime.trust import Trust
+
+    folder = making.made["compress"] / BUNDLE
+    file = folder / MANIFEST_NAME
+    version = making.config.version
+    Trust(minimum_version=version)  # refuses one that no minimum could be compared with
+    manifest = replace(parse_manifest(file.read_bytes(), where=str(file)), name=making.model.name, version=version)
+    members: dict[str, Path | bytes] = {entry.path: folder / entry.path for entry in manifest_files(manifest)}
+    write_bundle(making.folder / bundle_name(making.model.name), manifest, members)
+
+
+def bundle_name(model: str) -> str:
+    """Return the file name of a model's bundle."""
+    return f"{model}.edge"

@@ -1,0 +1,105 @@
+"""Make the artifacts of a target: find recipes by a search, or replay those that were found before.
+
+The folder of a result holds `compress.json` (the documented document), `recipes.json` (what is in the bundle, best
+first) and `bundle`, a bundle laid out as a folder, without anything that was timed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from edgeai.builder.config import ModelConfig, TargetConfig
+from edgeai.builder.steps import Making
+from edgeai_converters.progress import OnStep
+from edgeai_converters.recipe import Recipe
+from edgeai_converters.spec import DEFAULT_TRAINING, CompressSpec
+from edgeai_converters.workfolder import WorkFolder
+
+REPORT = "compress.json"
+RECIPES = "recipes.json"
+BUNDLE = "bundle"
+
+
+def search(making: Making) -> None:
+    """Search the recipes of a target and keep what was found.
+
+    Raises:
+        ModelError, DataError: the source or the data can not be used, or nothing could be made.
+    """
+    _run(_spec(making.model, making.target), None, making)
+
+
+def compress(making: Making) -> None:
+    """Make the artifacts of given recipes, or take them over from the search that found them.
+
+    Raises:
+        ModelError: a recipe can not be replayed.
+    """
+    if making.found is not None:
+        shutil.copytree(making.found, making.folder, dirs_exist_ok=True)
+        return
+    assert making.recipes is not None
+    spec = _spec(making.model, making.target)
+    formats = tuple(dict.fromkeys(recipe.format for recipe in making.recipes))
+    budget = replace(spec.budget, judge_times=False)
+    _run(replace(spec, recipes=making.recipes, formats=formats, budget=budget), making.recipes, making)
+
+
+def read_found_recipes(folder: Path) -> tuple[Recipe, ...]:
+    """Return the recipes in the bundle of a result, best first."""
+    from edgeai_converters.recipe import read_recipes
+
+    file = folder / RECIPES
+    return read_recipes(json.loads(file.read_text(encoding="utf-8")), where=str(file))
+
+
+def _run(spec: CompressSpec, recipes: tuple[Recipe, ...] | None, making: Making) -> None:
+    from edgeai.cli.output import json_text
+    from edgeai.result import CompressResult
+    from edgeai_converters.packing import write_compression
+    from edgeai_converters.pipeline import compress as run
+
+    work = WorkFolder(making.config.state / "work")
+    found = run(spec, work, on_step=_named(making.on_step, making))
+    write_compression(found, making.folder / BUNDLE, recipes=recipes, with_measurements=False, as_folder=True)
+    packed = recipes if recipes is not None else tuple(candidate.recipe for candidate in found.packed)
+    document = {**CompressResult(found).to_json(), "source": spec.source.name}
+    (making.folder / REPORT).write_text(json_text(document), encoding="utf-8")
+    (making.folder / RECIPES).write_text(json_text_of(packed), encoding="utf-8")
+
+
+def json_text_of(recipes: tuple[Recipe, ...]) -> str:
+    """Return recipes as the JSON text that `read_found_recipes` reads."""
+    return json.dumps([recipe.to_json() for recipe in recipes], indent=1) + "\n"
+
+
+def _spec(model: ModelConfig, target: TargetConfig) -> CompressSpec:
+    labels = model.labels.read_text(encoding="utf-8").split("\n") if model.labels is not None else []
+    while labels and not labels[-1].strip():
+        labels.pop()
+    return CompressSpec(
+        source=model.source,
+        data=model.data,
+        formats=target.formats,
+        precisions=target.precisions,
+        metric=model.metric,
+        budget=model.budget,
+        preprocessing=model.preprocess,
+        postprocessing=model.postprocess,
+        labels=tuple(label.rstrip("\r") for label in labels),
+        input_shapes=model.input_shapes,
+        prune=model.prune,
+        training=replace(DEFAULT_TRAINING, seed=model.seed),
+        threads=model.threads,
+        seed=model.seed,
+    )
+
+
+def _named(on_step: OnStep | None, making: Making) -> OnStep | None:
+    if on_step is None:
+        return None
+    where = f"{making.model.name}/{making.target.name}"
+    return lambda done, total, label: on_step(done, total, f"{where}: {label}")

@@ -1,0 +1,101 @@
+"""Run a build: target by target, step by step, each only when what it depends on has changed.
+
+A target whose step fails or whose gate breaks does not stop the others. An interruption loses no finished step, and a
+killed search goes on where it was: its own steps are kept in `.edgeai/work`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+
+from edgeai.builder.build_result import BuildResult
+from edgeai.builder.cache import Cache
+from edgeai.builder.config import BuildConfig, ModelConfig, TargetConfig
+from edgeai.builder.digests import Digests
+from edgeai.builder.lock import Lock
+from edgeai.builder.run_target import Run, run_target
+from edgeai_converters.progress import OnStep
+from edgeai_runtime.errors import UsageError
+
+
+def run_build(
+    config: BuildConfig,
+    *,
+    only: str | None = None,
+    locked: bool = False,
+    force: bool = False,
+    dry_run: bool = False,
+    on_step: OnStep | None = None,
+) -> BuildResult:
+    """Build what a configuration asks for and return what became of each target.
+
+    Args:
+        config: what is wanted.
+        only: `model` or `model/target`: no other is built.
+        locked: replay `edgeai.lock`; never search, never write it.
+        force: make every step again, searches and measurements too, and replace files of others in the output folder.
+        dry_run: run nothing and write nothing; say what would be run.
+        on_step: progress, called with (done, total, label).
+
+    Raises:
+        UsageError: `only` names nothing; a lock that does not match under `locked`; a file or key that is not there.
+
+    Example:
+        >>> from edgeai.builder.config_read import read_config
+        >>> result = run_build(read_config(Path("edgeai.toml")), locked=True)  # doctest: +SKIP
+        >>> result.ok  # doctest: +SKIP
+    """
+    started = time.monotonic()
+    chosen = choose_targets(config, only)
+    if force and locked:
+        raise UsageError("--force makes searches again, and --locked forbids them.")
+    if force and not dry_run:
+        shutil.rmtree(config.state / "work", ignore_errors=True)
+    run = Run(
+        config=config,
+        cache=Cache(config.state / "build"),
+        digests=Digests(config.state / "digests.json"),
+        lock=Lock(config.lock),
+        locked=locked,
+        force=force,
+        dry_run=dry_run,
+        on_step=on_step,
+    )
+    written = False
+    try:
+        with contextlib.chdir(config.root):  # functions and files of steps are looked for there
+            outcomes = tuple(run_target(run, model, target) for model, target in chosen)
+    finally:
+        if not dry_run:
+            run.cache.save()
+            run.digests.save()
+            if not locked:
+                run.lock.keep_only({f"{model.name}/{each.name}" for model in config.models for each in model.targets})
+                written = run.lock.save()
+    return BuildResult(
+        file=config.file,
+        name=config.name,
+        version=config.version,
+        targets=outcomes,
+        lock_written=written,
+        duration_s=time.monotonic() - started,
+    )
+
+
+def choose_targets(config: BuildConfig, only: str | None) -> list[tuple[ModelConfig, TargetConfig]]:
+    """Return models with their targets, all of them or those that `only` names.
+
+    Raises:
+        UsageError: there is nothing of that name; the nearest is offered.
+    """
+    from edgeai.cli.options import nearest
+
+    found = [(model, target) for model in config.models for target in model.targets]
+    if only is None:
+        return found
+    names = [name for model, target in found for name in (model.name, f"{model.name}/{target.name}")]
+    if only not in names:
+        raise UsageError(f"{config.file.name} has no model or target {only!r}.", hint=nearest(only, names))
+    return [(model, target) for model, target in found if only in (model.name, f"{model.name}/{target.name}")]

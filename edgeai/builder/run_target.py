@@ -1,0 +1,216 @@
+"""Run the steps of one target: find recipes or replay them, make what is asked for, judge it, sign it, deliver it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgeai.builder.build_result import Status, StepOutcome, TargetOutcome
+from edgeai.builder.cache import KEY_FILE, Cache
+from edgeai.builder.config import BuildConfig, ModelConfig, TargetConfig
+from edgeai.builder.deliver import deliver
+from edgeai.builder.differences import differences
+from edgeai.builder.digests import Digests
+from edgeai.builder.gate_result import GateResult, TargetResult
+from edgeai.builder.lock import Lock
+from edgeai.builder.make_bundle import bundle_name
+from edgeai.builder.make_compress import REPORT, read_found_recipes
+from edgeai.builder.make_gate import read_verdicts
+from edgeai.builder.plan import bundle_step, compress_step, later_steps, search_step
+from edgeai.builder.steps import Making, Step, maker
+from edgeai_converters.progress import OnStep
+from edgeai_converters.recipe import Recipe
+from edgeai_runtime.errors import EdgeAIError
+
+REPORT_NAME = "report.json"
+_NEVER = "not made yet"
+
+
+@dataclass(kw_only=True)
+class Run:
+    """What the targets of one run share. `refreshed` are digests of steps that `force` made again already."""
+
+    config: BuildConfig
+    cache: Cache
+    digests: Digests
+    lock: Lock
+    locked: bool = False
+    force: bool = False
+    dry_run: bool = False
+    on_step: OnStep | None = None
+    refreshed: set[str] = field(default_factory=set)
+
+
+@dataclass(kw_only=True)
+class _Way:
+    """A target on its way: folders of what is made, by name of the step, and what became of each step."""
+
+    run: Run
+    model: ModelConfig
+    target: TargetConfig
+    made: dict[str, Path] = field(default_factory=dict)
+    outcomes: list[StepOutcome] = field(default_factory=list)
+
+    @property
+    def where(self) -> str:
+        return f"{self.model.name}/{self.target.name}"
+
+
+def run_target(run: Run, model: ModelConfig, target: TargetConfig) -> TargetOutcome:
+    """Run what is not up to date and return what became of the target; a step that fails is told, not raised.
+
+    Raises:
+        UsageError: a lock that does not match under `locked`; a file or key that is not there.
+    """
+    way = _Way(run=run, model=model, target=target)
+    steps: list[Step] = []
+    gates: tuple[GateResult, ...] = ()
+    error: EdgeAIError | None = None
+    made: TargetResult | None = None
+    search = search_step(model, target, root=run.config.root, digests=run.digests)
+    try:
+        found, recipes = _find_recipes(way, search)
+        compress = compress_step(search, recipes or ())
+        bundle = bundle_step(run.config, model, compress)
+        steps = [compress, bundle, *later_steps(run.config, target, compress, bundle, digests=run.digests)]
+        while steps and recipes is not None:
+            _make(way, steps[0], recipes=recipes, found=found)
+            step = steps.pop(0)
+            if step.kind == "gate" and step.name in way.made:
+                gates = _read_gates(way, step)
+                if not all(gate.ok for gate in gates):
+                    break
+        if not run.dry_run and "compress" in way.made:
+            made = _deliver(way, whole=not steps)
+    except EdgeAIError as failure:
+        error = failure
+        steps = steps[1:] if way.outcomes and way.outcomes[-1].status == "failed" else steps
+    left: Status = "would run" if run.dry_run else "skipped"
+    rest = [StepOutcome(name=step.name, kind=step.kind, status=left) for step in steps]
+    return TargetOutcome(
+        model=model.name,
+        target=target.name,
+        device=target.device,
+        folder=run.config.output / way.where,
+        steps=(*way.outcomes, *rest),
+        made=made,
+        gates=gates,
+        error=error,
+    )
+
+
+def _find_recipes(way: _Way, search: Step) -> tuple[Path | None, tuple[Recipe, ...] | None]:
+    """Return the folder of the search, if there is one, and the recipes: those locked, or else those found.
+
+    In a dry run the recipes may not be known: `None`.
+    """
+    run = way.run
+    entry = None if run.force else run.lock.find(way.where, search.key)
+    if entry is not None:
+        ready = run.cache.find(search.kind, search.key)
+        same = ready is not None and read_found_recipes(ready) == entry.recipes
+        return (ready if same else None), entry.recipes
+    if run.locked:
+        raise run.lock.refuse(way.where, search.key)
+    _make(way, search)
+    folder = way.made.pop(search.name, None)
+    if folder is None:
+        return None, None
+    recipes = read_found_recipes(folder)
+    if json.loads((folder / REPORT).read_text(encoding="utf-8"))["within_budget"]:
+        run.lock.set(way.where, search.key, recipes)
+    return folder, recipes
+
+
+def _make(way: _Way, step: Step, *, recipes: Sequence[Recipe] | None = None, found: Path | None = None) -> None:
+    """See that a step's result is there; in a dry run, say whether it would be made."""
+    run, name = way.run, f"{way.where}:{step.name}"
+    ready = run.cache.find(step.kind, step.key)
+    again = run.force and step.digest not in run.refreshed
+    if ready is not None and not again:
+        way.made[step.name] = ready
+        run.cache.remember(name, step.key)
+        way.outcomes.append(StepOutcome(name=step.name, kind=step.kind, status="up to date"))
+        return
+    why = _why(run.cache.last_key(name), step, forced=ready is not None)
+    if run.dry_run:
+        way.outcomes.append(StepOutcome(name=step.name, kind=step.kind, status="would run", why=why))
+        return
+    if again:
+        run.cache.forget(step.kind, step.key)
+        run.refreshed.add(step.digest)
+    started = time.monotonic()
+
+    def make(folder: Path) -> None:
+        making = Making(
+            config=run.config,
+            model=way.model,
+            target=way.target,
+            step=step,
+            folder=folder,
+            made={need: way.made[need] for need in step.needs},
+            recipes=None if recipes is None else tuple(recipes),
+            found=found,
+            on_step=run.on_step,
+        )
+        maker(step.kind)(making)
+
+    status: Status = "failed"
+    try:
+        way.made[step.name] = run.cache.make(step.kind, step.key, make)
+        run.cache.remember(name, step.key)
+        status = "made"
+    finally:
+        took = time.monotonic() - started
+        way.outcomes.append(StepOutcome(name=step.name, kind=step.kind, status=status, why=why, duration_s=took))
+
+
+def _why(last: Mapping[str, Any] | None, step: Step, *, forced: bool) -> tuple[str, ...]:
+    """Return what changed since a step was last up to date."""
+    if forced:
+        return ("--force",)
+    return tuple(differences(last, step.key)) or ("its result was removed",) if last is not None else (_NEVER,)
+
+
+def _read_gates(way: _Way, step: Step) -> tuple[GateResult, ...]:
+    """Return the verdicts; those of a broken gate are not kept, so that the next build measures again."""
+    verdicts = read_verdicts(way.made[step.name])
+    if not all(verdict.ok for verdict in verdicts):
+        way.run.cache.forget(step.kind, step.key)
+    return verdicts
+
+
+def _deliver(way: _Way, *, whole: bool) -> TargetResult:
+    """Copy what was made to the output folder; when a gate broke, only the report of what was found."""
+    run, made, model = way.run, way.made, way.model
+    files: dict[str, Path] = {}
+    if whole and "bundle" in way.target.outputs:
+        last = next(name for name in ("sign", "encrypt", "bundle") if name in made)
+        files[bundle_name(model.name)] = made[last] / bundle_name(model.name)
+    for output in way.target.outputs if whole else ():
+        if output != "bundle":
+            files |= {f"{output}/{name}": file for name, file in _files_in(made[f"export:{output}"])}
+    document = json.loads((made["compress"] / REPORT).read_text(encoding="utf-8"))
+    all_files = {**files, REPORT_NAME: made["compress"] / REPORT}
+    deliver(run.config.output, way.where, all_files, digests=run.digests, force=run.force)
+    folder = run.config.output / way.where
+    by_id = {one["id"]: one for one in document["candidates"]}
+    return TargetResult(
+        model=model.name,
+        target=way.target.name,
+        device=way.target.device,
+        artifacts=tuple(folder / name for name in files),
+        bundle=made["bundle"] / bundle_name(model.name),
+        candidates=tuple(by_id[recipe.id] for recipe in read_found_recipes(made["compress"])),
+        report=folder / REPORT_NAME,
+        document=document,
+    )
+
+
+def _files_in(folder: Path) -> list[tuple[str, Path]]:
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file != folder / KEY_FILE)
+    return [(file.relative_to(folder).as_posix(), file) for file in files]

@@ -1,0 +1,104 @@
+"""The steps of a build, as data: what each kind does, what its result depends on, which function makes it.
+
+    check ─► search ─► compress ─► bundle ─► export… ─► gate ─► encrypt ─► sign
+
+Per model and target. `search` is left out where `edgeai.lock` knows the recipes; `compress` makes their artifacts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from edgeai.builder.config import BuildConfig, ModelConfig, TargetConfig
+from edgeai_converters.progress import OnStep
+from edgeai_converters.recipe import Recipe
+from edgeai_converters.workfolder import digest_of
+
+Kind = Literal["search", "compress", "bundle", "export", "gate", "encrypt", "sign"]
+
+MAKERS: dict[Kind, str] = {
+    "search": "edgeai.builder.make_compress:search",
+    "compress": "edgeai.builder.make_compress:compress",
+    "bundle": "edgeai.builder.make_bundle:make",
+    "export": "edgeai.builder.make_export:make",
+    "gate": "edgeai.builder.make_gate:make",
+    "encrypt": "edgeai.builder.make_encrypt:make",
+    "sign": "edgeai.builder.make_sign:make",
+}
+"""What fills the folder of a step's result. Imported when a step is run, so that an unchanged build is quick."""
+
+KEY_VERSION = 1
+"""Goes into every key; raised when a step begins to mean something else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step of one target.
+
+    Attributes:
+        kind: what is done.
+        name: of the step within its target: the kind, or `export:android`.
+        settings: what of `edgeai.toml` it depends on, as JSON values.
+        files: digests of the files it reads, by role.
+        tools: versions of the packages that its result depends on.
+        needs: keys of the results it is made from, by name of the step.
+    """
+
+    kind: Kind
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    tools: Mapping[str, str] = field(default_factory=dict)
+    needs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """Everything that the result depends on; two steps with the same key have the same result."""
+        return {
+            "step": self.kind,
+            "version": KEY_VERSION,
+            "settings": dict(self.settings),
+            "files": dict(self.files),
+            "tools": dict(self.tools),
+            "needs": dict(self.needs),
+        }
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 (hex) of the key."""
+        return digest_of(self.key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Making:
+    """What a maker is given.
+
+    Attributes:
+        folder: an empty folder to fill.
+        step: the step.
+        made: folders of the results it needs, by name of the step.
+        recipes: the recipes to replay; `None` in a search.
+        found: a finished search of the same recipes, to be taken over; `None` without one.
+        reference: keys, passwords and the like are read from the environment of `config`, never kept.
+    """
+
+    config: BuildConfig
+    model: ModelConfig
+    target: TargetConfig
+    step: Step
+    folder: Path
+    made: Mapping[str, Path]
+    recipes: tuple[Recipe, ...] | None = None
+    found: Path | None = None
+    on_step: OnStep | None = None
+
+
+def maker(kind: Kind) -> Callable[[Making], None]:
+    """Return the function that makes a step."""
+    module, _, name = MAKERS[kind].partition(":")
+    found: Callable[[Making], None] = getattr(import_module(module), name)
+    return found

@@ -1,0 +1,58 @@
+"""`edgeai init`: an `edgeai.toml` to start from."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeai.cli import options
+
+_MODELS = ("*.keras", "*.pt2", "*.onnx", "*.tflite", "*.h5")
+
+
+def command(
+    model: Annotated[
+        Path | None, typer.Argument(metavar="[MODEL]", help="The trained model. Default: the only one here.")
+    ] = None,
+    data: Annotated[str | None, typer.Option("--data", help="Samples, as for compress.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="Id of a device profile: edgeai devices.")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")] = Path("edgeai.toml"),
+    force: options.Force = False,
+    json: options.Json = False,
+) -> None:
+    """Write a commented edgeai.toml: one model, one target, and every key that there is."""
+    import os
+
+    from edgeai.builder.starter import starter_text
+    from edgeai.cli import output as out
+    from edgeai_devices.catalog import find_profile
+
+    out.require_free(output, force=force)
+    if model is not None:
+        out.require_file(model)
+    if device is not None:
+        find_profile(device)
+    here = sorted(file for pattern in _MODELS for file in Path().glob(pattern)) if model is None else []
+    source = model if model is not None else here[0] if len(here) == 1 else Path("model.onnx")
+    folder = output.absolute().parent
+    paths = [os.path.relpath(path, folder) if Path(path).exists() else path for path in (source, data) if path]
+    text = starter_text(
+        project=_name(folder.name, "project"),
+        model=_name(source.stem, "model"),
+        source=Path(paths[0]).as_posix(),
+        data=str(paths[1]) if data else None,
+        device=device,
+    )
+    out.write_text(output, text)
+    if json:
+        out.print_json({"file": output})
+        return
+    typer.echo(f"{output} was written. `edgeai build --dry-run` says what it makes.")
+
+
+def _name(text: str, default: str) -> str:
+    """Return a name of the letters that may stand in one."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or default
