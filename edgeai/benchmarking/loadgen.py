@@ -7,6 +7,7 @@ make, and reads its log. Of a server it judges rates; the one to begin with is l
 from __future__ import annotations
 
 import json
+import math
 import queue
 import re
 import tempfile
@@ -31,6 +32,8 @@ _NAMES = {
     "offline": "Offline",
 }
 _SHARES = (50, 90, 95, 97, 99, 99.9)
+_MOST_OFFLINE_RUNS = 4
+"""Attempts to fill the least duration: how many samples that takes is estimated, and then known from the last one."""
 _CHUNK = 64
 """Samples of offline that a worker takes at once."""
 
@@ -66,12 +69,18 @@ def run_loadgen(
 
         def attempt(rate: float) -> tuple[bool, dict[str, Any]]:
             settings.server_target_qps = rate
+            # Such a backlog makes latencies of ten bounds: the attempt has failed, and need not go on.
+            settings.server_max_async_queries = max(64, math.ceil(10 * bound_ms * 1e-3 * rate))
             log = _run(loadgen, settings, chosen)
             return log["result_validity"] == "VALID", log
 
         _, log = confirm_rate(attempt, rate or speed / 100, on_step, most=MOST_RUNS if rate else 1)
     else:
-        log = _run(loadgen, settings, chosen)
+        for _ in range(_MOST_OFFLINE_RUNS):
+            log = _run(loadgen, settings, chosen)
+            if scenario != "offline" or log["result_min_duration_met"]:
+                break
+            settings.offline_expected_qps = 1.2 * float(log["result_samples_per_second"])
     return _outcome(log, scenario, tier, limits, size, detail)
 
 
@@ -97,17 +106,17 @@ def _settings(loadgen: Any, scenario: str, limits: Limits, speed: float, bound_m
 def _run(loadgen: Any, settings: Any, workers: Sequence[Issue]) -> dict[str, Any]:
     """Make one run and return what its log says, by key.
 
-    It runs in a thread, so that an interruption is heard: no query is answered by a model after that, and the thread
-    ends with the time of the run or with the process.
+    It runs in a thread, so that an interruption is heard. The generator can not be stopped, and leaving the process
+    while it runs aborts the process: after an error its queries are answered at once, without the model, until it has
+    no more; those of a server are left lying until there are too many for it to go on.
     """
     errors: list[BaseException] = []
     waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    given_up = threading.Event()
 
     def answer(issue: Issue, samples: Sequence[Any]) -> None:
         try:
-            if errors:
-                time.sleep(0.01)
-            else:
+            if not errors:
                 issue(len(samples))
         except BaseException as error:  # must not come into the generator's code
             errors.append(error)
@@ -115,6 +124,11 @@ def _run(loadgen: Any, settings: Any, workers: Sequence[Issue]) -> dict[str, Any
 
     def serve(issue: Issue) -> None:
         while (samples := waiting.get()) is not None:
+            count = -1
+            while errors and not given_up.is_set() and count != (count := waiting.qsize()):
+                time.sleep(0.5 + 10.0 / settings.server_target_qps)
+            if errors:
+                given_up.set()
             answer(issue, samples)
 
     def take(samples: Sequence[Any]) -> None:
@@ -138,13 +152,16 @@ def _run(loadgen: Any, settings: Any, workers: Sequence[Issue]) -> dict[str, Any
 
     servers = [threading.Thread(target=serve, args=(issue,), daemon=True) for issue in workers]
     with tempfile.TemporaryDirectory() as folder:
-        thread = threading.Thread(target=_start, args=(loadgen, settings, take, folder), daemon=True)
+        ended = threading.Event()  # and no join: after an interruption that returns although the thread runs
+        arguments = (loadgen, settings, take, folder, ended)
+        thread = threading.Thread(target=_start, args=arguments, daemon=True)
         for each in (*servers, thread):
             each.start()
         try:
-            thread.join()
+            ended.wait()
         except BaseException as error:
             errors.append(error)
+            ended.wait()
             raise
         finally:
             for _ in servers:
@@ -154,7 +171,7 @@ def _run(loadgen: Any, settings: Any, workers: Sequence[Issue]) -> dict[str, Any
         return _read_log(Path(folder) / "mlperf_log_detail.txt")
 
 
-def _start(loadgen: Any, settings: Any, take: Callable[[Sequence[Any]], None], folder: str) -> None:
+def _start(loadgen: Any, settings: Any, take: Callable[[Sequence[Any]], None], folder: str, ended: Any) -> None:
     output = loadgen.LogOutputSettings()
     output.outdir = folder
     output.copy_summary_to_stdout = False
@@ -169,6 +186,7 @@ def _start(loadgen: Any, settings: Any, take: Callable[[Sequence[Any]], None], f
     finally:
         loadgen.DestroyQSL(samples)
         loadgen.DestroySUT(system)
+        ended.set()
 
 
 def _read_log(path: Path) -> dict[str, Any]:
