@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from edgeai.api import bench, compress, convert, distill, doctor, inspect, load, prune, verify
+    from edgeai.api import bench, check, compress, convert, distill, doctor, inspect, load, prune, verify
     from edgeai.result import CompressResult
 
 __all__ = [
     "CompressResult",
     "__version__",
     "bench",
+    "check",
     "compress",
     "convert",
     "distill",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeai.benchmarking.measure import bench
+from edgeai.checking import check
 from edgeai.diagnosis import doctor
 from edgeai.distillation import distill
 from edgeai.inspection import inspect
@@ -46,7 +47,7 @@ from edgeai_runtime.transforms.parse import parse_steps
 if TYPE_CHECKING:
     from edgeai.result import CompressResult
 
-__all__ = ["bench", "compress", "convert", "distill", "doctor", "inspect", "load", "prune", "verify"]
+__all__ = ["bench", "check", "compress", "convert", "distill", "doctor", "inspect", "load", "prune", "verify"]
 
 _ARRAYS_FILE = "arrays.npz"
 

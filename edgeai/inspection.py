@@ -38,7 +38,7 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
         raise UsageError(f"There is no file {file}.")
     if is_bundle(file) or file.suffix.lower() == ".edge":  # what claims to be one gets the error of one
         return _inspect_bundle(file)
-    return inspect_artifact(file, _format_of(file))
+    return inspect_artifact(file, format_of(file))
 
 
 def _inspect_bundle(path: Path) -> Inspection:
@@ -70,7 +70,7 @@ def _inspect_bundle(path: Path) -> Inspection:
     )
 
 
-def _format_of(path: Path) -> Literal["tflite", "onnx", "openvino"]:
+def format_of(path: Path) -> Literal["tflite", "onnx", "openvino"]:
     """Tell the format by the first bytes; ONNX has no mark of its own and is what is left with its suffix."""
     if path.is_dir():
         raise ModelError(f"{path} is a folder without manifest.json: no bundle.", hint="Give a model file or a bundle.")

@@ -13,6 +13,7 @@ import typer
 from edgeai.cli import (
     bench,
     build,
+    check,
     compress,
     convert,
     devices,
@@ -51,6 +52,7 @@ app.command("run", short_help="Run a model once.")(run_model.command)
 app.command("bench", short_help="Measure latency, side by side.")(bench.command)
 app.command("report", short_help="Results as a page to read.")(report.command)
 app.command("inspect", short_help="Show what is in a model or bundle.")(inspect.command)
+app.command("check", short_help="Does it fit a device?")(check.command)
 app.command("verify", short_help="Check that a bundle is unchanged.")(verify.command)
 app.command("keygen", short_help="Make keys to sign bundles with.")(keygen.command)
 app.command("sign", short_help="Sign a bundle.")(sign.command)

@@ -68,11 +68,11 @@ def inspect_onnx(path: Path) -> Inspection:
     Raises:
         ModelError: empty, damaged or foreign content, or an external file that is missing.
     """
-    model = _read(path)
+    model = read_onnx(path)
     inputs, outputs = input_specs(model), output_specs(model)
-    notes = _infer_shapes_for_one(model)
+    notes = infer_shapes_for_one(model)
     nodes = list(model.graph.all_nodes())
-    heavy = [operation for node in nodes if (operation := _heavy(node)) is not None]
+    heavy = [operation for node in nodes if (operation := heavy_operation(node)) is not None]
     precision, mix = mix_precisions(heavy)
     left_out = sorted({node.op_type for node in nodes if node.op_type in _NOT_COUNTED})
     if left_out:
@@ -93,7 +93,12 @@ def inspect_onnx(path: Path) -> Inspection:
     return with_metadata(found, model.metadata_props)
 
 
-def _read(path: Path) -> ir.Model:
+def read_onnx(path: Path) -> ir.Model:
+    """Read an ONNX file; weights in external files stay there.
+
+    Raises:
+        ModelError: empty, damaged or foreign content, or an external file that is missing.
+    """
     if path.stat().st_size == 0:
         raise ModelError(f"{path} is empty.", hint="Copy or download it again.")
     try:
@@ -116,7 +121,7 @@ def _external_files(model: ir.Model, path: Path) -> set[Path]:
     return {path.parent / str(tensor.location) for tensor in tensors if isinstance(tensor, ir.ExternalTensor)}
 
 
-def _infer_shapes_for_one(model: ir.Model) -> list[str]:
+def infer_shapes_for_one(model: ir.Model) -> list[str]:
     """Set a free first dimension to 1 everywhere and infer all shapes, in place; return notes."""
     notes = []
     batch_names = set()
@@ -142,7 +147,8 @@ def _infer_shapes_for_one(model: ir.Model) -> list[str]:
     return notes
 
 
-def _heavy(node: ir.Node) -> HeavyOperation | None:
+def heavy_operation(node: ir.Node) -> HeavyOperation | None:
+    """Return what a node multiplies and accumulates, or `None` when it is no such operation."""
     if node.op_type in _CONVOLUTIONS:
         weight = _input(node, _CONVOLUTIONS[node.op_type])
         macs = per_element(_shape(node.outputs[0]), _rest(_shape(weight)))

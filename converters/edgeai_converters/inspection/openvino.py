@@ -43,11 +43,13 @@ _OUTER_DIMENSIONS = {
 """Leading dimensions of the weight that are not summed over per element: `[O, …]`, or `[groups, O, …]`."""
 
 _PASS_THROUGH = {"Convert", "Subtract", "Multiply", "Reshape", "Transpose", "FakeQuantize", "Squeeze", "Unsqueeze"}
-_NOT_OPERATORS = {"Const", "Parameter", "Result"}
+NOT_OPERATORS = {"Const", "Parameter", "Result"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Layer:
+class Layer:
+    """A layer of an IR; `inputs` and `outputs` are the shapes of its ports, by the port's id."""
+
     id: str
     name: str
     type: str
@@ -63,7 +65,7 @@ def inspect_openvino(path: Path) -> Inspection:
     Raises:
         ModelError: no IR, damaged XML, or the `.bin` beside it is missing or cut short.
     """
-    layers, sources = _read(path)
+    layers, sources = read_layers(path)
     weights = path.with_suffix(".bin")
     has_constants = any(layer.type == "Const" for layer in layers.values())
     if has_constants and not weights.is_file():
@@ -72,10 +74,10 @@ def inspect_openvino(path: Path) -> Inspection:
         )
     size = weights.stat().st_size if weights.is_file() else 0
     _check_extent(path, layers, size)
-    graph = _Graph(layers, sources)
+    graph = LayerGraph(layers, sources)
     heavy = [operation for layer in layers.values() if (operation := graph.heavy(layer)) is not None]
     precision, mix = mix_precisions(heavy)
-    types = [layer.type for layer in layers.values() if layer.type not in _NOT_OPERATORS]
+    types = [layer.type for layer in layers.values() if layer.type not in NOT_OPERATORS]
     notes = [
         f"{name} holds a body whose MACs are not counted." for name in ("TensorIterator", "Loop", "If") if name in types
     ]
@@ -102,8 +104,12 @@ def _metadata(path: Path) -> dict[str, str]:
     return {entry.get("name", entry.tag): entry.get("value", "") for entry in entries if entry.get("value") is not None}
 
 
-def _read(path: Path) -> tuple[dict[str, _Layer], dict[tuple[str, str], str]]:
-    """Return layers by id, and for each input `(layer, port)` the layer that feeds it."""
+def read_layers(path: Path) -> tuple[dict[str, Layer], dict[tuple[str, str], str]]:
+    """Return layers by id, and for each input `(layer, port)` the layer that feeds it.
+
+    Raises:
+        ModelError: no IR, or damaged XML.
+    """
     try:
         root = ET.parse(path).getroot()
     except (ET.ParseError, UnicodeDecodeError, ValueError) as error:
@@ -115,7 +121,7 @@ def _read(path: Path) -> tuple[dict[str, _Layer], dict[tuple[str, str], str]]:
     for node in nodes.findall("layer"):
         data = node.find("data")
         outputs = node.findall("output/port")
-        layer = _Layer(
+        layer = Layer(
             id=node.get("id", ""),
             name=node.get("name", ""),
             type=node.get("type", ""),
@@ -130,7 +136,7 @@ def _read(path: Path) -> tuple[dict[str, _Layer], dict[tuple[str, str], str]]:
     return layers, sources
 
 
-def _check_extent(path: Path, layers: dict[str, _Layer], size: int) -> None:
+def _check_extent(path: Path, layers: dict[str, Layer], size: int) -> None:
     for layer in layers.values():
         if layer.type != "Const":
             continue
@@ -143,18 +149,18 @@ def _check_extent(path: Path, layers: dict[str, _Layer], size: int) -> None:
             raise ModelError(f"{name} is cut short: {size} bytes, {end} are needed.", hint="Copy it again.")
 
 
-class _Graph:
+class LayerGraph:
     """Layers and what feeds them."""
 
-    def __init__(self, layers: dict[str, _Layer], sources: dict[tuple[str, str], str]) -> None:
+    def __init__(self, layers: dict[str, Layer], sources: dict[tuple[str, str], str]) -> None:
         self._layers = layers
         self._sources = sources
-        self._users: dict[str, list[tuple[_Layer, int]]] = {}
+        self._users: dict[str, list[tuple[Layer, int]]] = {}
         for layer in layers.values():
             for position, port in enumerate(layer.inputs):
                 self._users.setdefault(sources.get((layer.id, port), ""), []).append((layer, position))
 
-    def heavy(self, layer: _Layer) -> HeavyOperation | None:
+    def heavy(self, layer: Layer) -> HeavyOperation | None:
         """Return the layer as a heavy operation, or `None` when it is not one."""
         if layer.type not in _OUTER_DIMENSIONS and layer.type != "MatMul":
             return None
@@ -169,7 +175,7 @@ class _Graph:
             macs = per_element(data if layer.type.endswith("BackpropData") else output, kernel)
         return HeavyOperation(name=layer.name, op_type=layer.type, macs=macs, precision=self._precision(layer))
 
-    def trained(self, layer: _Layer) -> int:
+    def trained(self, layer: Layer) -> int:
         """Return the number of trained values in a constant; 0 for shapes, scales, zero points and quantizer limits."""
         if layer.type != "Const" or layer.data.get("element_type") not in _TRAINED:
             return 0
@@ -178,68 +184,69 @@ class _Graph:
             return 0
         return elements(shape) or 0
 
-    def result(self, layer: _Layer) -> TensorSpec:
+    def result(self, layer: Layer) -> TensorSpec:
         """Return the spec of an output, named by the layer that feeds it."""
-        maker = self._feeder(layer, 0)
+        maker = self.feeder(layer, 0)
         names = maker.name if maker is not None else layer.name
         dtype = maker.output_dtypes[0].lower() if maker is not None and maker.output_dtypes else "fp32"
         shape = next(iter(layer.inputs.values()), None) or ()
         return TensorSpec(name=names, shape=tuple(shape), dtype=_port_dtype(dtype))
 
-    def _is_setting(self, user: _Layer, position: int) -> bool:
+    def _is_setting(self, user: Layer, position: int) -> bool:
         if user.type == "FakeQuantize":
             return position > 0
         if user.type == "Convert":  # a zero point stored in int8: Const → Convert → Subtract, second input
             return any(each.type == "Subtract" and at == 1 for each, at in self._users.get(user.id, []))
-        return user.type in ("Multiply", "Subtract") and position == 1 and self._is_integer(self._feeder(user, 0))
+        return user.type in ("Multiply", "Subtract") and position == 1 and self._is_integer(self.feeder(user, 0))
 
-    def _is_integer(self, layer: _Layer | None) -> bool:
+    def _is_integer(self, layer: Layer | None) -> bool:
         """Whether a layer is a dequantization in progress: Convert of an integer, perhaps less its zero point."""
         while layer is not None and layer.type == "Subtract":
-            layer = self._feeder(layer, 0)
-        source = self._feeder(layer, 0) if layer is not None and layer.type == "Convert" else None
+            layer = self.feeder(layer, 0)
+        source = self.feeder(layer, 0) if layer is not None and layer.type == "Convert" else None
         if source is None:
             return False
         return bool(source.output_dtypes) and source.output_dtypes[0] in ("I8", "U8", "I4", "U4")
 
-    def _precision(self, layer: _Layer) -> Precision:
-        stored, rounded = self._stored(self._feeder(layer, 1))
+    def _precision(self, layer: Layer) -> Precision:
+        stored, rounded = self._stored(self.feeder(layer, 1))
         if stored is None:
-            return "int8" if self._is_quantized(self._feeder(layer, 0)) else "float32"
+            return "int8" if self._is_quantized(self.feeder(layer, 0)) else "float32"
         if _BITS[stored] <= 8 or rounded:
             narrow: Precision = "int4" if _BITS[stored] == 4 else "dynamic_int8"
-            return "int8" if self._is_quantized(self._feeder(layer, 0)) else narrow
+            return "int8" if self._is_quantized(self.feeder(layer, 0)) else narrow
         return "float16" if _BITS[stored] == 16 else "float32"
 
-    def _stored(self, layer: _Layer | None) -> tuple[str | None, bool]:
+    def _stored(self, layer: Layer | None) -> tuple[str | None, bool]:
         """The type a weight is stored in (`None` when computed), and whether a FakeQuantize rounds it when loaded."""
         rounded = False
         while layer is not None and layer.type in _PASS_THROUGH:
             rounded = rounded or layer.type == "FakeQuantize"
-            layer = self._feeder(layer, 0)
+            layer = self.feeder(layer, 0)
         if layer is None or layer.type != "Const":
             return None, rounded
         return layer.data.get("element_type") if layer.data.get("element_type") in _BITS else None, rounded
 
-    def _is_quantized(self, layer: _Layer | None) -> bool:
+    def _is_quantized(self, layer: Layer | None) -> bool:
         """Whether an activation comes out of a quantizer."""
         while layer is not None and layer.type in ("Convert", "Subtract", "Multiply", "Reshape", "Transpose"):
-            if layer.type == "Convert" and self._is_byte(self._feeder(layer, 0)):
+            if layer.type == "Convert" and self._is_byte(self.feeder(layer, 0)):
                 return True
-            layer = self._feeder(layer, 0)
+            layer = self.feeder(layer, 0)
         return layer is not None and layer.type == "FakeQuantize"
 
     @staticmethod
-    def _is_byte(layer: _Layer | None) -> bool:
+    def _is_byte(layer: Layer | None) -> bool:
         return layer is not None and bool(layer.output_dtypes) and layer.output_dtypes[0] in ("I8", "U8")
 
-    def _feeder(self, layer: _Layer | None, position: int) -> _Layer | None:
+    def feeder(self, layer: Layer | None, position: int) -> Layer | None:
+        """Return the layer that feeds an input of `layer`."""
         if layer is None or position >= len(layer.inputs):
             return None
         return self._layers.get(self._sources.get((layer.id, list(layer.inputs)[position]), ""))
 
 
-def _spec(layer: _Layer, ports: dict[str, Shape], data: dict[str, str]) -> TensorSpec:
+def _spec(layer: Layer, ports: dict[str, Shape], data: dict[str, str]) -> TensorSpec:
     element_type = data.get("element_type", "f32")
     shape = next(iter(ports.values()), None) or ()
     if data.get("shape") is not None:
