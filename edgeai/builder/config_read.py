@@ -89,10 +89,10 @@ def _read_target(name: str, targets: Mapping[str, Any], of: str, *, file: Path, 
     )
     device, formats, precisions = found.get("device"), found.get("formats"), found.get("precisions")
     if device is not None:
-        from edgeai_devices.catalog import find_profile
+        from edgeai_devices.catalog import OWN_FOLDER, find_profile
 
         try:
-            profile = find_profile(device, root / "devices")
+            profile = find_profile(device, root / OWN_FOLDER)
         except EdgeAIError as error:
             raise UsageError(f"{file}: {where}.device: {error.message}", hint=error.hint) from error
         formats, precisions = formats or profile.formats, precisions or profile.precisions

@@ -84,6 +84,7 @@ class TargetResult:
         document: its content.
         placements: per id of a variant, shares of operations by device, as its engine told on this machine; only
             where a gate asks for coverage. A variant that is missing could not be loaded.
+        fit: of `edgeai check` for the bundle and the device, the document; `None` when the target names no device.
     """
 
     model: str
@@ -95,6 +96,7 @@ class TargetResult:
     report: Path
     document: Mapping[str, Any]
     placements: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    fit: Mapping[str, Any] | None = None
 
     @property
     def where(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,11 +13,12 @@ from edgeai.builder.gate_result import GateResult, TargetResult
 from edgeai.builder.gates import judge
 from edgeai.builder.steps import Making
 
+_LOG = logging.getLogger(__name__)
 VERDICTS = "gates.json"
 
 
 def make(making: Making) -> None:
-    """Write the verdicts of `judge`, and of the budget of the search."""
+    """Write the verdicts of `judge`, of the budget of the search, and of the device."""
     from edgeai.builder.make_bundle import bundle_name
     from edgeai.builder.make_compress import REPORT, read_found_recipes
 
@@ -32,8 +34,10 @@ def make(making: Making) -> None:
         candidates=tuple(by_id[recipe.id] for recipe in read_found_recipes(compressed)),
         report=compressed / REPORT,
         document=document,
+        placements=_placements(bundle) if making.target.gates.coverage is not None else {},
+        fit=_read_fit(making),
     )
-    verdicts = [_budget(made), *judge(made, making.target.gates)]
+    verdicts = [_budget(made), *_fits(made), *judge(made, making.target.gates)]
     text = json.dumps([asdict(verdict) for verdict in verdicts], indent=1) + "\n"
     (making.folder / VERDICTS).write_text(text, encoding="utf-8")
 
@@ -51,6 +55,51 @@ def _budget(made: TargetResult) -> GateResult:
     limit = str(made.document.get("binding_limit") or "budget") if rejected else "budget"
     value = "rejected" if rejected else "accepted"
     return GateResult(name="budget", ok=not rejected, limit=limit, value=value, reason=reason, where=made.where)
+
+
+def _fits(made: TargetResult) -> tuple[GateResult, ...]:
+    """Say whether every variant fits the device, with what would mend it where one does not."""
+    if made.fit is None:
+        return ()
+    variants = made.fit.get("variants") or [made.fit]
+    broken = [
+        f"{variant.get('id', made.model)}: {check['name']}: {check['detail']}{_mend(check)}"
+        for variant in variants
+        for check in variant["checks"]
+        if not check["ok"]
+    ]
+    device = str(made.device)
+    reason = "; ".join(broken) or f"every variant fits {device}, as far as its profile tells"
+    value = "does not fit" if broken else "fits"
+    return (GateResult(name="fits", ok=not broken, limit=device, value=value, reason=reason, where=made.where),)
+
+
+def _mend(check: Mapping[str, Any]) -> str:
+    return f" ({check['mend']})" if check.get("mend") else ""
+
+
+def _read_fit(making: Making) -> dict[str, Any] | None:
+    from edgeai.builder.make_check import CHECK
+
+    if "check" not in making.made:
+        return None
+    found: dict[str, Any] = json.loads((making.made["check"] / CHECK).read_text(encoding="utf-8"))
+    return found
+
+
+def _placements(bundle: Path) -> dict[str, dict[str, float]]:
+    """Return where the operations of each variant run on this machine; variants that do not load are left out."""
+    from edgeai_runtime import load, open_bundle
+    from edgeai_runtime.errors import EdgeAIError
+
+    found: dict[str, dict[str, float]] = {}
+    for variant in open_bundle(bundle).manifest.variants:
+        try:
+            with load(bundle, variant=variant.id) as model:
+                found[variant.id] = {str(device): share for device, share in model.placement.shares().items()}
+        except EdgeAIError as error:
+            _LOG.info("%s: no placement of %s: %s", bundle, variant.id, error.message)
+    return found
 
 
 def _accepted(candidates: tuple[Mapping[str, Any], ...]) -> str:

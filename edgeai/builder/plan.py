@@ -14,6 +14,7 @@ from edgeai.builder.inputs import input_files
 from edgeai.builder.steps import Step
 from edgeai_converters.recipe import Recipe
 from edgeai_converters.versions import tool_versions
+from edgeai_devices.catalog import OWN_FOLDER
 from edgeai_runtime.manifest import Format
 
 _ALWAYS = ("edgeai", "numpy", "onnx", "onnx-ir", "onnxruntime")
@@ -71,15 +72,17 @@ def bundle_step(config: BuildConfig, model: ModelConfig, compress: Step) -> Step
 
 
 def later_steps(
-    config: BuildConfig, target: TargetConfig, compress: Step, bundle: Step, *, digests: Digests
+    config: BuildConfig, model: ModelConfig, target: TargetConfig, compress: Step, bundle: Step, *, digests: Digests
 ) -> tuple[Step, ...]:
     """Return the steps after the bundle, in order: exports, gates, encryption, signature."""
-    steps = [_export_step(config, target, output, bundle, digests) for output in target.outputs if output != "bundle"]
+    steps = [_check_step(config, target, bundle, digests)] if target.device is not None else []
+    steps += [_export_step(config, target, output, bundle, digests) for output in target.outputs if output != "bundle"]
     gates = asdict(target.gates)
     reference = target.gates.not_slower_than
-    gates["not_slower_than"] = None
+    gates |= {"not_slower_than": None, "where": f"{model.name}/{target.name}"}  # verdicts name their target
     files = {"not_slower_than": digests.of(reference)} if reference is not None else {}
     needs = {"compress": compress.digest, "bundle": bundle.digest}
+    needs |= {step.name: step.digest for step in steps if step.kind == "check"}
     steps.append(Step(kind="gate", name="gate", settings=_plain(gates), files=files, needs=needs))
     last = bundle
     if config.encrypt_key is not None:
@@ -96,17 +99,37 @@ def later_steps(
     return tuple(steps)
 
 
+def _check_step(config: BuildConfig, target: TargetConfig, bundle: Step, digests: Digests) -> Step:
+    return Step(
+        kind="check",
+        name="check",
+        settings={"device": target.device},
+        files=_device_files(config, target, digests),
+        tools=_own_version(),
+        needs={"bundle": bundle.digest},
+    )
+
+
 def _export_step(config: BuildConfig, target: TargetConfig, output: str, bundle: Step, digests: Digests) -> Step:
-    own = config.root / "devices" / f"{target.device}.toml"
-    files = {"device": digests.of(own)} if target.device is not None and own.is_file() else {}
     return Step(
         kind="export",
         name=f"export:{output}",
         settings={"to": output, "device": target.device},
-        files=files,
-        tools={name: version for name, version in tool_versions().items() if name == "edgeai"},
+        files=_device_files(config, target, digests),
+        tools=_own_version(),
         needs={"bundle": bundle.digest},
     )
+
+
+def _device_files(config: BuildConfig, target: TargetConfig, digests: Digests) -> dict[str, str]:
+    """Return the digests of what the project says of the device itself; shipped profiles go with edgeai's version."""
+    own = config.root / OWN_FOLDER
+    files = {"device": own / f"{target.device}.toml", "device_rules": own / "rules"}
+    return {role: digests.of(path) for role, path in files.items() if target.device is not None and path.exists()}
+
+
+def _own_version() -> dict[str, str]:
+    return {name: version for name, version in tool_versions().items() if name == "edgeai"}
 
 
 def _tools(model: ModelConfig, target: TargetConfig) -> dict[str, str]:

@@ -16,6 +16,7 @@ from edgeai.builder.config import BuildConfig, ModelConfig, TargetConfig
 from edgeai.builder.digests import Digests
 from edgeai.builder.lock import Lock
 from edgeai.builder.run_target import Run, run_target
+from edgeai.builder.secrets_read import read_secret
 from edgeai_converters.progress import OnStep
 from edgeai_runtime.errors import UsageError
 
@@ -40,7 +41,8 @@ def run_build(
         on_step: progress, called with (done, total, label).
 
     Raises:
-        UsageError: `only` names nothing; a lock that does not match under `locked`; a file or key that is not there.
+        UsageError: `only` names nothing; a file or key that is not there. Told of the target that it concerns, and
+            not raised: a step that fails, and a lock that does not match.
 
     Example:
         >>> from edgeai.builder.config_read import read_config
@@ -51,6 +53,10 @@ def run_build(
     chosen = choose_targets(config, only)
     if force and locked:
         raise UsageError("--force makes searches again, and --locked forbids them.")
+    if not dry_run:  # told before hours of work, not after
+        for key in (config.sign_key, config.encrypt_key):
+            if key is not None:
+                read_secret(key, config.root)
     if force and not dry_run:
         shutil.rmtree(config.state / "work", ignore_errors=True)
     run = Run(

@@ -64,7 +64,7 @@ def run_target(run: Run, model: ModelConfig, target: TargetConfig) -> TargetOutc
     """Run what is not up to date and return what became of the target; a step that fails is told, not raised.
 
     Raises:
-        UsageError: a lock that does not match under `locked`; a file or key that is not there.
+        UsageError: a file that the model names is not there.
     """
     way = _Way(run=run, model=model, target=target)
     steps: list[Step] = []
@@ -76,7 +76,7 @@ def run_target(run: Run, model: ModelConfig, target: TargetConfig) -> TargetOutc
         found, recipes = _find_recipes(way, search)
         compress = compress_step(search, recipes or ())
         bundle = bundle_step(run.config, model, compress)
-        steps = [compress, bundle, *later_steps(run.config, target, compress, bundle, digests=run.digests)]
+        steps = [compress, bundle, *later_steps(run.config, model, target, compress, bundle, digests=run.digests)]
         while steps and recipes is not None:
             _make(way, steps[0], recipes=recipes, found=found)
             step = steps.pop(0)

@@ -1,8 +1,9 @@
 """The steps of a build, as data: what each kind does, what its result depends on, which function makes it.
 
-    check ─► search ─► compress ─► bundle ─► export… ─► gate ─► encrypt ─► sign
+    search ─► compress ─► bundle ─► check ─► export… ─► gate ─► encrypt ─► sign
 
-Per model and target. `search` is left out where `edgeai.lock` knows the recipes; `compress` makes their artifacts.
+Per model and target. `search` is left out where `edgeai.lock` knows the recipes; `compress` makes their artifacts;
+`check` is for targets with a device.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from edgeai_converters.progress import OnStep
 from edgeai_converters.recipe import Recipe
 from edgeai_converters.workfolder import digest_of
 
-Kind = Literal["search", "compress", "bundle", "export", "gate", "encrypt", "sign"]
+Kind = Literal["search", "compress", "bundle", "check", "export", "gate", "encrypt", "sign"]
 
 MAKERS: dict[Kind, str] = {
     "search": "edgeai.builder.make_compress:search",
     "compress": "edgeai.builder.make_compress:compress",
     "bundle": "edgeai.builder.make_bundle:make",
+    "check": "edgeai.builder.make_check:make",
     "export": "edgeai.builder.make_export:make",
     "gate": "edgeai.builder.make_gate:make",
     "encrypt": "edgeai.builder.make_encrypt:make",
@@ -83,7 +85,6 @@ class Making:
         made: folders of the results it needs, by name of the step.
         recipes: the recipes to replay; `None` in a search.
         found: a finished search of the same recipes, to be taken over; `None` without one.
-        reference: keys, passwords and the like are read from the environment of `config`, never kept.
     """
 
     config: BuildConfig
