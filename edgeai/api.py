@@ -78,6 +78,7 @@ def compress(
     max_memory: float | None = None,
     strict: bool = False,
     preprocess: Steps = None,
+    fold_preprocessing: bool = False,
     postprocess: Steps = None,
     labels: Sequence[str] = (),
     input_shapes: Mapping[str, Sequence[int]] | None = None,
@@ -117,6 +118,7 @@ def compress(
         strict: accept only candidates that are certified.
         preprocess: steps from a sample to the model's input, in the compact form (`"scale:factor=0.0039"`), for the
             only input or by input name. They become part of the bundle.
+        fold_preprocessing: move steps of `preprocess` into the graph where that is exact and not slower.
         postprocess: steps that the runtime runs on the outputs, likewise.
         labels: class names in order.
         input_shapes: fixed shapes by input name.
@@ -172,6 +174,7 @@ def compress(
             strict=strict,
         ),
         preprocessing=_steps(preprocess),
+        fold_preprocessing=fold_preprocessing,
         postprocessing=_steps(postprocess),
         labels=tuple(labels),
         input_shapes={key: tuple(shape) for key, shape in (input_shapes or {}).items()},

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from edgeai_converters.evaluate.evidence import Evidence
 from edgeai_converters.float_graph import FloatGraph, make_float_graph
+from edgeai_converters.folding import fold_steps
 from edgeai_converters.progress import OnStep, Progress
 from edgeai_converters.search.bases import Base
 from edgeai_converters.search.candidate import Candidate
@@ -89,6 +90,10 @@ def compress(
         preprocessing=name_steps(spec.preprocessing, graph.inputs, what="input"),
         postprocessing=name_steps(spec.postprocessing, graph.outputs, what="output"),
     )
+    folded: tuple[str, ...] = ()
+    if spec.fold_preprocessing and spec.preprocessing:
+        graph, steps, note = fold_steps(graph, spec.preprocessing, work, seed=spec.seed)
+        spec, folded = replace(spec, preprocessing=dict(steps)), (note,)
     evidence = Evidence(spec, graph, work) if spec.data.is_given else None
     if evidence:
         spec = replace(spec, preprocessing=evidence.preprocessing, labels=spec.labels or evidence.class_names)
@@ -108,7 +113,7 @@ def compress(
         binding_limit=binding_limit(candidates),
         within_budget=accepted is not None,
         bases=tuple(trials.bases),
-        notes=(*_notes(graph, evidence, candidates), *trials.notes),
+        notes=(*folded, *_notes(graph, evidence, candidates), *trials.notes),
         duration_s=time.monotonic() - started,
         reused=work.reused,
     )

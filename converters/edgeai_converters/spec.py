@@ -118,6 +118,7 @@ class CompressSpec:
             the limits on size and latency, `always` to go as far as the limit on the drop allows, `never`.
         training: how narrower networks are trained.
         augment: what is done to their training samples: `none`, `default` or `module:function`.
+        fold_preprocessing: move steps into the graph where that is exact and not slower (`folding.py`).
         threads: most threads used by measurements.
         name: name of the bundle; by default that of the source file.
         seed: seed of everything that draws.
@@ -142,6 +143,7 @@ class CompressSpec:
     prune: Pruning = "auto"
     training: TrainingSpec = DEFAULT_TRAINING
     augment: str = "default"
+    fold_preprocessing: bool = False
     threads: int = 1
     name: str | None = None
     seed: int = 0

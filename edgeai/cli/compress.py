@@ -68,6 +68,9 @@ def command(
         list[str] | None,
         typer.Option(metavar=_STEPS, help="What the runtime does to inputs: cast:float32;scale:factor=0.0039."),
     ] = None,
+    fold_preprocessing: Annotated[
+        bool, typer.Option("--fold-preprocessing", help="Move these steps into the model where exact and not slower.")
+    ] = False,
     postprocess: Annotated[
         list[str] | None, typer.Option(metavar=_STEPS, help="What the runtime does to outputs: softmax;labels:top=3.")
     ] = None,
@@ -153,6 +156,7 @@ def command(
             certification_data=certification_data,
             train_data=train_data,
             qoperator=qoperator,
+            fold_preprocessing=fold_preprocessing,
             metric=metric,
             strict=strict,
             threads=threads,
