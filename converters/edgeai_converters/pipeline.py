@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from edgeai_converters.evaluate.evidence import Evidence
 from edgeai_converters.float_graph import FloatGraph, make_float_graph
 from edgeai_converters.folding import fold_steps
+from edgeai_converters.graph.shapes import batch_shapes
 from edgeai_converters.progress import OnStep, Progress
 from edgeai_converters.search.bases import Base
 from edgeai_converters.search.candidate import Candidate
@@ -26,6 +27,7 @@ from edgeai_converters.search.choose import (
 from edgeai_converters.search.trials import Trials
 from edgeai_converters.spec import CompressSpec
 from edgeai_converters.workfolder import WorkFolder
+from edgeai_devices.fit_request import wants_fixed_batch
 from edgeai_runtime.errors import UsageError
 from edgeai_runtime.manifest import Step, TensorSpec
 
@@ -84,6 +86,9 @@ def compress(
     progress.start("reading the source")
     source = spec.source if live_source is None else live_source
     graph = make_float_graph(source, work, input_shapes=spec.input_shapes, seed=spec.seed)
+    if spec.device is not None and wants_fixed_batch(spec.device) and (fixed := batch_shapes(graph.model, 1)):
+        shapes = {**fixed, **spec.input_shapes}
+        graph = make_float_graph(source, work, input_shapes=shapes, seed=spec.seed)
     progress.start("reading the data")
     spec = replace(
         spec,

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from edgeai_converters.recipe import Recipe
 from edgeai_converters.train.training_spec import TrainingSpec
+from edgeai_devices.profile import Profile
 from edgeai_runtime.errors import UsageError
 from edgeai_runtime.manifest import FORMATS, PRECISIONS, Format, Precision, Step
 
@@ -121,6 +122,7 @@ class CompressSpec:
         fold_preprocessing: move steps into the graph where that is exact and not slower (`folding.py`).
         threads: most threads used by measurements.
         name: name of the bundle; by default that of the source file.
+        device: what artifacts must fit; one that does not is rejected before it is measured.
         seed: seed of everything that draws.
     """
 
@@ -146,6 +148,7 @@ class CompressSpec:
     fold_preprocessing: bool = False
     threads: int = 1
     name: str | None = None
+    device: Profile | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -84,12 +84,15 @@ def _operators(facts: ModelFacts, ways: Sequence[WayFit]) -> FitCheck:
     if len(blocks) < len(ways):
         return FitCheck(name="operators", ok=True, limit=total, value=total, detail=f"all {total} can be run")
     best = max(ways, key=lambda way: way.coverage or 0.0)
+    told: dict[str, list[str]] = {}
+    for way, block in zip(ways, blocks, strict=True):
+        told.setdefault(block.reason, []).append(way.way)
     return FitCheck(
         name="operators",
         ok=False,
         limit=total,
         value=total - sum(len(each.labels) for each in best.left),
-        detail="; ".join(dict.fromkeys(block.reason for block in blocks)),
+        detail="; ".join(f"{', '.join(names)}: {reason}" for reason, names in told.items()),
         mend=next((block.mend for block in blocks if block.mend), "replace them in the model, or take another device"),
     )
 
@@ -123,7 +126,7 @@ def _accelerator(profile: Profile, ways: Sequence[WayFit]) -> Iterator[FitCheck]
         return
     block = reach[0].blocks[0]
     ok = profile.kind != "npu"
-    detail = f"the CPU runs it all: {block.reason}" if ok else block.reason
+    detail = f"{'the CPU runs it all; ' if ok else ''}{reach[0].way}: {block.reason}"
     yield FitCheck(name="accelerator", ok=ok, limit=None, value=None, detail=detail, mend=block.mend)
 
 

@@ -75,13 +75,13 @@ def judge_way(way: Way, facts: ModelFacts) -> WayFit:
     left = tuple(_left_over(facts.operators, problems))
     computing = [problem for each, problem in zip(facts.operators, problems, strict=True) if each.precision is not None]
     blocks = []
-    if way.static_shapes and facts.free and not (facts.only_batch_is_free and way.name in _BATCH_AS_STORED):
-        reason = f"{way.name} needs fixed shapes; free is {', '.join(facts.free)}"
+    if facts.free and (needs_fixed_batch(way) if facts.only_batch_is_free else way.static_shapes):
+        reason = f"needs fixed shapes; free is {', '.join(facts.free)}"
         blocks.append(Block(cause="shapes", reason=reason, mend=mend_shapes(facts)))
     if left and not way.splits:
         blocks.append(Block(cause="operators", reason=_first_reasons(left), mend=_first_mend(left)))
     elif way.hardware != "cpu" and computing and None not in computing:
-        reason = f"{way.name} takes none of the {len(computing)} operators that compute: {_first_reasons(left)}"
+        reason = f"takes none of the {len(computing)} operators that compute: {_first_reasons(left)}"
         blocks.append(Block(cause="operators", reason=reason, mend=_first_mend(left)))
     return WayFit(
         way=way.name,
@@ -92,6 +92,11 @@ def judge_way(way: Way, facts: ModelFacts) -> WayFit:
         blocks=tuple(blocks),
         notes=tuple(_notes(way, facts)),
     )
+
+
+def needs_fixed_batch(way: Way) -> bool:
+    """Whether a way does not even take a free batch; what reads TFLite files may take the 1 that is stored for it."""
+    return way.static_shapes and way.name not in _BATCH_AS_STORED
 
 
 def mend_shapes(facts: ModelFacts) -> str:

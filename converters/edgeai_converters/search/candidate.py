@@ -18,10 +18,12 @@ Limit = Literal[
     "strict",
     "lost_more",
     "no_effect",
+    "device",
     "failed",
 ]
-"""What a candidate was rejected for: budgets and promises; int8 that lost more on the search split than another; a
-recipe that changes nothing in this graph; `failed` is an error on the way."""
+"""What a candidate was rejected for: budgets and promises; `device` when it does not fit the device; int8 that
+lost more on the search split than another; a recipe that changes nothing in this graph; `failed` is an error on the
+way."""
 
 
 @dataclass(frozen=True, kw_only=True)

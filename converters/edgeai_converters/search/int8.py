@@ -107,7 +107,7 @@ class Int8Search:
         return drop <= max(self.max_drop * GOOD_SHARE, 1 / candidate.certificate.n)
 
 
-_COSTS = ("slower_than_float", "max_size", "max_latency", "max_memory")
+_COSTS = ("slower_than_float", "max_size", "max_latency", "max_memory", "device")
 
 
 def _drop(candidate: Candidate) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edgeai_converters.search.candidate import Limit
 from edgeai_converters.spec import Budget
+from edgeai_devices.fit_report import FitReport
 from edgeai_runtime.bench.statistics import SAME_FILE_MARGIN
 from edgeai_runtime.manifest import Certificate, Measurement, Precision
 
@@ -38,6 +39,23 @@ def reject_for_cost(
         limit=broken[0].limit,
         reason="; ".join(one.reason for one in broken),
         excess=max(one.excess for one in broken),
+    )
+
+
+def reject_for_device(report: FitReport) -> Rejection | None:
+    """Return a rejection when an artifact does not fit the device, or `None`; flash is a limit on the size already."""
+    failed = [check for check in report.checks if not check.ok and check.name != "flash"]
+    if not failed:
+        return None
+    over = [
+        check.value / check.limit - 1
+        for check in failed
+        if isinstance(check.value, int) and isinstance(check.limit, int) and check.value > check.limit > 0
+    ]
+    return Rejection(
+        limit="device",
+        reason=f"does not fit {report.device}: {'; '.join(check.detail for check in failed)}",
+        excess=max(over, default=1.0),
     )
 
 

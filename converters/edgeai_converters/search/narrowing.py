@@ -31,6 +31,7 @@ from edgeai_converters.search.variant import Variant
 from edgeai_converters.spec import CompressSpec
 from edgeai_converters.train.training_spec import TrainingSpec
 from edgeai_converters.workfolder import WorkFolder
+from edgeai_devices.fit_request import width_multiple
 from edgeai_runtime.bench.machine import isa_flags
 from edgeai_runtime.errors import EdgeAIError, ModelError
 from edgeai_runtime.manifest import Format, Step
@@ -171,10 +172,17 @@ class Narrowing:
             EdgeAIError: there is none.
         """
         model, seed = self._bases.get(before).graph.model, self._spec.seed
-        ways = width_ways(model, self._evidence, self._cost(aim), name=aim.name, seed=seed)
+        device = self._spec.device if aim.kind == "latency" else None  # a smaller file needs no round widths
+        multiple = width_multiple(device, aim.reference.recipe.precision) if device is not None else 1
+        ways = width_ways(model, self._evidence, self._cost(aim), name=aim.name, seed=seed, multiple_of=multiple)
         if not only_widths:
             ways += depth_ways(
-                model, self._evidence, lambda left: self._cost_of_other(aim, left), name=aim.name, seed=seed
+                model,
+                self._evidence,
+                lambda left: self._cost_of_other(aim, left),
+                name=aim.name,
+                seed=seed,
+                multiple_of=multiple,
             )
         if not only_widths and aim.kind == "size":
             ways += low_rank_way(model, self._evidence, name=aim.name)

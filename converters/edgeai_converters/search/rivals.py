@@ -5,14 +5,15 @@ A way takes the cost that is aimed at and gives the steps of a recipe, or nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
 from edgeai_converters.evaluate.evidence import Evidence
 from edgeai_converters.prune.depth import plan_depth_in_turns, remove_blocks
 from edgeai_converters.prune.depth_blocks import find_blocks
-from edgeai_converters.prune.groups import find_groups, prunable
+from edgeai_converters.prune.groups import ChannelGroup, find_groups, prunable
 from edgeai_converters.prune.low_rank_layers import factorable_layers
 from edgeai_converters.prune.low_rank_plan import plan_low_rank
 from edgeai_converters.prune.low_rank_spectrum import layer_moments
@@ -30,7 +31,9 @@ MOST_GONE = 0.9
 _BLOCK_SAMPLES = 64
 
 
-def width_ways(model: ir.Model, evidence: Evidence, cost: Cost, *, name: str, seed: int) -> list[Way]:
+def width_ways(
+    model: ir.Model, evidence: Evidence, cost: Cost, *, name: str, seed: int, multiple_of: int = 1
+) -> list[Way]:
     """Return the ways that make layers narrower: greedily by what channels are worth and cost, and all alike.
 
     Args:
@@ -39,11 +42,13 @@ def width_ways(model: ir.Model, evidence: Evidence, cost: Cost, *, name: str, se
         cost: what widths cost.
         name: what the cuts are called.
         seed: of draws.
+        multiple_of: what widths are multiples of; the whole width is always allowed.
     """
     groups = prunable(find_groups(model))
     if not groups:
         return []
-    choices = Choices(groups, channel_worth(model, groups, evidence, seed=seed))
+    worth = channel_worth(model, groups, evidence, seed=seed)
+    choices = Choices(groups, worth, steps=_multiples(groups, multiple_of))
 
     def way(propose: Callable[..., tuple[WidthPlan, ...]]) -> Way:
         def steps(target: float) -> tuple[Step, ...]:
@@ -55,8 +60,28 @@ def width_ways(model: ir.Model, evidence: Evidence, cost: Cost, *, name: str, se
     return [way(propose_widths), way(uniform_widths)]
 
 
+def _multiples(groups: Sequence[ChannelGroup], multiple_of: int) -> dict[str, tuple[int, ...]]:
+    """Return the widths of groups at which their layers are multiples; groups that are too narrow for any are left out.
+
+    A channel of several places, as a head, counts as many.
+    """
+    found = {}
+    for group in groups:
+        places = [len(each) for member in group.of_kind("produced", "state")[:1] for each in member.places]
+        unit = multiple_of // math.gcd(max(places, default=1), multiple_of)
+        if 1 < unit < group.size:
+            found[group.id] = tuple(range(unit, group.size, unit))
+    return found
+
+
 def depth_ways(
-    model: ir.Model, evidence: Evidence, cost_of: Callable[[ir.Model], Cost], *, name: str, seed: int
+    model: ir.Model,
+    evidence: Evidence,
+    cost_of: Callable[[ir.Model], Cost],
+    *,
+    name: str,
+    seed: int,
+    multiple_of: int = 1,
 ) -> list[Way]:
     """Return two ways over fewer blocks, those that are worth least: as many as are needed, and half as many.
 
@@ -69,6 +94,7 @@ def depth_ways(
         cost_of: shallower graph → what its widths cost, as a share of what `model` costs.
         name: what the cuts are called.
         seed: of draws.
+        multiple_of: what widths are multiples of; the whole width is always allowed.
     """
     blocks = find_blocks(model)
     if not blocks:
@@ -98,7 +124,8 @@ def depth_ways(
         groups = prunable(find_groups(model))
         if cost.predict_ratio({}) <= target or not groups:
             return (removed,)
-        choices = Choices(groups, channel_worth(model, groups, evidence, seed=seed))
+        worth = channel_worth(model, groups, evidence, seed=seed)
+        choices = Choices(groups, worth, steps=_multiples(groups, multiple_of))
         plan = propose_widths(choices, cost, targets=(target,))[0]
         return (removed, Step(op="prune", params={"name": f"{name}d", "widths": dict(plan.widths)}))
 

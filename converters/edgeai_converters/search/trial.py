@@ -16,18 +16,26 @@ from edgeai_converters.emit.artifact import Artifact
 from edgeai_converters.evaluate.evidence import Evidence, SplitName
 from edgeai_converters.evaluate.job import Job
 from edgeai_converters.evaluate.measure import read_measurement, read_outputs, run_job
+from edgeai_converters.facts.table import read_facts
 from edgeai_converters.graph.parity import require_parity
 from edgeai_converters.progress import Progress
 from edgeai_converters.recipe import Recipe
 from edgeai_converters.routes import TOLERANCES
 from edgeai_converters.search.bases import Base, Bases
 from edgeai_converters.search.candidate import Candidate
-from edgeai_converters.search.judge import Rejection, reject_for_cost, reject_on_certificate, reject_on_search_split
+from edgeai_converters.search.judge import (
+    Rejection,
+    reject_for_cost,
+    reject_for_device,
+    reject_on_certificate,
+    reject_on_search_split,
+)
 from edgeai_converters.search.make import make_artifact, read_artifact
 from edgeai_converters.search.steps import NoEffectError
 from edgeai_converters.spec import CompressSpec
 from edgeai_converters.versions import tool_versions
 from edgeai_converters.workfolder import WorkFolder, digest_of_path
+from edgeai_devices.fit import check_fit
 from edgeai_runtime.bench.machine import describe_machine
 from edgeai_runtime.errors import EdgeAIError, MissingEngineError
 
@@ -91,7 +99,16 @@ class Trial:
         return read_artifact(folder)
 
     def _screen(self, recipe: Recipe, base: Base, artifact: Artifact, reference: Candidate | None) -> Candidate:
-        """Measure an artifact over the search split and hold it against every limit but the certificate."""
+        """Measure an artifact over the search split and hold it against every limit but the certificate.
+
+        What does not fit the device is not measured, but for the float reference, which the others are held against.
+        """
+        misfit = self._misfit(artifact)
+        if misfit is not None and (recipe.precision != "float32" or base.steps):
+            unmeasured = Candidate(
+                recipe=recipe, status="rejected", reason=misfit.reason, artifact=artifact, notes=artifact.notes
+            )
+            return self._reject(unmeasured, misfit)
         against = reference.artifact if reference else None
         folder = self._measure(artifact, against, "search", timing_s=_TIMING_S)
         outputs = read_outputs(folder)
@@ -114,12 +131,18 @@ class Trial:
             notes=artifact.notes,
         )
         budget = self._spec.budget
-        rejection = reject_for_cost(
+        rejection = misfit or reject_for_cost(
             precision=recipe.precision, size_bytes=artifact.size_bytes, measurement=measurement, budget=budget
         )
         if screening and rejection is None:
             rejection = reject_on_search_split(screening, budget)
         return self._reject(candidate, rejection) if rejection else candidate
+
+    def _misfit(self, artifact: Artifact) -> Rejection | None:
+        """Hold an artifact against the device that it is for, if any."""
+        if self._spec.device is None:
+            return None
+        return reject_for_device(check_fit(read_facts(artifact.path, artifact.format), self._spec.device))
 
     def certify(self, candidate: Candidate) -> Candidate:
         """Open the certification split for a candidate and judge it by that."""
