@@ -1,0 +1,73 @@
+"""The output folder: only what changed is copied, nothing stale stays, and nothing of somebody else's is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgeai.builder.deliver import deliver
+from edgeai.builder.digests import Digests
+from edgeai_runtime.errors import OutputError
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "build"
+
+
+def put(output: Path, *, force: bool = False, **contents: str) -> int:
+    made = output.parent / "made"
+    made.mkdir(exist_ok=True)
+    files = {}
+    for name, content in contents.items():
+        files[f"{name}.txt"] = made / name
+        files[f"{name}.txt"].write_text(content)
+    return deliver(output, "net/any", files, digests=Digests(output.parent / "digests.json"), force=force)
+
+
+def test_files_are_copied_once(output: Path) -> None:
+    assert put(output, a="1", b="2") == 2
+    assert (output / "net/any/b.txt").read_text() == "2"
+    before = (output / "net/any/a.txt").stat().st_mtime_ns
+    assert put(output, a="1", b="3") == 1
+    assert (output / "net/any/a.txt").stat().st_mtime_ns == before
+
+
+def test_what_this_build_does_not_make_any_more_is_removed(output: Path) -> None:
+    put(output, a="1", b="2")
+    put(output, a="1")
+    assert sorted(file.name for file in (output / "net/any").iterdir()) == ["a.txt"]
+
+
+def test_the_folders_of_other_targets_stay(output: Path) -> None:
+    other = output.parent / "other"
+    other.write_text("other")
+    deliver(output, "net/any2", {"a.txt": other}, digests=Digests(output.parent / "digests.json"))
+    put(output, a="1")
+    put(output)
+    assert (output / "net/any2/a.txt").read_text() == "other"
+
+
+def test_a_file_of_somebody_else_is_not_overwritten(output: Path) -> None:
+    (output / "net/any").mkdir(parents=True)
+    (output / "net/any/a.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"a\.txt is there and was not written by this build[\s\S]*--force"):
+        put(output, a="1")
+    assert (output / "net/any/a.txt").read_text() == "mine"
+    assert put(output, a="1", force=True) == 1
+
+
+def test_a_file_that_was_changed_by_hand_is_neither_overwritten_nor_removed(output: Path) -> None:
+    put(output, a="1")
+    (output / "net/any/a.txt").write_text("changed")
+    with pytest.raises(OutputError, match="changed since"):
+        put(output, a="2")
+    put(output)
+    assert (output / "net/any/a.txt").read_text() == "changed"
+
+
+def test_the_same_content_may_lie_there_already(output: Path) -> None:
+    (output / "net/any").mkdir(parents=True)
+    (output / "net/any/a.txt").write_text("1")
+    assert put(output, a="1") == 0
