@@ -56,8 +56,8 @@ def percentile_bound(values: Any, share: float, confidence: float = BOUND_CONFID
 def histogram(call_ms: Any) -> tuple[Any, Any]:
     """Return the edges of bins and how many calls fell into each: one edge more than counts.
 
-    Bins are equally wide up to the 99th percentile; the last one holds everything above that, up to the greatest. Equal
-    times make one bin.
+    Bins grow by one factor up to the 99th percentile: a few slow calls do not hide the shape of the rest. The last one
+    holds everything above that, up to the greatest. Equal times make one bin.
 
     Raises:
         UsageError: there are no times.
@@ -65,7 +65,7 @@ def histogram(call_ms: Any) -> tuple[Any, Any]:
     calls = np.asarray(call_ms, dtype=np.float64)
     high = percentile(calls, 0.99)
     low, most = float(calls.min()), float(calls.max())
-    edges = np.linspace(low, high, _BINS + 1) if high > low else np.array([low])
+    edges = np.geomspace(low, high, _BINS + 1) if high > low > 0 else np.array([low])
     if most > high or len(edges) == 1:
         edges = np.append(edges, most)
     return edges, np.histogram(calls, edges)[0]
