@@ -36,6 +36,8 @@ from edgeai_converters.spec import (
 )
 from edgeai_converters.train.training_spec import TrainingSpec
 from edgeai_converters.workfolder import WorkFolder
+from edgeai_devices.catalog import find_profile
+from edgeai_devices.fit_request import formats_for, precisions_for, size_for
 from edgeai_runtime import load
 from edgeai_runtime.atomic import write_atomically
 from edgeai_runtime.bundle_arrays import npz_bytes
@@ -62,8 +64,9 @@ def compress(
     calibration_data: Data = None,
     certification_data: Data = None,
     train_data: Data = None,
-    formats: Sequence[Format] = FORMATS,
-    precisions: Sequence[Precision] = DEFAULT_PRECISIONS,
+    device: str | None = None,
+    formats: Sequence[Format] | None = None,
+    precisions: Sequence[Precision] | None = None,
     range_methods: Sequence[RangeMethod] = DEFAULT_RANGE_METHODS,
     repairs: Sequence[Repair] | None = None,
     exclude: Mapping[str, str] | None = None,
@@ -101,8 +104,11 @@ def compress(
         certification_data: samples for certificates, in place of a part of `data`.
         train_data: samples to train on, when nothing cheaper meets the budget: narrower networks are taught by the
             source, and quantized networks by the float one. Labels are optional.
-        formats: formats to write.
-        precisions: precisions to try; float32 is always made, as the reference.
+        device: id of a device profile, or of one of your own in `./devices`: its formats and precisions are made, its
+            flash limits the size, and what does not fit it is rejected before it is measured.
+        formats: formats to write; by default all, or the device's.
+        precisions: precisions to try, by default all but int16x8, or the device's; float32 is always made, as the
+            reference.
         range_methods: activation range estimators that static int8 may choose from.
         repairs: repairs that static int8 is made with (`equalize`, `bias_correction`, …); by default chosen.
         exclude: nodes that static int8 keeps in float, with the reason.
@@ -148,6 +154,7 @@ def compress(
 
     folder = WorkFolder(Path(work) if work is not None else cache_folder() / "work")
     is_path = isinstance(source, str | os.PathLike)
+    profile = find_profile(device) if device is not None else None
     spec = CompressSpec(
         source=Path(source) if is_path else Path(type(source).__name__),
         data=DataSpec(
@@ -156,8 +163,8 @@ def compress(
             certification=_data_text(certification_data, folder),
             training=_data_text(train_data, folder),
         ),
-        formats=tuple(formats),
-        precisions=tuple(precisions),
+        formats=formats_for(profile, formats) if profile else tuple(formats or FORMATS),
+        precisions=precisions_for(profile, precisions) if profile else tuple(precisions or DEFAULT_PRECISIONS),
         range_methods=tuple(range_methods),
         repairs=None if repairs is None else tuple(repairs),
         exclude=dict(exclude or {}),
@@ -167,7 +174,7 @@ def compress(
         metric=metric,
         budget=Budget(
             max_drop=max_drop,
-            max_size_bytes=max_size,
+            max_size_bytes=size_for(profile, max_size) if profile else max_size,
             max_latency_ms=max_latency,
             max_latency_ratio=max_latency_ratio,
             max_memory_mib=max_memory,
@@ -183,6 +190,7 @@ def compress(
         augment=augment,
         threads=threads,
         name=name,
+        device=profile,
         seed=seed,
     )
     return CompressResult(run(spec, folder, live_source=None if is_path else source, on_step=on_step))

@@ -26,6 +26,9 @@ def command(
     train_data: Annotated[
         str | None, typer.Option(help="Samples to train on, when nothing cheaper meets the budget.")
     ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="ID", help="Make what this device takes; edgeai devices lists them.")
+    ] = None,
     formats: Annotated[
         str | None, typer.Option("--format", help="Formats to write: tflite,onnx,openvino. Default: all.")
     ] = None,
@@ -108,7 +111,7 @@ def command(
     from edgeai.cli import quantities
     from edgeai.cli.progress import progress
     from edgeai_converters.recipe import read_recipes
-    from edgeai_converters.spec import BOUNDARY_DTYPES, DEFAULT_PRECISIONS, DEFAULT_TRAINING, PRUNINGS
+    from edgeai_converters.spec import BOUNDARY_DTYPES, DEFAULT_TRAINING, PRUNINGS
     from edgeai_runtime.manifest import FORMATS, PRECISIONS
 
     asked: dict[str, Any] = {
@@ -118,8 +121,8 @@ def command(
     }
     latency = quantities.parse_latency(max_latency, option="--max-latency") if max_latency else None
     chosen: dict[str, Any] = {
-        "formats": options.choices(formats, FORMATS, option="--format"),
-        "precisions": options.choices(precisions, PRECISIONS, option="--precision", default=DEFAULT_PRECISIONS),
+        "formats": options.choices(formats, FORMATS, option="--format") if formats is not None else None,
+        "precisions": options.choices(precisions, PRECISIONS, option="--precision") if precisions is not None else None,
         "boundary": options.choice(boundary, BOUNDARY_DTYPES, option="--boundary"),
         "prune": options.choice(prune, PRUNINGS, option="--prune"),
         "training": replace(DEFAULT_TRAINING, **{name: value for name, value in asked.items() if value is not None}),
@@ -154,6 +157,7 @@ def command(
             data,
             calibration_data=calibration_data,
             certification_data=certification_data,
+            device=device,
             train_data=train_data,
             qoperator=qoperator,
             fold_preprocessing=fold_preprocessing,
