@@ -29,6 +29,14 @@ class FitCheck:
     mend: str = ""
 
 
+_FOLLOWS_FROM = {
+    "operators": {"precision"},
+    "delegates": {"precision", "operators", "shapes"},
+    "accelerator": {"precision", "operators", "shapes"},
+}
+"""Checks that can not hold where another one does not."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LeftOver:
     """Operators that a way does not take, for one reason.
@@ -111,9 +119,16 @@ class FitReport:
         return all(check.ok for check in self.checks)
 
     @property
+    def failed(self) -> tuple[FitCheck, ...]:
+        """The checks that do not hold, less those that only follow from another one of them."""
+        broken = [check for check in self.checks if not check.ok]
+        names = {check.name for check in broken}
+        return tuple(check for check in broken if not names & _FOLLOWS_FROM.get(check.name, set()))
+
+    @property
     def reasons(self) -> tuple[str, ...]:
-        """Why the model does not fit, one line per check that does not hold."""
-        return tuple(check.detail for check in self.checks if not check.ok)
+        """Why the model does not fit, one line per check of `failed`."""
+        return tuple(check.detail for check in self.failed)
 
     def to_json(self) -> dict[str, Any]:
         """Return the documented keys, of plain lists, texts and numbers."""

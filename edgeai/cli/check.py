@@ -39,7 +39,7 @@ def _show(model: Path, document: Mapping[str, Any]) -> None:
     for check in document["checks"]:
         typer.echo(f"  {'ok ' if check['ok'] else 'NO '} {check['name']:<12} {check['detail']}")
         if check["mend"]:
-            typer.echo(f"      {'→':>12} {check['mend'].replace('MODEL', str(model), 1)}")
+            typer.echo(f"      {'→':>12} {check['mend']}")
     for way in document["ways"]:
         state = "eligible" if way["eligible"] else "no"
         share = "" if way["coverage"] is None else f", {way['coverage']:.0%} of the operators"

@@ -44,7 +44,7 @@ def reject_for_cost(
 
 def reject_for_device(report: FitReport) -> Rejection | None:
     """Return a rejection when an artifact does not fit the device, or `None`; flash is a limit on the size already."""
-    failed = [check for check in report.checks if not check.ok and check.name != "flash"]
+    failed = [check for check in report.failed if check.name != "flash"]
     if not failed:
         return None
     over = [
