@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgeai.builder.gate_result import Gates
 from edgeai_converters.spec import Budget, DataSpec, Pruning
+from edgeai_devices.profile import Profile
 from edgeai_runtime.manifest import Format, Precision, Step
 
 VERSION = "1"
@@ -21,7 +22,7 @@ class TargetConfig:
     """One target of a model.
 
     Attributes:
-        device: id of the device profile, if any.
+        device: what is known of the device; `None` when the target names none.
         formats: formats to make: those named, else the device's, else all.
         precisions: precisions to try, likewise.
         outputs: what is written to the output folder.
@@ -29,7 +30,7 @@ class TargetConfig:
     """
 
     name: str
-    device: str | None
+    device: Profile | None
     formats: tuple[Format, ...]
     precisions: tuple[Precision, ...]
     outputs: tuple[str, ...]

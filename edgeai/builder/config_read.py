@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tomllib
 
@@ -16,8 +16,13 @@ from edgeai.builder.values import READERS, is_name
 from edgeai.cli.options import nearest
 from edgeai.cli.quantities import LatencyLimit
 from edgeai_converters.spec import DEFAULT_PRECISIONS, Budget, DataSpec
+from edgeai_devices.catalog import OWN_FOLDER, find_profile
+from edgeai_devices.fit_request import formats_for, precisions_for
+from edgeai_devices.profile import Profile
 from edgeai_runtime.errors import EdgeAIError, UsageError
 from edgeai_runtime.manifest import FORMATS
+
+_Read = TypeVar("_Read")
 
 
 def read_config(file: Path) -> BuildConfig:
@@ -87,23 +92,31 @@ def _read_target(name: str, targets: Mapping[str, Any], of: str, *, file: Path, 
     gates = _read(
         targets[name], "gates", f"{where}.gates", file=file, root=root, table="models.NAME.targets.NAME.gates"
     )
-    device, formats, precisions = found.get("device"), found.get("formats"), found.get("precisions")
-    if device is not None:
-        from edgeai_devices.catalog import OWN_FOLDER, find_profile
-
-        try:
-            profile = find_profile(device, root / OWN_FOLDER)
-        except EdgeAIError as error:
-            raise UsageError(f"{file}: {where}.device: {error.message}", hint=error.hint) from error
-        formats, precisions = formats or profile.formats, precisions or profile.precisions
+    profile = _profile(found["device"], f"{file}: {where}", root) if "device" in found else None
+    formats, precisions = found.get("formats"), found.get("precisions")
+    if profile is not None:
+        formats = _named(lambda: formats_for(profile, found.get("formats")), f"{file}: {where}.formats")
+        precisions = precisions_for(profile, precisions)
     return TargetConfig(
         name=name,
-        device=device,
+        device=profile,
         formats=formats or FORMATS,
         precisions=precisions or DEFAULT_PRECISIONS,
         outputs=found.get("outputs", ("bundle",)),
         gates=_gates(gates, f"{file}: {where}.gates"),
     )
+
+
+def _profile(device: str, where: str, root: Path) -> Profile:
+    return _named(lambda: find_profile(device, root / OWN_FOLDER), f"{where}.device")
+
+
+def _named(read: Callable[[], _Read], where: str) -> _Read:
+    """Return what `read` returns; its error is told with file and key."""
+    try:
+        return read()
+    except EdgeAIError as error:
+        raise UsageError(f"{where}: {error.message}", hint=error.hint) from error
 
 
 def _budget(found: dict[str, Any], where: str) -> Budget:

@@ -85,6 +85,8 @@ class TargetResult:
         placements: per id of a variant, shares of operations by device, as its engine told on this machine; only
             where a gate asks for coverage. A variant that is missing could not be loaded.
         fit: of `edgeai check` for the bundle and the device, the document; `None` when the target names no device.
+        compiled: per output that a device's compiler made (`ethos-u`), what the compiler tells of it
+            (`CompileReport.to_json`).
     """
 
     model: str
@@ -97,6 +99,7 @@ class TargetResult:
     document: Mapping[str, Any]
     placements: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     fit: Mapping[str, Any] | None = None
+    compiled: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def where(self) -> str:

@@ -1,11 +1,13 @@
-"""Put name and version into what `compress` made, and write it as one `.edge` file: no engine is needed."""
+"""Put name, version and reports of compilers into what `compress` made, and write one `.edge` file: no engine."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 from edgeai.builder.make_compress import BUNDLE
+from edgeai.builder.make_export import FACTS
 from edgeai.builder.steps import Making
 
 
@@ -22,6 +24,13 @@ def make(making: Making) -> None:
     version = making.config.version
     Trust(minimum_version=version)  # refuses one that no minimum could be compared with
     manifest = replace(parse_manifest(file.read_bytes(), where=str(file)), name=making.model.name, version=version)
+    compiled = {
+        name.partition(":")[2]: json.loads((making.made[name] / FACTS).read_text(encoding="utf-8"))
+        for name in sorted(making.made)
+        if name.startswith("compile:")
+    }
+    if compiled:
+        manifest = replace(manifest, metadata={**manifest.metadata, "compiled": compiled})
     members: dict[str, Path | bytes] = {entry.path: folder / entry.path for entry in manifest_files(manifest)}
     write_bundle(making.folder / bundle_name(making.model.name), manifest, members)
 

@@ -16,5 +16,5 @@ def make(making: Making) -> None:
 
     assert making.target.device is not None
     bundle = making.made["bundle"] / bundle_name(making.model.name)
-    found = check(bundle, making.target.device, own=making.config.root / OWN_FOLDER)
+    found = check(bundle, making.target.device.id, own=making.config.root / OWN_FOLDER)
     (making.folder / CHECK).write_text(json_text(found.to_json()), encoding="utf-8")

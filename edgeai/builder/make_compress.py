@@ -17,6 +17,7 @@ from edgeai_converters.progress import OnStep
 from edgeai_converters.recipe import Recipe
 from edgeai_converters.spec import DEFAULT_TRAINING, CompressSpec
 from edgeai_converters.workfolder import WorkFolder
+from edgeai_devices.fit_request import size_for
 
 REPORT = "compress.json"
 RECIPES = "recipes.json"
@@ -80,13 +81,14 @@ def _spec(model: ModelConfig, target: TargetConfig) -> CompressSpec:
     labels = model.labels.read_text(encoding="utf-8").split("\n") if model.labels is not None else []
     while labels and not labels[-1].strip():
         labels.pop()
+    device, size = target.device, model.budget.max_size_bytes
     return CompressSpec(
         source=model.source,
         data=model.data,
         formats=target.formats,
         precisions=target.precisions,
         metric=model.metric,
-        budget=model.budget,
+        budget=replace(model.budget, max_size_bytes=size_for(device, size) if device else size),
         preprocessing=model.preprocess,
         postprocessing=model.postprocess,
         labels=tuple(label.rstrip("\r") for label in labels),
@@ -94,6 +96,7 @@ def _spec(model: ModelConfig, target: TargetConfig) -> CompressSpec:
         prune=model.prune,
         training=replace(DEFAULT_TRAINING, seed=model.seed),
         threads=model.threads,
+        device=device,
         seed=model.seed,
     )
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from edgeai.builder.config import ModelConfig, TargetConfig
 from edgeai.builder.gate_result import GateResult, TargetResult
 from edgeai.builder.gates import judge
+from edgeai.builder.make_bundle import bundle_name
+from edgeai.builder.make_check import CHECK
+from edgeai.builder.make_compress import REPORT, read_found_recipes
+from edgeai.builder.make_export import FACTS
 from edgeai.builder.steps import Making
 
 _LOG = logging.getLogger(__name__)
@@ -19,27 +24,40 @@ VERDICTS = "gates.json"
 
 def make(making: Making) -> None:
     """Write the verdicts of `judge`, of the budget of the search, and of the device."""
-    from edgeai.builder.make_bundle import bundle_name
-    from edgeai.builder.make_compress import REPORT, read_found_recipes
+    made = read_target_result(making.model, making.target, making.made)
+    if making.target.gates.coverage is not None:
+        made = replace(made, placements=_placements(made.bundle))
+    verdicts = [_budget(made), *_fits(made), *judge(made, making.target.gates)]
+    text = json.dumps([asdict(verdict) for verdict in verdicts], indent=1) + "\n"
+    (making.folder / VERDICTS).write_text(text, encoding="utf-8")
 
-    compressed, bundle = making.made["compress"], making.made["bundle"] / bundle_name(making.model.name)
-    document = json.loads((compressed / REPORT).read_text(encoding="utf-8"))
+
+def read_target_result(model: ModelConfig, target: TargetConfig, made: Mapping[str, Path]) -> TargetResult:
+    """Return what the steps of a target made, from the folders of their results by name of the step."""
+    compressed, bundle = made["compress"], made["bundle"] / bundle_name(model.name)
+    document = _read_json(compressed / REPORT)
     by_id = {one["id"]: one for one in document["candidates"]}
-    made = TargetResult(
-        model=making.model.name,
-        target=making.target.name,
-        device=making.target.device,
+    return TargetResult(
+        model=model.name,
+        target=target.name,
+        device=target.device.id if target.device else None,
         artifacts=(bundle,),
         bundle=bundle,
         candidates=tuple(by_id[recipe.id] for recipe in read_found_recipes(compressed)),
         report=compressed / REPORT,
         document=document,
-        placements=_placements(bundle) if making.target.gates.coverage is not None else {},
-        fit=_read_fit(making),
+        fit=_read_json(made["check"] / CHECK) if "check" in made else None,
+        compiled={
+            name.partition(":")[2]: _read_json(folder / FACTS)
+            for name, folder in made.items()
+            if name.startswith("compile:")
+        },
     )
-    verdicts = [_budget(made), *_fits(made), *judge(made, making.target.gates)]
-    text = json.dumps([asdict(verdict) for verdict in verdicts], indent=1) + "\n"
-    (making.folder / VERDICTS).write_text(text, encoding="utf-8")
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
 
 
 def read_verdicts(folder: Path) -> tuple[GateResult, ...]:
@@ -76,15 +94,6 @@ def _fits(made: TargetResult) -> tuple[GateResult, ...]:
 
 def _mend(check: Mapping[str, Any]) -> str:
     return f" ({check['mend']})" if check.get("mend") else ""
-
-
-def _read_fit(making: Making) -> dict[str, Any] | None:
-    from edgeai.builder.make_check import CHECK
-
-    if "check" not in making.made:
-        return None
-    found: dict[str, Any] = json.loads((making.made["check"] / CHECK).read_text(encoding="utf-8"))
-    return found
 
 
 def _placements(bundle: Path) -> dict[str, dict[str, float]]:

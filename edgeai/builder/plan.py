@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgeai.builder.config import BuildConfig, ModelConfig, TargetConfig
 from edgeai.builder.digests import Digests
 from edgeai.builder.inputs import input_files
+from edgeai.builder.schema import COMPILED, EXPORTED
+from edgeai.builder.secrets_read import fingerprint
 from edgeai.builder.steps import Step
 from edgeai_converters.recipe import Recipe
 from edgeai_converters.versions import tool_versions
-from edgeai_devices.catalog import OWN_FOLDER
+from edgeai_converters.workfolder import digest_of
 from edgeai_runtime.manifest import Format
 
 _ALWAYS = ("edgeai", "numpy", "onnx", "onnx-ir", "onnxruntime")
@@ -43,6 +45,7 @@ def search_step(model: ModelConfig, target: TargetConfig, *, root: Path, digests
     """
     settings: dict[str, Any] = {
         "source": model.source.name,
+        "device": _device(target),
         "formats": target.formats,
         "precisions": target.precisions,
         "metric": model.metric,
@@ -65,67 +68,71 @@ def compress_step(search: Step, recipes: Sequence[Recipe]) -> Step:
     return Step(kind="compress", name="compress", settings=_plain(settings), files=search.files, tools=search.tools)
 
 
-def bundle_step(config: BuildConfig, model: ModelConfig, compress: Step) -> Step:
-    """Return the step that names the bundle and its version."""
-    settings = {"name": model.name, "version": config.version}
-    return Step(kind="bundle", name="bundle", settings=settings, needs={"compress": compress.digest})
-
-
 def later_steps(
-    config: BuildConfig, model: ModelConfig, target: TargetConfig, compress: Step, bundle: Step, *, digests: Digests
+    config: BuildConfig, model: ModelConfig, target: TargetConfig, compress: Step, *, digests: Digests
 ) -> tuple[Step, ...]:
-    """Return the steps after the bundle, in order: exports, gates, encryption, signature."""
-    steps = [_check_step(config, target, bundle, digests)] if target.device is not None else []
-    steps += [_export_step(config, target, output, bundle, digests) for output in target.outputs if output != "bundle"]
-    gates = asdict(target.gates)
-    reference = target.gates.not_slower_than
-    gates |= {"not_slower_than": None, "where": f"{model.name}/{target.name}"}  # verdicts name their target
-    files = {"not_slower_than": digests.of(reference)} if reference is not None else {}
-    needs = {"compress": compress.digest, "bundle": bundle.digest}
-    needs |= {step.name: step.digest for step in steps if step.kind == "check"}
-    steps.append(Step(kind="gate", name="gate", settings=_plain(gates), files=files, needs=needs))
+    """Return the steps after `compress`, in order: compilers, bundle, check, exports, gates, encryption, signature."""
+    device = _device(target)
+    compiled = [
+        Step(
+            kind="compile",
+            name=f"compile:{output}",
+            settings={"to": output, "device": device},
+            tools=_own_version(),
+            needs={"compress": compress.digest},
+        )
+        for output in target.outputs
+        if output in COMPILED
+    ]
+    bundle = Step(
+        kind="bundle",
+        name="bundle",
+        settings={"name": model.name, "version": config.version},
+        needs={step.name: step.digest for step in (compress, *compiled)},
+    )
+    of_bundle: dict[str, Any] = {"tools": _own_version(), "needs": {bundle.name: bundle.digest}}
+    checks = [Step(kind="check", name="check", settings={"device": device}, **of_bundle)] if device else []
+    exports = [
+        Step(kind="export", name=f"export:{output}", settings={"to": output, "device": device}, **of_bundle)
+        for output in target.outputs
+        if output in EXPORTED
+    ]
+    gate = _gate_step(model, target, (compress, *compiled, bundle, *checks), digests)
+    steps = [*compiled, bundle, *checks, *exports, gate]
     last = bundle
-    if config.encrypt_key is not None:
-        from edgeai.builder.secrets_read import fingerprint
-
-        settings = {"key": fingerprint(config.encrypt_key, config.root)}
-        last = Step(kind="encrypt", name="encrypt", settings=settings, needs={last.name: last.digest})
+    for kind, key in _secrets(config):
+        last = Step(
+            kind=kind, name=kind, settings={"key": fingerprint(key, config.root)}, needs={last.name: last.digest}
+        )
         steps.append(last)
-    if config.sign_key is not None:
-        from edgeai.builder.secrets_read import fingerprint
-
-        settings = {"key": fingerprint(config.sign_key, config.root)}
-        steps.append(Step(kind="sign", name="sign", settings=settings, needs={last.name: last.digest}))
     return tuple(steps)
 
 
-def _check_step(config: BuildConfig, target: TargetConfig, bundle: Step, digests: Digests) -> Step:
+def _gate_step(model: ModelConfig, target: TargetConfig, needed: Sequence[Step], digests: Digests) -> Step:
+    reference = target.gates.not_slower_than
+    settings = asdict(replace(target.gates, not_slower_than=None)) | {"where": f"{model.name}/{target.name}"}
     return Step(
-        kind="check",
-        name="check",
-        settings={"device": target.device},
-        files=_device_files(config, target, digests),
+        kind="gate",
+        name="gate",
+        settings=_plain(settings),  # with its name: verdicts tell their target
+        files={"not_slower_than": digests.of(reference)} if reference is not None else {},
         tools=_own_version(),
-        needs={"bundle": bundle.digest},
+        needs={step.name: step.digest for step in needed},
     )
 
 
-def _export_step(config: BuildConfig, target: TargetConfig, output: str, bundle: Step, digests: Digests) -> Step:
-    return Step(
-        kind="export",
-        name=f"export:{output}",
-        settings={"to": output, "device": target.device},
-        files=_device_files(config, target, digests),
-        tools=_own_version(),
-        needs={"bundle": bundle.digest},
-    )
+def _secrets(config: BuildConfig) -> Iterator[tuple[Literal["encrypt", "sign"], str]]:
+    if config.encrypt_key is not None:
+        yield "encrypt", config.encrypt_key
+    if config.sign_key is not None:
+        yield "sign", config.sign_key
 
 
-def _device_files(config: BuildConfig, target: TargetConfig, digests: Digests) -> dict[str, str]:
-    """Return the digests of what the project says of the device itself; shipped profiles go with edgeai's version."""
-    own = config.root / OWN_FOLDER
-    files = {"device": own / f"{target.device}.toml", "device_rules": own / "rules"}
-    return {role: digests.of(path) for role, path in files.items() if target.device is not None and path.exists()}
+def _device(target: TargetConfig) -> list[str] | None:
+    """Return what a step knows of the device: its id, and the digest of its profile and rules."""
+    if target.device is None:
+        return None
+    return [target.device.id, digest_of([target.device.to_json(), [asdict(rules) for rules in target.device.rules]])]
 
 
 def _own_version() -> dict[str, str]:

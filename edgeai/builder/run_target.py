@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from edgeai.builder.build_result import Status, StepOutcome, TargetOutcome
-from edgeai.builder.cache import KEY_FILE, Cache
+from edgeai.builder.cache import Cache
 from edgeai.builder.config import BuildConfig, ModelConfig, TargetConfig
 from edgeai.builder.deliver import deliver
 from edgeai.builder.differences import differences
@@ -19,8 +19,10 @@ from edgeai.builder.gate_result import GateResult, TargetResult
 from edgeai.builder.lock import Lock
 from edgeai.builder.make_bundle import bundle_name
 from edgeai.builder.make_compress import REPORT, read_found_recipes
-from edgeai.builder.make_gate import read_verdicts
-from edgeai.builder.plan import bundle_step, compress_step, later_steps, search_step
+from edgeai.builder.make_export import FILES
+from edgeai.builder.make_gate import read_target_result, read_verdicts
+from edgeai.builder.plan import compress_step, later_steps, search_step
+from edgeai.builder.schema import COMPILED
 from edgeai.builder.steps import Making, Step, maker
 from edgeai_converters.progress import OnStep
 from edgeai_converters.recipe import Recipe
@@ -75,8 +77,7 @@ def run_target(run: Run, model: ModelConfig, target: TargetConfig) -> TargetOutc
     try:
         found, recipes = _find_recipes(way, search)
         compress = compress_step(search, recipes or ())
-        bundle = bundle_step(run.config, model, compress)
-        steps = [compress, bundle, *later_steps(run.config, model, target, compress, bundle, digests=run.digests)]
+        steps = [compress, *later_steps(run.config, model, target, compress, digests=run.digests)]
         while steps and recipes is not None:
             _make(way, steps[0], recipes=recipes, found=found)
             step = steps.pop(0)
@@ -94,7 +95,7 @@ def run_target(run: Run, model: ModelConfig, target: TargetConfig) -> TargetOutc
     return TargetOutcome(
         model=model.name,
         target=target.name,
-        device=target.device,
+        device=target.device.id if target.device else None,
         folder=run.config.output / way.where,
         steps=(*way.outcomes, *rest),
         made=made,
@@ -193,24 +194,15 @@ def _deliver(way: _Way, *, whole: bool) -> TargetResult:
         files[bundle_name(model.name)] = made[last] / bundle_name(model.name)
     for output in way.target.outputs if whole else ():
         if output != "bundle":
-            files |= {f"{output}/{name}": file for name, file in _files_in(made[f"export:{output}"])}
-    document = json.loads((made["compress"] / REPORT).read_text(encoding="utf-8"))
+            folder = made[f"{'compile' if output in COMPILED else 'export'}:{output}"] / FILES
+            files |= {f"{output}/{name}": file for name, file in _files_in(folder)}
     all_files = {**files, REPORT_NAME: made["compress"] / REPORT}
     deliver(run.config.output, way.where, all_files, digests=run.digests, force=run.force)
     folder = run.config.output / way.where
-    by_id = {one["id"]: one for one in document["candidates"]}
-    return TargetResult(
-        model=model.name,
-        target=way.target.name,
-        device=way.target.device,
-        artifacts=tuple(folder / name for name in files),
-        bundle=made["bundle"] / bundle_name(model.name),
-        candidates=tuple(by_id[recipe.id] for recipe in read_found_recipes(made["compress"])),
-        report=folder / REPORT_NAME,
-        document=document,
-    )
+    result = read_target_result(model, way.target, made)
+    return replace(result, artifacts=tuple(folder / name for name in files), report=folder / REPORT_NAME)
 
 
 def _files_in(folder: Path) -> list[tuple[str, Path]]:
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and file != folder / KEY_FILE)
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
     return [(file.relative_to(folder).as_posix(), file) for file in files]

@@ -23,7 +23,9 @@ Kind = Literal[
 """`data` is a path or `module:function`; amounts are written with a unit (`1%`, `150KB`, `5ms`, `64MB`); `steps` are
 text, or a table of texts by tensor name; `shapes` a table of lists by input name."""
 
-OUTPUTS = ("bundle", "c", "android", "ios", "ethos-u", "qnn-context", "openvino-blob", "coreml")
+EXPORTED = ("c", "android", "ios")
+COMPILED = ("ethos-u", "qnn-context", "openvino-blob", "coreml", "edgetpu", "tensorrt", "rknn")
+OUTPUTS = ("bundle", *EXPORTED, *COMPILED)
 """What can be written for a target: the bundle, exports for an app's sources, and files of a device's compiler."""
 
 

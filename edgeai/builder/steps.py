@@ -1,6 +1,6 @@
 """The steps of a build, as data: what each kind does, what its result depends on, which function makes it.
 
-    search ─► compress ─► bundle ─► check ─► export… ─► gate ─► encrypt ─► sign
+    search ─► compress ─► compile… ─► bundle ─► check ─► export… ─► gate ─► encrypt ─► sign
 
 Per model and target. `search` is left out where `edgeai.lock` knows the recipes; `compress` makes their artifacts;
 `check` is for targets with a device.
@@ -19,11 +19,12 @@ from edgeai_converters.progress import OnStep
 from edgeai_converters.recipe import Recipe
 from edgeai_converters.workfolder import digest_of
 
-Kind = Literal["search", "compress", "bundle", "check", "export", "gate", "encrypt", "sign"]
+Kind = Literal["search", "compress", "compile", "bundle", "check", "export", "gate", "encrypt", "sign"]
 
 MAKERS: dict[Kind, str] = {
     "search": "edgeai.builder.make_compress:search",
     "compress": "edgeai.builder.make_compress:compress",
+    "compile": "edgeai.builder.make_compile:make",
     "bundle": "edgeai.builder.make_bundle:make",
     "check": "edgeai.builder.make_check:make",
     "export": "edgeai.builder.make_export:make",
@@ -43,7 +44,7 @@ class Step:
 
     Attributes:
         kind: what is done.
-        name: of the step within its target: the kind, or `export:android`.
+        name: of the step within its target: the kind, or `export:android`, `compile:ethos-u`.
         settings: what of `edgeai.toml` it depends on, as JSON values.
         files: digests of the files it reads, by role.
         tools: versions of the packages that its result depends on.

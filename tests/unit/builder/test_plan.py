@@ -11,7 +11,7 @@ import tomllib
 from edgeai.builder.config_read import parse_config
 from edgeai.builder.digests import Digests
 from edgeai.builder.inputs import input_files
-from edgeai.builder.plan import bundle_step, compress_step, later_steps, search_step
+from edgeai.builder.plan import compress_step, later_steps, search_step
 from edgeai_converters.recipe import Recipe
 from edgeai_runtime.errors import UsageError
 from edgeai_runtime.manifest import Step
@@ -52,8 +52,7 @@ def keys(folder: Path, text: str = FILE, recipes: tuple[Recipe, ...] = RECIPES) 
     target = model.targets[0]
     search = search_step(model, target, root=folder, digests=digests)
     compress = compress_step(search, recipes)
-    bundle = bundle_step(config, model, compress)
-    steps = (search, compress, bundle, *later_steps(config, model, target, compress, bundle, digests=digests))
+    steps = (search, compress, *later_steps(config, model, target, compress, digests=digests))
     return {step.name: step.digest for step in steps}
 
 
@@ -68,9 +67,11 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
         ('size = "150KB"', 'size = "100KB"', {"gate"}),
         ('outputs = ["bundle", "c"]', 'outputs = ["bundle"]', {"export:c"}),
         ('outputs = ["bundle", "c"]', 'outputs = ["bundle", "c", "ios"]', {"export:ios"}),
+        ('outputs = ["bundle", "c"]', 'outputs = ["c", "ethos-u"]', ALL - {"search", "compress"} | {"compile:ethos-u"}),
         ("factor=0.5", "factor=0.25", ALL),
         ('name = "app"', 'name = "other"', set()),
-        ('device = "rpi5"', 'device = "rpi4"', {"check", "export:c", "gate"}),
+        ('device = "rpi5"', 'device = "rpi4"', ALL),
+        ("[sign]", '[encrypt]\nkey = "release.key"\n[sign]', {"encrypt", "sign"}),
     ],
 )
 def test_a_changed_line_redoes_what_depends_on_it(folder: Path, old: str, new: str, steps: set[str]) -> None:
@@ -98,15 +99,15 @@ def test_keys_are_the_same_in_another_folder(folder: Path, tmp_path_factory: pyt
     assert keys(folder) == keys(other)
 
 
-def test_an_own_profile_of_the_device_belongs_to_what_depends_on_it(folder: Path) -> None:
+def test_a_changed_profile_of_the_device_redoes_everything(folder: Path) -> None:
     from edgeai_devices.catalog import find_profile
     from edgeai_devices.profile_toml import profile_to_toml
 
     before = keys(folder)
     (folder / "devices").mkdir()
     text = profile_to_toml(find_profile("rpi5"), head="ours")
-    (folder / "devices" / "rpi5.toml").write_text(text.replace('name = "Raspberry Pi 5"', 'name = "Our board"'))
-    assert changed(before, keys(folder)) == {"check", "export:c", "gate"}
+    (folder / "devices" / "rpi5.toml").write_text(text.replace("cores = 4", "cores = 2"))
+    assert changed(before, keys(folder)) == ALL
 
 
 def test_files_beside_a_source_that_hold_its_weights_belong_to_it(folder: Path) -> None:
