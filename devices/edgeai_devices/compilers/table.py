@@ -31,6 +31,15 @@ COMPILERS: dict[str, CompilerSpec] = {
             module=f"{_FOLDER}.vela",
             extra="vela",
         ),
+        CompilerSpec(
+            name="qnn",
+            export="qnn-context",
+            title="Qualcomm QNN, for the Hexagon NPU",
+            formats=("onnx",),
+            module=f"{_FOLDER}.qnn_context",
+            extra="qnn",
+            verified="emulated",
+        ),
     )
 }
 """By the names that profiles use."""
