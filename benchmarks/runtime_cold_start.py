@@ -50,6 +50,7 @@ import os
 os.environ["OPENVINO_TELEMETRY_DISABLE"] = "1"
 import openvino
 properties = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_NUM_THREADS": "1"}
+properties["ENABLE_CPU_PINNING"] = "NO"
 request = openvino.Core().compile_model(path, "CPU", properties).create_infer_request()
 request.infer([x])
 """,

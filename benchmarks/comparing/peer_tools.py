@@ -52,7 +52,7 @@ def ours(path: Path, *, threads: int, duration_s: float) -> dict[str, Any]:
 def benchmark_app(path: Path, *, threads: int, duration_s: float) -> float:
     """Return the median of OpenVINO's own benchmark: synchronous calls, one request, one stream, float32."""
     fixed = ["-d", "CPU", "-hint", "none", "-api", "sync", "-nireq", "1", "-nstreams", "1", "-infer_precision", "f32"]
-    program = [str(_script("benchmark_app")), "-m", str(path), *fixed]
+    program = [str(_script("benchmark_app")), "-m", str(path), *fixed, "-pin", "NO"]  # as our runtime asks
     said = _run([*program, "-nthreads", str(threads), "-t", str(max(1, round(duration_s)))])
     return told_median_ms(said)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +95,35 @@ def test_an_option_of_another_device_is_an_error_with_near_names(network: Path) 
     with pytest.raises(UsageError) as caught:
         open_on(network, "cpu", INFERENCE_PRECISION="f16")
     assert "INFERENCE_PRECISION_HINT" in caught.value.hint
+
+
+WATCH = """
+import os, pathlib, sys, threading
+import numpy as np
+from edgeai_runtime.engines.table import get_engine
+
+session = get_engine("openvino").open(pathlib.Path(sys.argv[1]), delegate="openvino:cpu", threads=1, options={})
+caller, ended, seen = threading.get_native_id(), threading.Event(), set()
+def watch():
+    while not ended.is_set():
+        seen.add(len(os.sched_getaffinity(caller)))
+watcher = threading.Thread(target=watch)
+watcher.start()
+for _ in range(2000):
+    session.run([np.zeros((8, 3, 16, 16), np.float32)])
+ended.set()
+watcher.join()
+print(*seen)
+"""
+
+
+@pytest.mark.skipif(
+    len(getattr(os, "sched_getaffinity", lambda _: ())(0)) < 2, reason="it takes two processors to be bound to one"
+)
+def test_a_call_does_not_bind_the_thread_that_makes_it(network: Path) -> None:
+    """In a process of its own: a thread that was bound once by another model may be bound again."""
+    done = subprocess.run([sys.executable, "-c", WATCH, network], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(len(os.sched_getaffinity(0)))]
 
 
 def test_the_probe_tells_the_processor() -> None:

@@ -145,7 +145,7 @@ OPENVINO_CPU = {
     **_HINT,
     **_STREAMS,
     "INFERENCE_NUM_THREADS": _O("the threads asked for", "most threads"),
-    "ENABLE_CPU_PINNING": _O("", "YES or NO: bind threads to cores"),
+    "ENABLE_CPU_PINNING": _O("NO", "YES: bind threads, the calling one too, to cores"),
     "ENABLE_HYPER_THREADING": _O("", "YES or NO: use both threads of a core"),
     "SCHEDULING_CORE_TYPE": _O("", "ANY_CORE, PCORE_ONLY or ECORE_ONLY"),
     "DYNAMIC_QUANTIZATION_GROUP_SIZE": _O("0", "group size of activations quantized on the fly; 0: none"),

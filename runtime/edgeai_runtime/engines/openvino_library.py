@@ -51,7 +51,7 @@ def read_model(path: Path) -> Any:
     failure: Exception | None = None
     with capture_log() as log:
         try:
-            model = core().read_model(str(path))
+            model = core().read_model(*getattr(path, "contents", (str(path),)))
         except RuntimeError as error:
             failure = error
     if failure is not None:
@@ -78,6 +78,7 @@ def make_properties(delegate: str, threads: int, options: Mapping[str, str]) -> 
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",
         "INFERENCE_NUM_THREADS": str(threads),
+        "ENABLE_CPU_PINNING": "NO",  # else each call would bind the app's own thread to the first core, model by model
     }
     if delegate != CPU:
         known = known_delegate(delegate).options
