@@ -19,6 +19,7 @@ from edgeai.cli import (
     devices,
     distill,
     doctor,
+    export,
     init,
     inspect,
     keygen,
@@ -46,6 +47,7 @@ app.command("compress", short_help="Smallest artifacts that keep the accuracy.")
 app.command("build", short_help="What edgeai.toml asks for: made, judged, signed.")(build.command)
 app.command("init", short_help="An edgeai.toml to start from.")(init.command)
 app.command("convert", short_help="One model to another format.")(convert.command)
+app.command("export", short_help="Sources for C, Android, iOS.")(export.command)
 app.command("distill", short_help="Train one model on another's answers.")(distill.command)
 app.command("prune", short_help="Cut the channels that are worth least.")(prune.command)
 app.command("run", short_help="Run a model once.")(run_model.command)
