@@ -86,7 +86,7 @@ def run_target(run: Run, model: ModelConfig, target: TargetConfig) -> TargetOutc
                 if not all(gate.ok for gate in gates):
                     break
         if not run.dry_run and "compress" in way.made:
-            made = _deliver(way, whole=not steps)
+            made = _deliver(way, whole=not steps and all(gate.ok for gate in gates))
     except EdgeAIError as failure:
         error = failure
         steps = steps[1:] if way.outcomes and way.outcomes[-1].status == "failed" else steps

@@ -1,0 +1,209 @@
+"""`edgeai build` as a user types it: made once, up to date after that, the same bytes elsewhere, gates, a signature."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("ai_edge_litert")
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+FILE = """
+schema = 1
+[project]
+name = "digits-app"
+version = "1.0.0"
+[models.digits]
+source = "../digits/digits.onnx"
+data = "../digits/digits.npz"
+preprocess = "scale:factor=0.0625"
+postprocess = "softmax"
+[models.digits.targets.pi]
+device = "rpi5"
+formats = ["tflite"]
+precisions = ["dynamic_int8"]
+[models.digits.targets.pi.gates]
+size = "1MB"
+"""
+BUNDLE = "build/digits/pi/digits.edge"
+QUIET = """
+import sys
+from edgeai.cli.app import run
+code = run(["build"])
+heavy = {"onnx", "onnx_ir", "onnxruntime", "ai_edge_litert", "scipy", "torch", "tensorflow", "openvino"}
+print(sorted(heavy & set(sys.modules)))
+sys.exit(code)
+"""
+
+
+def start(folder: Path, *command: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "EDGEAI_CACHE": str(folder.parent / "cache"), **environment},
+        start_new_session=True,
+    )
+
+
+def run(folder: Path, *arguments: str, **environment: str) -> tuple[int, dict[str, Any]]:
+    """Return the exit code and the document of a build."""
+    with start(folder, "-m", "edgeai", "build", "--json", *arguments, **environment) as process:
+        out, err = process.communicate(timeout=300)
+    assert out, err
+    return process.returncode, json.loads(out)
+
+
+def project(root: Path, text: str = FILE) -> Path:
+    folder = root / "app"
+    folder.mkdir(parents=True)
+    shutil.copytree(EXAMPLES / "digits", root / "digits", ignore=shutil.ignore_patterns("*.py", "*.md"))
+    (folder / "edgeai.toml").write_text(text)
+    return folder
+
+
+def statuses(document: dict[str, Any]) -> dict[str, str]:
+    (target,) = document["targets"]
+    return {step["name"]: step["status"] for step in target["steps"]}
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that was built once: the first try was killed in the middle of its search, and went on."""
+    folder = project(tmp_path_factory.mktemp("build"))
+    process = start(folder, "-m", "edgeai", "build")
+    deadline = time.monotonic() + 120
+    while not list((folder / ".edgeai").glob("work/artifact-*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (folder / "build").exists()
+    code, document = run(folder)
+    assert code == 0, document
+    assert document["lock_written"]
+    return folder
+
+
+def changed(app: Path, root: Path, *edits: tuple[str, str]) -> Path:
+    """Return a copy of the built project with lines of its file replaced."""
+    shutil.copytree(app.parent, root / "copy")
+    folder = root / "copy" / app.name
+    text = FILE
+    for old, new in edits:
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "edgeai.toml").write_text(text)
+    return folder
+
+
+def test_a_killed_build_went_on_where_it_was(app: Path) -> None:
+    report = json.loads((app / "build/digits/pi/report.json").read_text())
+    assert report["resumed_steps"] > 0
+    assert report["within_budget"]
+
+
+def test_the_bundle_runs_and_holds_nothing_that_was_timed(app: Path) -> None:
+    import numpy as np
+
+    import edgeai_runtime as rt
+
+    with np.load(app.parent / "digits/digits.npz") as data, rt.load(app / BUNDLE) as model:
+        assert np.argmax(model(data["x"][:1])) == data["y"][0]
+        assert model.manifest is not None
+        assert (model.manifest.name, model.manifest.version) == ("digits", "1.0.0")
+        assert [variant.measurements for variant in model.manifest.variants] == [()]
+
+
+def test_an_unchanged_build_runs_nothing_and_imports_no_engine(app: Path) -> None:
+    before = (app / BUNDLE).stat().st_mtime_ns
+    with start(app, "-c", QUIET) as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "digits/pi: up to date" in out
+    assert out.splitlines()[-1] == "[]"
+    assert (app / BUNDLE).stat().st_mtime_ns == before
+
+
+def test_the_same_lock_gives_the_same_bytes_in_another_folder(app: Path, tmp_path: Path) -> None:
+    folder = project(tmp_path / "elsewhere")
+    shutil.copy(app / "edgeai.lock", folder)
+    code, document = run(folder, "--locked")
+    assert code == 0, document
+    assert statuses(document)["compress"] == "made"
+    assert "search" not in statuses(document)
+    assert (folder / BUNDLE).read_bytes() == (app / BUNDLE).read_bytes()
+    assert (folder / "edgeai.lock").read_bytes() == (app / "edgeai.lock").read_bytes()
+
+
+def test_a_new_version_makes_the_bundle_again_and_not_the_search(app: Path, tmp_path: Path) -> None:
+    folder = changed(app, tmp_path, ("1.0.0", "1.1.0"))
+    code, document = run(folder, "--locked")
+    assert code == 0, document
+    assert statuses(document) == {"compress": "up to date", "bundle": "made", "check": "made", "gate": "made"}
+
+
+def test_changed_data_are_told_before_anything_is_run(app: Path, tmp_path: Path) -> None:
+    folder = changed(app, tmp_path)
+    (folder.parent / "digits/digits.npz").write_bytes(b"other samples")
+    code, document = run(folder, "--dry-run")
+    (step, *_) = document["targets"][0]["steps"]
+    assert (code, step["name"], step["status"]) == (0, "search", "would run")
+    assert step["why"] == ["files.data changed"]
+    code, document = run(folder, "--locked")
+    assert code == 1
+    assert "files.data changed" in document["targets"][0]["error"]["message"]
+
+
+def test_a_broken_gate_fails_the_build_and_nothing_is_delivered(app: Path, tmp_path: Path) -> None:
+    folder = changed(app, tmp_path, ('size = "1MB"', 'size = "1KB"'))
+    code, document = run(folder)
+    (target,) = document["targets"]
+    (broken,) = [gate for gate in target["gates"] if not gate["ok"]]
+    assert (code, document["ok"], broken["name"], broken["limit"]) == (1, False, "size", 1000)
+    assert sorted(file.name for file in (folder / "build/digits/pi").iterdir()) == ["report.json"]
+
+
+def test_a_budget_that_nothing_meets_is_a_broken_gate(app: Path, tmp_path: Path) -> None:
+    folder = changed(app, tmp_path, ("[models.digits.targets.pi]", '[models.digits.budget]\nmax_size = "1KB"\n'
+                                     "[models.digits.targets.pi]"))  # fmt: skip
+    before = (folder / "edgeai.lock").read_bytes()
+    code, document = run(folder)
+    broken = [gate["name"] for gate in document["targets"][0]["gates"] if not gate["ok"]]
+    assert (code, broken) == (1, ["budget"])
+    assert (folder / "edgeai.lock").read_bytes() == before
+
+
+def test_a_key_signs_what_passed_and_a_missing_one_is_told_first(app: Path, tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    from edgeai.signing import generate_keys
+    from edgeai_runtime.bundle import open_bundle
+    from edgeai_runtime.trust import Trust
+
+    keys = generate_keys(tmp_path / "release.key")
+    folder = changed(app, tmp_path, ("[models.digits]\n", '[sign]\nkey = "env:RELEASE_KEY"\n[models.digits]\n'))
+    code, document = run(folder, RELEASE_KEY="")
+    assert (code, document["error"]["type"]) == (2, "UsageError")
+    code, document = run(folder, RELEASE_KEY=keys.private.read_text())
+    assert code == 0, document
+    assert statuses(document)["sign"] == "made"
+    bundle = open_bundle(folder / BUNDLE, trust=Trust(keys=str(keys.public)))
+    assert bundle.manifest.name == "digits"
+    key_lines = [line for line in keys.private.read_text().splitlines() if not line.startswith("-----")]
+    kept = [file.read_bytes() for file in (folder / ".edgeai").rglob("*") if file.is_file()]
+    assert not any(line.encode() in content for line in key_lines for content in kept)
+
+
+def test_a_name_that_is_not_there_gets_the_nearest(app: Path) -> None:
+    code, document = run(app, "--only", "digits/po")
+    assert (code, document["error"]["hint"]) == (2, "Did you mean digits/pi?")
