@@ -11,7 +11,7 @@ import tomllib
 
 from edgeai.builder.config import VERSION, BuildConfig, ModelConfig, TargetConfig
 from edgeai.builder.gate_result import Gates
-from edgeai.builder.schema import FILE_NAME, INSIDE, SCHEMA, TABLES, Key
+from edgeai.builder.schema import COMPILED, EXPORTED, FILE_NAME, INSIDE, SCHEMA, TABLES, Key
 from edgeai.builder.values import READERS, is_name
 from edgeai.cli.options import nearest
 from edgeai.cli.quantities import LatencyLimit
@@ -97,18 +97,33 @@ def _read_target(name: str, targets: Mapping[str, Any], of: str, *, file: Path, 
     if profile is not None:
         formats = _named(lambda: formats_for(profile, found.get("formats")), f"{file}: {where}.formats")
         precisions = precisions_for(profile, precisions)
+    outputs = found.get("outputs", ("bundle",))
+    if profile is not None:
+        _check_outputs(outputs, profile, f"{file}: {where}.outputs")
     return TargetConfig(
         name=name,
         device=profile,
         formats=formats or FORMATS,
         precisions=precisions or DEFAULT_PRECISIONS,
-        outputs=found.get("outputs", ("bundle",)),
+        outputs=outputs,
         gates=_gates(gates, f"{file}: {where}.gates"),
     )
 
 
 def _profile(device: str, where: str, root: Path) -> Profile:
     return _named(lambda: find_profile(device, root / OWN_FOLDER), f"{where}.device")
+
+
+def _check_outputs(outputs: tuple[str, ...], profile: Profile, where: str) -> None:
+    """Refuse outputs that the device can do nothing with, before anything is searched for it."""
+    from edgeai_devices.compilers.table import COMPILERS
+
+    compiled = [spec.export for spec in COMPILERS.values() if spec.name in profile.compilers]
+    for output in outputs:
+        known = profile.exports if output in EXPORTED else compiled if output in COMPILED else [output]
+        if output not in known:
+            takes = ", ".join(("bundle", *profile.exports, *compiled))
+            raise UsageError(f"{where}: {profile.name} takes {takes}. Received: {output!r}")
 
 
 def _named(read: Callable[[], _Read], where: str) -> _Read:

@@ -1,4 +1,4 @@
-"""Keys that `edgeai.toml` names: a path, or `env:NAME` of a variable that holds a path or the key's own text.
+"""Keys that `edgeai.toml` names: a path, or `env:NAME` of a variable that holds a path, or the key itself.
 
 What is read here is never written anywhere: not to a cache, not to a lock, not to a log. A step that depends on a key
 knows it by a fingerprint, from which the key can not be told.
@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 from edgeai_runtime.errors import UsageError
 
 _PEM = "-----BEGIN"
+_HEX = re.compile("[0-9a-fA-F]{64}")
 
 
 def read_secret(named: str, root: Path) -> bytes:
     """Return the content of a key.
 
     Args:
-        named: a path relative to `root`, or `env:NAME`. A variable holds PEM text, or a path.
+        named: a path relative to `root`, or `env:NAME`. A variable holds the key's own text, or a path.
         root: the folder of `edgeai.toml`.
 
     Raises:
@@ -31,9 +33,9 @@ def read_secret(named: str, root: Path) -> bytes:
         if not value.strip():
             raise UsageError(
                 f"The key is in the environment variable {name}, which is not set.",
-                hint=f"Set {name} to the key's PEM text, or to the path of its file.",
+                hint=f"Set {name} to the key's own text, or to the path of its file.",
             )
-        if _PEM in value:
+        if _PEM in value or _HEX.fullmatch(value.strip()):
             return value.encode()
         path, of = root / value.strip(), f" (from ${name})"
     else:

@@ -96,6 +96,11 @@ def test_data_are_paths_beside_the_file_and_functions_stay(tmp_path: Path, given
         ('preprocess = "scal:factor=1"', 'source = "net.onnx"', r"models.net.preprocess: [\s\S]*scale"),
         ("input_shapes = { x = [0] }", 'source = "net.onnx"', r"models.net.input_shapes must be a table of shapes"),
         ('device = "rpi55"', "[models.net.targets.any]", r"targets.any.device: [\s\S]*'rpi55'[\s\S]*mean rpi5"),
+        (
+            'device = "rpi5"\noutputs = ["ethos-u"]',
+            "[models.net.targets.any]",
+            r"Raspberry Pi 5 takes bundle",
+        ),
         ("formats = []", "[models.net.targets.any]", r"targets.any.formats must be a list of texts that is not empty"),
         ('outputs = ["bundel"]', "[models.net.targets.any]", r"targets.any.outputs takes [\s\S]*mean bundle"),
         ('gates = "small"', "[models.net.targets.any]", r"targets.any.gates must be a table"),

@@ -26,9 +26,9 @@ source = "net.onnx"
 data = "x.npz"
 preprocess = "scale:factor=0.5"
 [models.net.targets.any]
-device = "rpi5"
+device = "esp32-s3"
 formats = ["tflite"]
-precisions = ["float16"]
+precisions = ["int8"]
 outputs = ["bundle", "c"]
 [models.net.targets.any.gates]
 size = "150KB"
@@ -66,16 +66,29 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
         ('version = "1"', 'version = "2"', ALL - {"search", "compress"}),
         ('size = "150KB"', 'size = "100KB"', {"gate"}),
         ('outputs = ["bundle", "c"]', 'outputs = ["bundle"]', {"export:c"}),
-        ('outputs = ["bundle", "c"]', 'outputs = ["bundle", "c", "ios"]', {"export:ios"}),
-        ('outputs = ["bundle", "c"]', 'outputs = ["c", "ethos-u"]', ALL - {"search", "compress"} | {"compile:ethos-u"}),
         ("factor=0.5", "factor=0.25", ALL),
         ('name = "app"', 'name = "other"', set()),
-        ('device = "rpi5"', 'device = "rpi4"', ALL),
+        ('device = "esp32-s3"', 'device = "stm32h743"', ALL),
         ("[sign]", '[encrypt]\nkey = "release.key"\n[sign]', {"encrypt", "sign"}),
     ],
 )
 def test_a_changed_line_redoes_what_depends_on_it(folder: Path, old: str, new: str, steps: set[str]) -> None:
     assert changed(keys(folder), keys(folder, FILE.replace(old, new))) == steps
+
+
+@pytest.mark.parametrize(
+    ("outputs", "steps"),
+    [
+        ('["bundle", "c", "ios"]', {"export:ios"}),
+        ('["bundle"]', {"export:c"}),
+        ('["bundle", "c", "ethos-u"]', {"compile:ethos-u", "bundle", "export:c", "gate", "sign"}),
+    ],
+)
+def test_another_output_makes_that_alone_unless_the_bundle_tells_of_it(
+    folder: Path, outputs: str, steps: set[str]
+) -> None:
+    text = FILE.replace('device = "esp32-s3"\n', "")
+    assert changed(keys(folder, text), keys(folder, text.replace('["bundle", "c"]', outputs))) == steps
 
 
 @pytest.mark.parametrize(
@@ -105,8 +118,8 @@ def test_a_changed_profile_of_the_device_redoes_everything(folder: Path) -> None
 
     before = keys(folder)
     (folder / "devices").mkdir()
-    text = profile_to_toml(find_profile("rpi5"), head="ours")
-    (folder / "devices" / "rpi5.toml").write_text(text.replace("cores = 4", "cores = 2"))
+    text = profile_to_toml(find_profile("esp32-s3"), head="ours")
+    (folder / "devices" / "esp32-s3.toml").write_text(text.replace("cores = 2", "cores = 1"))
     assert changed(before, keys(folder)) == ALL
 
 
