@@ -49,6 +49,13 @@ class QnnTarget:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlatformTarget:
+    """What a compiler for several chips of one maker is told: its name of the chip, such as `rk3588` or `4000`."""
+
+    platform: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Accelerator:
     """An NPU or a GPU.
 
@@ -59,7 +66,7 @@ class Accelerator:
         precisions: what it computes in, best first; empty where no public source says.
         static_shapes: every dimension of a model must be fixed.
         sram_kib: memory on the chip that is its own.
-        vela, qnn: what that compiler is told.
+        vela, qnn, openvino, rknn: what that compiler is told.
     """
 
     model: str
@@ -70,6 +77,8 @@ class Accelerator:
     sram_kib: int | None = None
     vela: VelaTarget | None = None
     qnn: QnnTarget | None = None
+    openvino: PlatformTarget | None = None
+    rknn: PlatformTarget | None = None
 
 
 #: Keys that are no figures: they say what edgeai and its compilers do with the accelerator.
@@ -84,7 +93,8 @@ def parse_accelerator(table: Table) -> Accelerator | None:
     compilers = table.choices("compilers", COMPILERS)
     vela = _vela(table.table("vela")) if "vela" in table else None
     qnn = _qnn(table.table("qnn")) if "qnn" in table else None
-    for name, target in (("vela", vela), ("qnn", qnn)):
+    openvino, rknn = (_platform(table.table(key)) if key in table else None for key in ("openvino", "rknn"))
+    for name, target in (("vela", vela), ("qnn", qnn), ("openvino", openvino), ("rknn", rknn)):
         if (target is None) == (name in compilers):
             raise UsageError(f"{table.where}: the compiler {name} and the table {name!r} go together; one is missing.")
     return Accelerator(
@@ -96,6 +106,8 @@ def parse_accelerator(table: Table) -> Accelerator | None:
         sram_kib=table.whole("sram_kib"),
         vela=vela,
         qnn=qnn,
+        openvino=openvino,
+        rknn=rknn,
     )
 
 
@@ -118,3 +130,8 @@ def _qnn(table: Table) -> QnnTarget:
     arch = table.whole("htp_arch")
     assert arch is not None
     return QnnTarget(htp_arch=arch, soc_model=table.whole("soc_model"))
+
+
+def _platform(table: Table) -> PlatformTarget:
+    table.check_keys(PlatformTarget, required=("platform",))
+    return PlatformTarget(platform=table.text("platform"))

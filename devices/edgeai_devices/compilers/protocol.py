@@ -56,7 +56,8 @@ class CompileReport:
     def to_json(self) -> dict[str, Any]:
         """Return a document of plain values, without what the compiler does not tell."""
         document = asdict(self)
-        document["left_on_cpu"] = [{"operator": each.operator, "outputs": [*each.outputs]} for each in self.left_on_cpu]
+        left = [{"operator": each.operator, "outputs": [*each.outputs]} for each in self.left_on_cpu]
+        document["left_on_cpu"] = None if self.operators_on_cpu is None else left
         return {key: value for key, value in document.items() if value is not None}
 
 

@@ -40,6 +40,37 @@ COMPILERS: dict[str, CompilerSpec] = {
             extra="qnn",
             verified="emulated",
         ),
+        CompilerSpec(
+            name="openvino",
+            export="openvino-blob",
+            title="OpenVINO, for Intel NPUs and the processor at hand",
+            formats=("openvino", "onnx"),
+            module=f"{_FOLDER}.openvino_blob",
+            needs_profile=False,
+            extra="openvino",
+            verified="device",
+        ),
+        CompilerSpec(
+            name="edgetpu",
+            export="edgetpu",
+            title="Google's Edge TPU compiler",
+            formats=("tflite",),
+            module=f"{_FOLDER}.edgetpu",
+        ),
+        CompilerSpec(
+            name="tensorrt",
+            export="tensorrt",
+            title="NVIDIA TensorRT",
+            formats=("onnx",),
+            module=f"{_FOLDER}.tensorrt",
+        ),
+        CompilerSpec(
+            name="rknn",
+            export="rknn",
+            title="Rockchip RKNN, for Rockchip NPUs",
+            formats=("onnx", "tflite"),
+            module=f"{_FOLDER}.rknn",
+        ),
     )
 }
 """By the names that profiles use."""

@@ -20,13 +20,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from edgeai_devices.compilers.protocol import Compiled, CompileReport, LeftOnCpu, accelerator_for
+from edgeai_devices.compilers.tool_run import run_tool
 from edgeai_devices.profile import Profile
 from edgeai_runtime.errors import EngineError, MissingEngineError, ModelError
 
 PACKAGE = "ethos-u-vela"
 _KIB = 1024
-_TIMEOUT_S = 3600
-_LOG_LINES = 8
 _MOST_NAMES = 5
 _NOT_THERE = f"Vela, Arm's compiler for Ethos-U ({PACKAGE}), is not installed."
 
@@ -76,7 +75,13 @@ def compile_model(path: Path, *, profile: Profile | None, folder: Path) -> Compi
         "memory-mode": target.memory_mode,
     }
     given = [f"--{name}={value}" for name, value in options.items()]
-    _run([*command, str(path.absolute()), *given, "--verbose-performance", f"--output-dir={folder}"], path)
+    run_tool(
+        [*command, str(path.absolute()), *given, "--verbose-performance", f"--output-dir={folder}"],
+        title="Vela",
+        path=path,
+        quiet=("Warning: No ",),
+        hint="`edgeai check MODEL --device ID` tells what the NPU takes, and what would mend it.",
+    )
     made, summary, layers = (
         _only(folder, pattern) for pattern in ("*_vela.tflite", "*_summary_*.csv", "*_per-layer.csv")
     )
@@ -124,32 +129,6 @@ def read_report(summary: Path, layers: Path, *, version: str, options: Mapping[s
         flash_bytes=flash,
         cycles=round(float(_cell(row, "cycles_total", summary))),
         estimated_ms=None if math.isnan(seconds) else seconds * 1000,
-    )
-
-
-def _run(command: list[str], path: Path) -> None:
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ModelError(f"Vela did not end within {_TIMEOUT_S} s on {path}.") from error
-    if done.returncode == 0:
-        return
-    output = (done.stderr + "\n" + done.stdout).splitlines()
-    said = [line for line in output if line.strip() and not line.startswith("Warning: No ")]
-    reasons = [index for index, line in enumerate(said) if "Error" in line and not line.startswith(" ")]
-    tail = "\n  ".join((said[reasons[0] :] if reasons else said)[-_LOG_LINES:])
-    how = f"crashed (signal {-done.returncode})" if done.returncode < 0 else "refused it"
-    raise ModelError(
-        f"Vela can not compile {path}: it {how}.\n  {tail}",
-        hint="`edgeai check MODEL --device ID` tells what the NPU takes, and what would mend it.",
     )
 
 

@@ -1,0 +1,59 @@
+"""Running a vendor's command-line compiler: its output when it ends well, the end of its log in an error when not."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgeai_runtime.errors import ModelError
+
+_TIMEOUT_S = 3600
+_LOG_LINES = 8
+
+
+def run_tool(
+    command: Sequence[str],
+    *,
+    title: str,
+    path: Path,
+    quiet: Sequence[str] = (),
+    hint: str = "",
+    folder: Path | None = None,
+) -> str:
+    """Run a compiler on the artifact `path` and return what it wrote, standard output first.
+
+    Args:
+        command: program and arguments.
+        title: what people call it.
+        path: the artifact, for messages.
+        quiet: how lines begin that are of no use in an error.
+        hint: how to go on when it refuses the model.
+        folder: to run it in, where it leaves files of its own; `None`: this one.
+
+    Raises:
+        ModelError: it failed, crashed, or did not end; the first line that says error and what follows it are told.
+    """
+    try:
+        done = subprocess.run(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            check=False,
+            cwd=folder,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ModelError(f"{title} did not end within {_TIMEOUT_S} s on {path}.") from error
+    except OSError as error:
+        raise ModelError(f"{title} can not be started ({command[0]}): {error}") from error
+    if done.returncode == 0:
+        return done.stdout + "\n" + done.stderr
+    output = (done.stderr + "\n" + done.stdout).splitlines()
+    said = [line for line in output if line.strip() and not line.startswith(tuple(quiet) or "\0")]
+    errors = [index for index, line in enumerate(said) if "error" in line.lower() and not line.startswith(" ")]
+    tail = "\n  ".join(said[errors[0] :][:_LOG_LINES] if errors else said[-_LOG_LINES:])
+    how = f"crashed (signal {-done.returncode})" if done.returncode < 0 else f"refused it (exit code {done.returncode})"
+    raise ModelError(f"{title} can not compile {path}: it {how}.\n  {tail}", hint=hint)
