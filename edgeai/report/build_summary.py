@@ -1,0 +1,119 @@
+"""A result of `edgeai build` as Markdown: for the summary of a CI job, or a comment on a change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgeai.report.wording import NOTHING, size_words, time_words
+
+_STATES = {True: "holds", False: "**broken**"}
+
+
+def build_summary(document: Mapping[str, Any]) -> str:
+    """Return what became of each target, its gates, and the reasons of what went wrong, as GitHub's Markdown.
+
+    Args:
+        document: of the schema `edgeai.build/1`, as `BuildResult.to_json` returns it.
+    """
+    targets = document["targets"]
+    failed = [target for target in targets if not target["ok"]]
+    title = f"# {_escaped(document['name'])} {_escaped(document['version'])}: {_headline(len(failed), len(targets))}"
+    parts = [title, _target_table(targets), *_problems(failed), *_gate_table(targets)]
+    if document["lock_written"]:
+        parts.append("`edgeai.lock` was written: commit it.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _headline(failed: int, count: int) -> str:
+    return f"{failed} of {count} targets failed" if failed else f"{count} of {count} targets are ready"
+
+
+def _target_table(targets: list[Mapping[str, Any]]) -> str:
+    rows = []
+    for target in targets:
+        made = sum(step["status"] == "made" for step in target["steps"])
+        took = sum(step["duration_s"] for step in target["steps"])
+        held = sum(gate["ok"] for gate in target["gates"])
+        rows.append(
+            (
+                _where(target),
+                _escaped(target["device"] or NOTHING),
+                _state(target),
+                f"{held} of {len(target['gates'])}" if target["gates"] else NOTHING,
+                f"{made} of {len(target['steps'])}",
+                time_words(took * 1e3) if made else NOTHING,
+                "<br>".join(f"`{path}`" for path in target["artifacts"]) or NOTHING,
+            )
+        )
+    return _table(("target", "device", "state", "gates kept", "steps made", "took", "files"), rows)
+
+
+def _state(target: Mapping[str, Any]) -> str:
+    if target["error"]:
+        return "**failed**"
+    if not all(gate["ok"] for gate in target["gates"]):
+        return "**gate broken**"
+    if any(step["status"] == "would run" for step in target["steps"]):
+        return "would run"
+    return "made" if any(step["status"] == "made" for step in target["steps"]) else "up to date"
+
+
+def _problems(failed: list[Mapping[str, Any]]) -> list[str]:
+    lines = []
+    for target in failed:
+        if target["error"]:
+            name = next((step["name"] for step in target["steps"] if step["status"] == "failed"), "build")
+            hint = f" {_escaped(target['error']['hint'])}" if target["error"]["hint"] else ""
+            lines.append(f"- {_where(target)}, {_escaped(name)}: {_escaped(target['error']['message'])}{hint}")
+        lines += [
+            f"- {_where(target)}, gate {_escaped(gate['name'])}: {_escaped(gate['reason'])}"
+            for gate in target["gates"]
+            if not gate["ok"]
+        ]
+    return ["\n".join(lines)] if lines else []
+
+
+def _gate_table(targets: list[Mapping[str, Any]]) -> list[str]:
+    rows = [
+        (
+            _where(target),
+            _escaped(gate["name"]),
+            _value(gate["name"], gate["limit"]),
+            _value(gate["name"], gate["value"]),
+            _STATES[gate["ok"]],
+        )
+        for target in targets
+        for gate in target["gates"]
+        if gate["name"] not in ("budget", "fits")
+    ]
+    return [_table(("target", "gate", "limit", "found", ""), rows)] if rows else []
+
+
+def _value(gate: str, value: float | str | None) -> str:
+    """Return a limit or what was found; times and shares of a time look alike in the document, and stay plain."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, str):
+        return _escaped(value.replace("\\", "/").rpartition("/")[2] if gate == "not_slower_than" else value)
+    if gate == "size":
+        return size_words(value)
+    if gate == "memory":
+        return f"{value:.1f} MiB"
+    return f"{value:.1%}" if gate == "coverage" else f"{value:.4g}"
+
+
+def _where(target: Mapping[str, Any]) -> str:
+    return _escaped(f"{target['model']}/{target['target']}")
+
+
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [heads, ("---",) * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    """Return text that stays in its cell and is taken literally."""
+    for mark in ("\\", "|", "*", "_", "`", "[", "]", "<"):
+        text = text.replace(mark, "&lt;" if mark == "<" else f"\\{mark}")
+    return " ".join(text.split())
