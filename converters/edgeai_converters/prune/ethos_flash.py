@@ -1,16 +1,11 @@
 """What Arm's compiler for Ethos-U needs of a device's flash for a model: it packs the weights of int8 models.
 
-Vela runs in a child process, where `ethos-u-vela` is installed; where it is not, there is no figure, and nothing is
-estimated in its place. The figure is that of its memory planner for the compiled file, not one measured on a device.
+Where `ethos-u-vela` is not installed there is no figure, and nothing is estimated in its place. The figure is that of
+its memory planner for the compiled file, not one measured on a device.
 """
 
 from __future__ import annotations
 
-import csv
-import importlib.util
-import shutil
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +16,13 @@ from edgeai_converters.emit.table import emit
 from edgeai_converters.graph.shapes import fix_batch
 from edgeai_converters.prune.clustering import cluster_weights
 from edgeai_converters.prune.layer_artifacts import in_precision
-from edgeai_runtime.errors import EngineError
+from edgeai_devices.catalog import find_profile
+from edgeai_devices.compilers.vela import compile_model, find_command
+from edgeai_devices.profile import Profile
+from edgeai_runtime.errors import MissingEngineError
 
-ACCELERATOR = "ethos-u55-128"
-_FLASH = "off_chip_flash_memory_used"
-_KIB = 1024
-_TIMEOUT_S = 600
-_LOG_LINES = 8
+DEVICE = "ethos-u55-128"
+"""The profile that models are compiled for where no device is named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +30,8 @@ class FlashGain:
     """Flash that compiled int8 models need.
 
     Attributes:
-        accelerator: what they were compiled for.
-        whole_bytes, smaller_bytes: total off-chip flash of the whole network and of the smaller one.
+        accelerator: id of the profile that they were compiled for.
+        whole_bytes, smaller_bytes: total flash of the whole network and of the smaller one.
     """
 
     accelerator: str
@@ -44,12 +39,13 @@ class FlashGain:
     smaller_bytes: int
 
 
-def find_vela() -> list[str] | None:
-    """Return the command that runs Vela; `None` where it is not installed."""
-    if importlib.util.find_spec("ethosu") is not None:
-        return [sys.executable, "-m", "ethosu.vela"]
-    found = shutil.which("vela")
-    return [found] if found else None
+def has_vela() -> bool:
+    """Say whether Vela is installed."""
+    try:
+        find_command()
+    except MissingEngineError:
+        return False
+    return True
 
 
 def flash_gain(whole: ir.Model, smaller: ir.Model, *, clusters: int | None = None) -> FlashGain | None:
@@ -62,47 +58,26 @@ def flash_gain(whole: ir.Model, smaller: ir.Model, *, clusters: int | None = Non
 
     Raises:
         UnsupportedOperationError: TFLite can not hold the graph.
-        EngineError: Vela failed; the end of its log is in the message.
+        ModelError, EngineError: Vela failed; the end of its log is in the message.
     """
-    command = find_vela()
-    if command is None:
+    if not has_vela():
         return None
+    profile = find_profile(DEVICE)
     quantized = in_precision(fix_batch(smaller, 1), "tflite", "int8", integers=True)
     if clusters is not None:
         quantized, _ = cluster_weights(quantized, clusters=clusters)
     return FlashGain(
-        accelerator=ACCELERATOR,
-        whole_bytes=_flash(in_precision(fix_batch(whole, 1), "tflite", "int8", integers=True), command),
-        smaller_bytes=_flash(quantized, command),
+        accelerator=DEVICE,
+        whole_bytes=_flash(in_precision(fix_batch(whole, 1), "tflite", "int8", integers=True), profile),
+        smaller_bytes=_flash(quantized, profile),
     )
 
 
-def _flash(model: ir.Model, command: list[str]) -> int:
+def _flash(model: ir.Model, profile: Profile) -> int:
     with tempfile.TemporaryDirectory(prefix="edgeai-vela-") as made:
-        folder = Path(made)
-        path = emit(model, "tflite", folder).path
-        given = [*command, str(path), "--accelerator-config", ACCELERATOR, "--output-dir", str(folder / "out")]
-        try:
-            done = subprocess.run(
-                given, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=False
-            )
-        except subprocess.TimeoutExpired as error:
-            raise EngineError(f"Vela was stopped after {_TIMEOUT_S} s.") from error
-        summaries = sorted((folder / "out").glob("*_summary_*.csv"))
-        if done.returncode or not summaries:
-            tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_LOG_LINES:])
-            raise EngineError(f"Vela failed (exit code {done.returncode}).\n{tail}")
-        return read_flash(summaries[0])
-
-
-def read_flash(summary: Path) -> int:
-    """Return the total off-chip flash in bytes that a summary of Vela tells.
-
-    Raises:
-        EngineError: the summary has no such column.
-    """
-    with summary.open(newline="") as stream:
-        row = next(csv.DictReader(stream), None)
-    if row is None or not row.get(_FLASH):
-        raise EngineError(f"The summary that Vela wrote has no {_FLASH}.")
-    return round(float(row[_FLASH]) * _KIB)
+        compiled = Path(made) / "compiled"
+        compiled.mkdir()
+        path = emit(model, "tflite", Path(made)).path
+        found = compile_model(path, profile=profile, folder=compiled).report.flash_bytes
+        assert found is not None, "Vela tells the flash of all that it compiles"
+        return found

@@ -23,7 +23,7 @@ from edgeai_converters.float_graph import FloatGraph
 from edgeai_converters.inspection.onnx import inspect_onnx
 from edgeai_converters.progress import OnStep
 from edgeai_converters.prune.engine_cost import TIMING_S, EngineCost, measure_in_engine
-from edgeai_converters.prune.ethos_flash import FlashGain, find_vela, flash_gain
+from edgeai_converters.prune.ethos_flash import FlashGain, flash_gain, has_vela
 from edgeai_converters.prune.pruning_spec import PruneSpec
 from edgeai_converters.prune.way import PruneJob
 from edgeai_converters.prune.ways import PACKED, WAYS
@@ -197,7 +197,7 @@ def _make_smaller(job: PruneJob) -> tuple[ir.Model, Artifact, Mapping[str, Any],
 
 def _flash(job: PruneJob, model: ir.Model) -> tuple[FlashGain | None, tuple[str, ...]]:
     """Return what packed weights save of a device's flash, where a compiler is there that tells; and why it is not."""
-    if job.spec.method not in PACKED or find_vela() is None:
+    if job.spec.method not in PACKED or not has_vela():
         return None, ()
     job.tell("compiling for Ethos-U")
     clusters = job.spec.amount[1] if job.spec.method == "clusters" else None

@@ -1,4 +1,4 @@
-"""Flash as Vela tells it: read from its summary, and no figure where it is not installed."""
+"""Flash of compiled models: no figure where Vela is not installed."""
 
 from __future__ import annotations
 
@@ -7,34 +7,26 @@ from pathlib import Path
 import onnx_ir as ir
 import pytest
 
-from edgeai_converters.prune import ethos_flash
-from edgeai_converters.prune.ethos_flash import find_vela, flash_gain, read_flash
-from edgeai_runtime.errors import EngineError
+from edgeai_converters.prune.ethos_flash import flash_gain, has_vela
+from edgeai_devices.compilers import vela
 
 
-def test_flash_is_read_in_bytes(tmp_path: Path) -> None:
-    summary = tmp_path / "model_summary_internal-default.csv"
-    summary.write_text("network,off_chip_flash_memory_used,sram_memory_used\nmodel,77.5,50.6\n")
-    assert read_flash(summary) == 79360
-
-
-def test_another_summary_is_refused(tmp_path: Path) -> None:
-    summary = tmp_path / "model_summary_internal-default.csv"
-    summary.write_text("network,sram_memory_used\nmodel,50.6\n")
-    with pytest.raises(EngineError, match="off_chip_flash"):
-        read_flash(summary)
-
-
-def test_a_compiler_on_the_path_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ethos_flash.importlib.util, "find_spec", lambda name: None)
+@pytest.fixture
+def empty_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only folder that programs are looked for in; the package is not installed."""
+    monkeypatch.setattr(vela.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert find_vela() is None
-    (tmp_path / "vela").write_text("#!/bin/sh\n")
-    (tmp_path / "vela").chmod(0o755)
-    assert find_vela() == [str(tmp_path / "vela")]
+    return tmp_path
 
 
-def test_there_is_no_figure_without_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ethos_flash, "find_vela", lambda: None)
+def test_a_compiler_on_the_path_is_found(empty_path: Path) -> None:
+    assert not has_vela()
+    (empty_path / "vela").write_text("#!/bin/sh\n")
+    (empty_path / "vela").chmod(0o755)
+    assert has_vela()
+
+
+@pytest.mark.usefixtures("empty_path")
+def test_there_is_no_figure_without_the_compiler() -> None:
     model = ir.Model(ir.Graph([], [], nodes=[], name="empty"), ir_version=10)
     assert flash_gain(model, model) is None
