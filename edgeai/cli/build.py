@@ -22,6 +22,9 @@ def command(
     only: Annotated[
         str | None, typer.Option(metavar="MODEL[/TARGET]", help="Build this model, or this target of it.")
     ] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write steps and gates as JUnit XML.")] = None,
+    sarif: Annotated[Path | None, typer.Option(metavar="FILE", help="Write what failed as SARIF.")] = None,
+    summary: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a summary in Markdown.")] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Make everything again, searches too; overwrite what others wrote.")
     ] = False,
@@ -31,15 +34,18 @@ def command(
     from edgeai.builder.config_read import find_config, read_config
     from edgeai.builder.run_build import run_build
     from edgeai.cli import output as out
+    from edgeai.cli.build_files import BuildFiles
     from edgeai.cli.progress import progress
 
     config = read_config(find_config(file))
     with progress(quiet=json or dry_run) as on_step:
         result = run_build(config, only=only, locked=locked, force=force, dry_run=dry_run, on_step=on_step)
+    document = result.to_json()
+    BuildFiles(junit=junit, sarif=sarif, summary=summary).write(document, config.file)
     if json:
-        out.print_json(result.to_json())
+        out.print_json(document)
     else:
         from edgeai.cli.build_table import render
 
-        render(result.to_json(), explain=explain or dry_run)
+        render(document, explain=explain or dry_run)
     return 0 if result.ok else 1
