@@ -27,14 +27,15 @@ source = "../digits/digits.onnx"
 data = "../digits/digits.npz"
 preprocess = "scale:factor=0.0625"
 postprocess = "softmax"
-[models.digits.targets.pi]
-device = "rpi5"
+[models.digits.targets.mcu]
+device = "stm32h743"
 formats = ["tflite"]
-precisions = ["dynamic_int8"]
-[models.digits.targets.pi.gates]
+precisions = ["float32"]
+outputs = ["bundle", "c"]
+[models.digits.targets.mcu.gates]
 size = "1MB"
 """
-BUNDLE = "build/digits/pi/digits.edge"
+BUNDLE = "build/digits/mcu/digits.edge"
 QUIET = """
 import sys
 from edgeai.cli.app import run
@@ -108,7 +109,7 @@ def changed(app: Path, root: Path, *edits: tuple[str, str]) -> Path:
 
 
 def test_a_killed_build_went_on_where_it_was(app: Path) -> None:
-    report = json.loads((app / "build/digits/pi/report.json").read_text())
+    report = json.loads((app / "build/digits/mcu/report.json").read_text())
     assert report["resumed_steps"] > 0
     assert report["within_budget"]
 
@@ -125,12 +126,18 @@ def test_the_bundle_runs_and_holds_nothing_that_was_timed(app: Path) -> None:
         assert [variant.measurements for variant in model.manifest.variants] == [()]
 
 
+def test_exports_lie_beside_the_bundle(app: Path) -> None:
+    folder = (app / BUNDLE).parent
+    assert {file.name for file in folder.iterdir()} == {"digits.edge", "report.json", "c"}
+    assert (folder / "c" / "digits_model.c").is_file()
+
+
 def test_an_unchanged_build_runs_nothing_and_imports_no_engine(app: Path) -> None:
     before = (app / BUNDLE).stat().st_mtime_ns
     with start(app, "-c", QUIET) as process:
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert "digits/pi: up to date" in out
+    assert "digits/mcu: up to date" in out
     assert out.splitlines()[-1] == "[]"
     assert (app / BUNDLE).stat().st_mtime_ns == before
 
@@ -150,7 +157,13 @@ def test_a_new_version_makes_the_bundle_again_and_not_the_search(app: Path, tmp_
     folder = changed(app, tmp_path, ("1.0.0", "1.1.0"))
     code, document = run(folder, "--locked")
     assert code == 0, document
-    assert statuses(document) == {"compress": "up to date", "bundle": "made", "check": "made", "gate": "made"}
+    assert statuses(document) == {
+        "compress": "up to date",
+        "bundle": "made",
+        "check": "made",
+        "export:c": "made",
+        "gate": "made",
+    }
 
 
 def test_changed_data_are_told_before_anything_is_run(app: Path, tmp_path: Path) -> None:
@@ -167,16 +180,24 @@ def test_changed_data_are_told_before_anything_is_run(app: Path, tmp_path: Path)
 
 def test_a_broken_gate_fails_the_build_and_nothing_is_delivered(app: Path, tmp_path: Path) -> None:
     folder = changed(app, tmp_path, ('size = "1MB"', 'size = "1KB"'))
-    code, document = run(folder)
+    code, document = run(folder, "--junit", "out/junit.xml", "--sarif", "out/it.sarif", "--summary", "out/it.md")
     (target,) = document["targets"]
     (broken,) = [gate for gate in target["gates"] if not gate["ok"]]
     assert (code, document["ok"], broken["name"], broken["limit"]) == (1, False, "size", 1000)
-    assert sorted(file.name for file in (folder / "build/digits/pi").iterdir()) == ["report.json"]
+    assert sorted(file.name for file in (folder / "build/digits/mcu").iterdir()) == ["report.json"]
+    (result,) = json.loads((folder / "out/it.sarif").read_text())["runs"][0]["results"]
+    line = result["locations"][0]["physicalLocation"]["region"]["startLine"]
+    assert (result["ruleId"], (folder / "edgeai.toml").read_text().splitlines()[line - 1]) == (
+        "edgeai/size",
+        'size = "1KB"',
+    )
+    assert "<failure" in (folder / "out/junit.xml").read_text()
+    assert "size" in (folder / "out/it.md").read_text()
 
 
 def test_a_budget_that_nothing_meets_is_a_broken_gate(app: Path, tmp_path: Path) -> None:
-    folder = changed(app, tmp_path, ("[models.digits.targets.pi]", '[models.digits.budget]\nmax_size = "1KB"\n'
-                                     "[models.digits.targets.pi]"))  # fmt: skip
+    folder = changed(app, tmp_path, ("[models.digits.targets.mcu]", '[models.digits.budget]\nmax_size = "1KB"\n'
+                                     "[models.digits.targets.mcu]"))  # fmt: skip
     before = (folder / "edgeai.lock").read_bytes()
     code, document = run(folder)
     broken = [gate["name"] for gate in document["targets"][0]["gates"] if not gate["ok"]]
@@ -205,5 +226,5 @@ def test_a_key_signs_what_passed_and_a_missing_one_is_told_first(app: Path, tmp_
 
 
 def test_a_name_that_is_not_there_gets_the_nearest(app: Path) -> None:
-    code, document = run(app, "--only", "digits/po")
-    assert (code, document["error"]["hint"]) == (2, "Did you mean digits/pi?")
+    code, document = run(app, "--only", "digits/mcv")
+    assert (code, document["error"]["hint"]) == (2, "Did you mean digits/mcu?")
