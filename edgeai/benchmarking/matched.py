@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from edgeai.benchmarking.result import EMULATED
 from edgeai.benchmarking.spec import ENGINE_NAMES
 
 MACHINE_KEYS = ("cpu", "architecture", "isa", "cores", "usable_cores", "governor", "os", "python")
@@ -43,6 +44,8 @@ def run_notes(before: RunDict, after: RunDict) -> list[str]:
     notes = [] if are_alike(before, after) else ["two different artifacts or settings"]
     if before["ran_on"] != after["ran_on"]:
         notes.append(f"ran on {before['ran_on']} before, on {after['ran_on']} now")
+    if before["emulated"] or after["emulated"]:
+        notes.append(f"{after['delegate']} was simulated: {EMULATED}")
     for word, run in (("old", before), ("new", after)):
         if run["noise"] and run["noise"]["noisy"]:
             notes.append(f"the {word} run was noisy: {run['noise']['reason']}")

@@ -20,7 +20,7 @@ from edgeai.benchmarking.result import BenchReport, PairComparison, Run, Scenari
 from edgeai.benchmarking.spec import BenchSpec
 from edgeai.benchmarking.targets import Target, find_targets
 from edgeai.benchmarking.turns import Turns, compare_turns, measure_in_turns
-from edgeai_runtime.errors import EdgeAIError, MissingEngineError
+from edgeai_runtime.errors import DataError, EdgeAIError, MissingEngineError
 
 OnStep = Callable[[int, int, str], None]
 
@@ -130,9 +130,9 @@ def run_bench(spec: BenchSpec, *, on_step: OnStep | None = None) -> BenchReport:
             for target in group:
                 progress.say(f"loading {target.label}")
                 try:
-                    opened.append(open_target(target, inputs=spec.inputs, others=opened))
+                    opened.append(_open(target, spec, others=opened))
                 except EdgeAIError as error:
-                    if not _may_be_skipped(target, error):
+                    if not _may_be_skipped(target, spec, error):
                         raise
                     problems.append(error)
                     skipped.append(Skipped(artifact=target.label, reason=error.message))
@@ -176,9 +176,19 @@ class _Progress:
         return lambda share: self.say(f"measuring {count} in turns", share * count)
 
 
-def _may_be_skipped(target: Target, error: EdgeAIError) -> bool:
+def _open(target: Target, spec: BenchSpec, *, others: Sequence[Opened]) -> Opened:
+    """Open a target; of several batches, one that its file does not take is an error, not a run with another batch."""
+    opened = open_target(target, inputs=spec.inputs, others=others)
+    if len(spec.batches) > 1 and opened.batch != target.batch:
+        opened.model.close()
+        raise DataError(f"{target.artifact} takes {opened.batch} at a time. Received: a batch of {target.batch}")
+    return opened
+
+
+def _may_be_skipped(target: Target, spec: BenchSpec, error: EdgeAIError) -> bool:
     """Say whether the others are measured without it: not when the user named just this artifact and it is broken."""
     one_of_many = target.variant is not None or target.delegate is not None or target.batch > 1
+    one_of_many = one_of_many or (len(spec.batches) > 1 and isinstance(error, DataError))
     return one_of_many or isinstance(error, MissingEngineError)
 
 
@@ -207,10 +217,11 @@ def _run(opened: Opened, turns: Turns, *, group: int) -> Run:
         placement=placement,
         ran_on=where_it_ran(placement),
         threads=target.threads,
-        batch=len(opened.arrays[0]) if opened.arrays and opened.arrays[0].ndim else target.batch,
+        batch=opened.batch,
+        emulated=opened.is_emulated,
         scenario="single_stream",
         latency_ms=latency,
-        throughput_per_s=1e3 * target.batch / latency.median,
+        throughput_per_s=1e3 * opened.batch / latency.median,
         load_ms=opened.load_ms,
         first_ms=opened.first_ms,
         rss_mib=opened.rss_mib,

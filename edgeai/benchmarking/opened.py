@@ -48,6 +48,22 @@ class Opened:
     cosine: float | None = None
 
     @property
+    def batch(self) -> int:
+        """How many samples a call answers: those of a file with a fixed batch, whatever was asked for."""
+        from edgeai_runtime.bench.model_calls import count_samples
+
+        return count_samples(self.model, self.arrays)
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether its hardware is a simulator or a software driver, whose times say nothing."""
+        from edgeai_runtime.delegates.probe import probe
+        from edgeai_runtime.delegates.table import DELEGATES
+
+        name = self.model.placement.delegate
+        return name in DELEGATES and probe(name).emulated
+
+    @property
     def is_pipeline(self) -> bool:
         """Whether it is several models in one bundle."""
         return self.model.manifest is not None and self.model.manifest.pipeline is not None
@@ -87,16 +103,18 @@ def open_target(target: Target, *, inputs: Any, others: Sequence[Opened]) -> Ope
 
     placement = Placement(require=target.delegate) if target.delegate else None
     load(target.path, variant=target.variant, threads=target.threads, placement=placement).close()
-    before = resident_mib()
+    held = [resident_mib()]
     start = time.perf_counter()
     model = load(target.path, variant=target.variant, threads=target.threads, placement=placement, isolate=False)
     load_ms = (time.perf_counter() - start) * 1e3
+    held.append(resident_mib())
     try:
         arrays = _arrays(model, target.path, target.batch, inputs, others)
+        held.append(resident_mib())  # what drawing inputs imports and keeps is not the model's
         start = time.perf_counter()
         outputs = model.run_raw(arrays)
         first_ms = (time.perf_counter() - start) * 1e3
-        after = resident_mib()
+        held.append(resident_mib())
         match = golden_match(model, target.path)
     except BaseException:
         model.close()
@@ -108,9 +126,15 @@ def open_target(target: Target, *, inputs: Any, others: Sequence[Opened]) -> Ope
         outputs=outputs,
         load_ms=load_ms,
         first_ms=first_ms,
-        rss_mib=None if before is None or after is None else after - before,
+        rss_mib=_grown(held),
         match=match,
     )
+
+
+def _grown(held: Sequence[float | None]) -> float | None:
+    """Return the growth by loading and by the first call, from the memory before and after each."""
+    told = [mib for mib in held if mib is not None]
+    return told[1] - told[0] + told[3] - told[2] if len(told) == 4 else None
 
 
 def _arrays(model: Model, path: Path, batch: int, inputs: Any, others: Sequence[Opened]) -> list[Any]:
@@ -142,7 +166,7 @@ def match_bare(opened: Sequence[Opened], reference: Sequence[Any] | None) -> Non
             expected, got = list(reference), [array[:1] for array in real_values(each.model.outputs, each.outputs)]
         elif (
             each is first
-            or each.target.batch != first.target.batch
+            or each.batch != first.batch
             or fit_arrays(first.model.inputs, first.arrays, each.model.inputs) is None
         ):
             continue

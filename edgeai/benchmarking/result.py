@@ -16,6 +16,8 @@ SCHEMA = "edgeai.bench/1"
 Scenario = Literal["single_stream", "multi_stream", "server", "offline"]
 Tier = Literal["quick", "normal", "submission"]
 Verdict = Literal["faster", "slower", "no_difference"]
+EMULATED = "its times say nothing of the hardware"
+"""What is told of a run on a simulator or a software driver."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,6 +241,8 @@ class Run:
         label: `artifact`, and what tells it from the other runs (delegate, threads, batch): unique in the document.
         ran_on: `cpu`, `gpu`, `npu` or `mixed`, by where its operations ran, never by what was asked for; `unknown`.
         placement: share of operations per device.
+        emulated: that device is a simulator or a software driver: it proves function, its times say nothing.
+        throughput_per_s: samples per second of one caller, at the median call.
         load_ms: opening the artifact, its engine being imported already.
         first_ms: the first call.
         rss_mib: growth of this process's resident memory by loading and the first call; `None` where
@@ -272,6 +276,7 @@ class Run:
     label: str = ""
     ran_on: str = "unknown"
     batch: int = 1
+    emulated: bool = False
     precision: str | None = None
     size_bytes: int | None = None
     digest: str | None = None

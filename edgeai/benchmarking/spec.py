@@ -31,7 +31,7 @@ class BenchSpec:
         reference: expected outputs of the first sample in order, to hold bare artifacts against.
         scenarios: beside the interleaved calls, these scenarios with MLPerf's meaning.
         tier: how long a scenario must last at least (`submission`: MLPerf's own figures).
-        latency_bound_ms: of the scenario `server`; by default ten times the median call.
+        latency_bound_ms: of the scenario `server`; 10 ms, MLPerf's own, unless given.
         driver: of the scenarios: `edgeai`, or `loadgen` where `mlcommons-loadgen` is installed.
         phases, memory, energy, operators: measure these too.
         sustained_s: how long the sustained run lasts; 0: none.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgeai.benchmarking.opened import Opened
-from edgeai.benchmarking.result import Histogram, Latency, Noise, PairComparison
+from edgeai.benchmarking.result import EMULATED, Histogram, Latency, Noise, PairComparison
 from edgeai.benchmarking.spec import BenchSpec
 
 
@@ -76,15 +76,32 @@ def latency_of(samples: Any) -> Latency:
 
 
 def compare_turns(opened: Sequence[Opened], turns: Turns) -> list[PairComparison]:
-    """Return how each compares with the first of the same batch."""
+    """Return how each compares with the first whose calls answer as many samples."""
     from edgeai_runtime.bench.statistics import compare
 
-    firsts: dict[int, str] = {}
+    firsts: dict[int, Opened] = {}
     found = []
     for each in opened:
         label = each.target.label
-        first = firsts.setdefault(each.target.batch, label)
-        if first != label:
-            result = compare(turns.samples[label], turns.samples[first])
-            found.append(PairComparison(a=label, b=first, ratio=result.ratio, ci95=result.ci95, verdict=result.verdict))
+        first = firsts.setdefault(each.batch, each)
+        if first is not each:
+            a, b = label, first.target.label
+            result = compare(turns.samples[a], turns.samples[b])
+            found.append(
+                PairComparison(
+                    a=a, b=b, ratio=result.ratio, ci95=result.ci95, verdict=result.verdict, note=_note(each, first)
+                )
+            )
     return found
+
+
+def _note(each: Opened, first: Opened) -> str:
+    """Say what a reader must know of a ratio: that times are a simulator's, or that these are two networks."""
+    from edgeai.benchmarking.outputs import fit_arrays
+
+    notes = [
+        f"{one.model.placement.delegate} is simulated here: {EMULATED}" for one in (each, first) if one.is_emulated
+    ]
+    if fit_arrays(first.model.inputs, first.arrays, each.model.inputs) is None:
+        notes.append("they take different inputs")
+    return "; ".join(notes)

@@ -101,6 +101,7 @@ def _prepare(
     path: Path, variant: str | None, name: str, options: argparse.Namespace
 ) -> tuple[dict[str, Any], Model, list[Any]]:
     from edgeai_runtime.bench.memory import resident_mib
+    from edgeai_runtime.bench.model_calls import count_samples
     from edgeai_runtime.loading import load
 
     open_model = functools.partial(
@@ -127,7 +128,7 @@ def _prepare(
         "placement": dict(model.placement.shares()),
         "threads": model.threads,
         "scenario": "single_stream",
-        "batch": len(arrays[0]) if arrays[0].ndim else 1,
+        "batch": count_samples(model, arrays),
         "load_ms": (loaded - start) * 1e3,
         "first_ms": (first - before) * 1e3,
         "rss_mib": grown - memory if grown is not None and memory is not None else None,

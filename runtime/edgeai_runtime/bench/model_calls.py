@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from edgeai_runtime.model import Model
 
 
+def count_samples(model: Model, arrays: Sequence[Any]) -> int:
+    """Return how many samples a call with `arrays` answers: its first dimension; a vector of fixed length is one."""
+    shape = model.inputs[0].shape
+    return len(arrays[0]) if len(shape) > 1 or tuple(shape) == (None,) else 1
+
+
 @contextmanager
 def open_calls(
     model: Model, arrays: Sequence[Any], *, scenario: str, samples_per_query: int = 8
@@ -21,7 +27,7 @@ def open_calls(
     """Give the workers of a scenario, and the batch that each of their calls has.
 
     `server` and `offline` get as many workers as the model has threads, one thread each, if it can be doubled: as many
-    as its queue would have. In `multi_stream` a query is one call with a batch, where the model takes one; else, and in
+    as its queue would have. A query is one call of its own number of samples, where the model takes that; else, and in
     `offline`, the calls have the batch of `arrays`, and as many of them are made as the samples need.
 
     Args:
@@ -30,15 +36,15 @@ def open_calls(
         scenario: one of `tiers.SCENARIOS`.
         samples_per_query: of `multi_stream`.
     """
-    batch = len(arrays[0]) if np.ndim(arrays[0]) else 1
-    if scenario == "multi_stream" and batch != samples_per_query:
-        many = [np.repeat(array[:1], samples_per_query, axis=0) if np.ndim(array) else array for array in arrays]
-        if all(spec.shape[:1] == (None,) for spec in model.inputs):
-            try:
-                model.run_raw(many)
-                arrays, batch = many, samples_per_query
-            except EdgeAIError:  # a dimension said to be free that is not
-                pass
+    batch = count_samples(model, arrays)
+    wanted = batch if scenario == "offline" else samples_per_query if scenario == "multi_stream" else 1
+    if wanted != batch and all(tuple(spec.shape[:1]) in ((None,), (wanted,)) for spec in model.inputs):
+        query = [np.repeat(array[:1], wanted, axis=0) for array in arrays]
+        try:
+            model.run_raw(query)
+            arrays, batch = query, wanted
+        except EdgeAIError:  # a dimension said to be free that is not
+            pass
     models = [model]
     if scenario in ("server", "offline") and model.threads > 1 and hasattr(model._session, "replicas"):
         from edgeai_runtime.submission import double

@@ -85,3 +85,19 @@ def test_missing_load_generator_is_an_error_that_names_the_extra(
         run_model_scenario(model, SAMPLE, scenario="offline", tier="quick", driver="loadgen")
 
     assert "edgeai[loadgen]" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(("scenario", "batch"), [("single_stream", 1), ("server", 1), ("offline", 4)])
+def test_a_query_of_one_sample_is_a_call_of_one_whatever_batch_was_given(
+    make_fake: MakeFake, monkeypatch: pytest.MonkeyPatch, scenario: str, batch: int
+) -> None:
+    with load(make_fake(), threads=1) as model:
+        shapes: list[tuple[int, ...]] = []
+        run = model.run_raw
+        with open_calls(model, [np.repeat(SAMPLE[0], 4, axis=0)], scenario=scenario) as (_, told):
+            assert told == batch
+        monkeypatch.setattr(model, "run_raw", lambda arrays: shapes.append(arrays[0].shape) or run(arrays))
+        with open_calls(model, [np.repeat(SAMPLE[0], 4, axis=0)], scenario=scenario) as (workers, _):
+            workers[0](1)
+
+    assert shapes[-1] == (batch, 2)

@@ -1,0 +1,65 @@
+"""Figures of `edgeai.bench` that follow from how many samples a call answers, held against files of known shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import edgeai
+
+pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.onnxruntime
+
+MakeNet = Callable[..., Path]
+SECONDS = 0.03
+
+
+@pytest.fixture
+def make_net(tmp_path: Path) -> MakeNet:
+    """Return a maker of a product with a matrix 64 by 64, whose input has the shape given."""
+
+    def make(name: str, shape: list[int | str], *, width: int = 64, beside: bool = False) -> Path:
+        weights = numpy_helper.from_array(np.full((width, width), 0.01, np.float32), "w")
+        x, y = (helper.make_tensor_value_info(each, TensorProto.FLOAT, shape) for each in "xy")
+        graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "net", [x], [y], [weights])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+        path = tmp_path / name
+        onnx.save_model(model, path, save_as_external_data=beside, location=f"{name}.data", size_threshold=0)
+        return path
+
+    return make
+
+
+@pytest.mark.parametrize(("shape", "batch"), [([4, 64], 4), ([64], 1), (["n", 64], 1)])
+def test_throughput_counts_the_samples_that_a_call_answers(
+    make_net: MakeNet, shape: list[int | str], batch: int
+) -> None:
+    (run,) = edgeai.bench(make_net("net.onnx", shape), duration_s=SECONDS).runs
+    assert run.batch == batch
+    assert run.throughput_per_s == pytest.approx(1e3 * batch / run.latency_ms.median)
+
+
+def test_calls_of_different_batches_are_not_compared(make_net: MakeNet) -> None:
+    report = edgeai.bench([make_net("free.onnx", ["n", 64]), make_net("four.onnx", [4, 64])], duration_s=SECONDS)
+    assert [run.batch for run in report.runs] == [1, 4]
+    assert not report.comparisons
+    assert report.runs[1].outputs_match is None
+
+
+def test_of_several_batches_one_that_a_file_does_not_take_is_left_out(make_net: MakeNet) -> None:
+    report = edgeai.bench(make_net("four.onnx", [4, 64]), batches=(1, 4), duration_s=SECONDS)
+    assert [run.batch for run in report.runs] == [4]
+    assert "takes 4 at a time" in report.skipped[0].reason
+
+
+def test_a_comparison_of_two_networks_says_that_they_are_two(make_net: MakeNet) -> None:
+    report = edgeai.bench(
+        [make_net("one.onnx", ["n", 64]), make_net("two.onnx", ["n", 8], width=8), make_net("same.onnx", ["n", 64])],
+        duration_s=SECONDS,
+    )
+    assert [one.note for one in report.comparisons] == ["they take different inputs", ""]
