@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -28,7 +29,7 @@ def branches(tmp_path: Path) -> Path:
     generator = np.random.default_rng(0)
     constants = {name: generator.normal(size=(8, 1, 3, 3)).astype(np.float32) for name in "abc"}
     constants |= {f"{name}0": np.zeros(8, np.float32) for name in "abc"}
-    same = {"kernel_shape": [3, 3], "group": 8, "pads": [1, 1, 1, 1]}
+    same: dict[str, Any] = {"kernel_shape": [3, 3], "group": 8, "pads": [1, 1, 1, 1]}
     nodes = [
         helper.make_node("Conv", ["x", "a", "a0"], ["p"], **same),
         helper.make_node("Conv", ["p", "b", "b0"], ["q"], **same),

@@ -48,7 +48,7 @@ def width_ways(
     if not groups:
         return []
     worth = channel_worth(model, groups, evidence, seed=seed)
-    choices = Choices(groups, worth, steps=_multiples(groups, multiple_of))
+    choices = Choices(groups, worth, steps=widths_in_multiples(groups, multiple_of))
 
     def way(propose: Callable[..., tuple[WidthPlan, ...]]) -> Way:
         def steps(target: float) -> tuple[Step, ...]:
@@ -60,7 +60,7 @@ def width_ways(
     return [way(propose_widths), way(uniform_widths)]
 
 
-def _multiples(groups: Sequence[ChannelGroup], multiple_of: int) -> dict[str, tuple[int, ...]]:
+def widths_in_multiples(groups: Sequence[ChannelGroup], multiple_of: int) -> dict[str, tuple[int, ...]]:
     """Return the widths of groups at which their layers are multiples; groups that are too narrow for any are left out.
 
     A channel of several places, as a head, counts as many.
@@ -125,7 +125,7 @@ def depth_ways(
         if cost.predict_ratio({}) <= target or not groups:
             return (removed,)
         worth = channel_worth(model, groups, evidence, seed=seed)
-        choices = Choices(groups, worth, steps=_multiples(groups, multiple_of))
+        choices = Choices(groups, worth, steps=widths_in_multiples(groups, multiple_of))
         plan = propose_widths(choices, cost, targets=(target,))[0]
         return (removed, Step(op="prune", params={"name": f"{name}d", "widths": dict(plan.widths)}))
 
