@@ -21,6 +21,7 @@ from edgeai_devices.fit_request import formats_for, precisions_for
 from edgeai_devices.profile import Profile
 from edgeai_runtime.errors import EdgeAIError, UsageError
 from edgeai_runtime.manifest import FORMATS
+from edgeai_runtime.trust import Trust
 
 _Read = TypeVar("_Read")
 
@@ -50,6 +51,7 @@ def parse_config(document: Mapping[str, Any], *, file: Path) -> BuildConfig:
             hint=f"Write `schema = {SCHEMA}` as the first line, or install a newer edgeai.",
         )
     project = _read(document, "project", "project", file=file, root=root)
+    _named(lambda: Trust(minimum_version=project.get("version", VERSION)), f"{file}: project.version")
     models = _tables(document, "models", where=str(file))
     if not models:
         raise UsageError(f"{file}: there is no model.", hint="Name one: [models.NAME] with its source.")
@@ -75,6 +77,8 @@ def _read_model(name: str, models: Mapping[str, Any], *, file: Path, root: Path)
     if not targets:
         raise UsageError(f"{file}: {where} has no target.", hint=f"Name one: [{where}.targets.NAME]")
     samples = {each: found.pop(f"{each}_data", None) for each in ("calibration", "certification")}
+    if found.get("threads") == 0:
+        raise UsageError(f"{file}: {where}.threads must be 1 or more. Received: 0")
     data = DataSpec(data=found.pop("data", None), training=found.pop("train_data", None), **samples)
     return ModelConfig(
         name=name,

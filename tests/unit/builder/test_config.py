@@ -91,6 +91,8 @@ def test_data_are_paths_beside_the_file_and_functions_stay(tmp_path: Path, given
     [
         ('metrik = "top1"', 'source = "net.onnx"', r"edgeai.toml: models.net: unknown key 'metrik'[\s\S]*mean metric"),
         ("seed = 1.5", 'source = "net.onnx"', r"models.net.seed must be a whole number. Received: 1.5"),
+        ("threads = 0", 'source = "net.onnx"', r"models.net.threads must be 1 or more"),
+        ('version = "beta"', 'name = "app"', r"project.version: [\s\S]*'beta'"),
         ("seed = true", 'source = "net.onnx"', r"models.net.seed must be a whole number"),
         ('prune = "allways"', 'source = "net.onnx"', r"models.net.prune takes auto, always, never[\s\S]*mean always"),
         ('preprocess = "scal:factor=1"', 'source = "net.onnx"', r"models.net.preprocess: [\s\S]*scale"),
