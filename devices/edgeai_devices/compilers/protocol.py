@@ -114,7 +114,8 @@ class CompilerSpec:
         name: as in profiles.
         export: what `edgeai export --to` calls what it makes.
         title: for people.
-        formats: of artifacts that it reads, best first; `pt2` is an exported PyTorch program.
+        formats: of artifacts that it reads, best first.
+        reads: the ending of what it is really given, where `edgeai.compiling` makes that of an artifact first.
         module: where it is driven.
         needs_profile: it compiles for one device and must know which.
         extra: the extra of the distribution `edgeai` that brings it; empty: there is none.
@@ -124,8 +125,9 @@ class CompilerSpec:
     name: str
     export: str
     title: str
-    formats: tuple[Format | str, ...]
+    formats: tuple[Format, ...]
     module: str
+    reads: str = ""
     needs_profile: bool = True
     extra: str = ""
     verified: str = "none"

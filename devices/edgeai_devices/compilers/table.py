@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,11 +14,13 @@ from typing import cast
 from edgeai_devices.compilers.protocol import Compiled, CompilerModule, CompilerSpec
 from edgeai_devices.profile import Profile
 from edgeai_runtime.atomic import output_error
+from edgeai_runtime.engines.artifact_file import check_artifact_file, format_of
 from edgeai_runtime.errors import ModelError, OutputError, UsageError
 
 OnStep = Callable[[int, int, str], None]
 """Called with (steps done, steps in all, what begins now)."""
 
+_BY_EXPORT = "`edgeai export MODEL --to` makes it of any model."
 _FOLDER = "edgeai_devices.compilers"
 
 COMPILERS: dict[str, CompilerSpec] = {
@@ -49,6 +52,16 @@ COMPILERS: dict[str, CompilerSpec] = {
             needs_profile=False,
             extra="openvino",
             verified="device",
+        ),
+        CompilerSpec(
+            name="coreml",
+            export="coreml",
+            title="Apple Core ML",
+            formats=("onnx",),
+            reads=".pt2",
+            module=f"{_FOLDER}.coreml",
+            needs_profile=False,
+            extra="coreml",
         ),
         CompilerSpec(
             name="edgetpu",
@@ -108,7 +121,7 @@ def compile_artifact(
     """Compile an artifact for the accelerator of a device.
 
     Args:
-        path: in one of the formats that the compiler reads.
+        path: in one of the formats that the compiler reads; a file of `CompilerSpec.reads` where that is set.
         compiler: a name of the table, or of an export.
         profile: the device; `None` where the compiler needs none.
         out: folder of the results; made when it is not there.
@@ -125,8 +138,7 @@ def compile_artifact(
         OutputError: a file of the result is there already, or can not be written.
     """
     spec = find_compiler(compiler)
-    if not path.is_file():
-        raise ModelError(f"There is no artifact {path}.")
+    _check_format(path, spec)
     module = load_compiler(spec)
     if on_step:
         on_step(0, 2, f"compile with {spec.name}")
@@ -142,6 +154,18 @@ def compile_artifact(
     return replace(compiled, files=files)
 
 
+def _check_format(path: Path, spec: CompilerSpec) -> None:
+    if spec.reads:
+        if path.suffix != spec.reads or not path.is_file():
+            raise ModelError(f"{spec.title} is given a {spec.reads} file. Received: {path}", hint=_BY_EXPORT)
+        return
+    found = format_of(path)
+    if found not in spec.formats:
+        hint = f"edgeai convert MODEL --to {spec.formats[0]}"
+        raise ModelError(f"{path} is {found}; {spec.title} reads {' or '.join(spec.formats)}.", hint=hint)
+    check_artifact_file(path, found)
+
+
 def _move(files: tuple[Path, ...], made: Path, out: Path, *, force: bool) -> tuple[Path, ...]:
     targets = tuple(out / file.relative_to(made) for file in files)
     there = [target for target in targets if target.exists()]
@@ -149,5 +173,7 @@ def _move(files: tuple[Path, ...], made: Path, out: Path, *, force: bool) -> tup
         raise OutputError(f"{there[0]} exists already.", hint="Use --force to replace it.")
     for file, target in zip(reversed(files), reversed(targets), strict=True):  # the first, which names the others, last
         target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
+            shutil.rmtree(target)
         file.replace(target)
     return targets
