@@ -46,7 +46,8 @@ def check_fit(facts: ModelFacts, profile: Profile) -> FitReport:
 
 def engine_of(format: Format, profile: Profile) -> ArenaEngine:
     """Return whose customs the memory of a model is planned by on this device."""
-    return "micro" if format == "tflite" and "c" in profile.exports else _ENGINES[format]
+    runs_litert = any(name.startswith("litert:") for name in profile.delegates)
+    return "micro" if format == "tflite" and not runs_litert else _ENGINES[format]
 
 
 def _format(facts: ModelFacts, profile: Profile, ways: Sequence[WayFit]) -> FitCheck:

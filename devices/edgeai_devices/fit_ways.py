@@ -37,6 +37,8 @@ _BATCH_AS_STORED = ("c", "vela", "litert:ethosu")
 """Ways that take a TFLite file with a free batch: they read the shape that is stored beside it, which has a 1 there."""
 
 _AS_INT8 = "make it int8: edgeai compress MODEL --data DATA --precision int8"
+_IN_INTEGERS = "give it integer inputs and outputs: edgeai compress MODEL --data DATA --precision int8 --boundary int8"
+_CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 _MOST_LABELS = 5
 
 
@@ -144,6 +146,10 @@ def _left_over(operators: Sequence[OperatorFacts], problems: Sequence[tuple[str,
     """Return what a way does not take, operators of one name and reason together."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for operator, problem in zip(operators, problems, strict=True):
+        if (
+            problem is not None and operator.name in _CONVERSIONS
+        ):  # from float and to float, where a model begins or ends
+            problem = (problem[0], _IN_INTEGERS)
         if problem is not None:
             found.setdefault((operator.name, *problem), []).append(operator.label)
     for (name, reason, mend), labels in found.items():

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edgeai_devices.catalog import find_profile, read_profiles
-from edgeai_devices.fit import check_fit
+from edgeai_devices.fit import check_fit, engine_of
 from edgeai_devices.fit_report import FitCheck, FitReport, WayFit
 from edgeai_devices.operator_facts import ModelFacts, OperatorFacts, TensorLife
 from edgeai_devices.profile import Memory, Profile
@@ -120,6 +120,8 @@ def test_memory_is_planned_by_the_customs_of_the_engine_that_runs_there() -> Non
     facts = model(operator(), operator(), tensors=lives)
 
     small, large = (check_fit(facts, find_profile(device)) for device in ("stm32u575", "rpi4"))
+    assert engine_of("tflite", find_profile("ethos-u55-128")) == "micro"
+    assert engine_of("tflite", find_profile("imx93")) == "litert"
 
     assert check(small, "ram").value == 2 * KIB
     assert check(large, "ram").value == 3 * KIB + facts.size_bytes
@@ -139,6 +141,14 @@ def test_an_operator_that_an_accelerator_does_not_take_stays_on_the_cpu() -> Non
     assert only_way(report).coverage == 0.5
     assert only_way(report).left[0].operator == "TANH"
     assert "TANH stays on the CPU" in check(report, "accelerator").detail
+
+
+def test_conversions_from_float_and_to_float_go_with_an_integer_boundary() -> None:
+    facts = model(operator("QUANTIZE", precision="float32", is_heavy=False), operator())
+
+    (left,) = only_way(check_fit(facts, npu())).left
+
+    assert "--boundary int8" in left.mend
 
 
 def test_an_accelerator_that_takes_nothing_is_no_fit() -> None:
