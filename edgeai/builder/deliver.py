@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from edgeai.builder.digests import Digests
@@ -53,6 +53,21 @@ def deliver(output: Path, folder: str, files: Mapping[str, Path], *, digests: Di
     if record != ours:
         write_atomically(output / _RECORD, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
     return len(changed)
+
+
+def remove_other_targets(output: Path, targets: Collection[str], *, digests: Digests) -> None:
+    """Remove what earlier builds wrote for targets that there are no more; `targets` are `model/target`.
+
+    Raises:
+        OutputError: a file can not be removed.
+    """
+    ours = _read_record(output)
+    gone = {"/".join(name.split("/")[:2]) for name in ours} - set(targets)
+    for folder in gone:
+        _remove_stale(output, folder, ours, keep=set(), digests=digests)
+    if gone:
+        record = {name: digest for name, digest in ours.items() if "/".join(name.split("/")[:2]) not in gone}
+        write_atomically(output / _RECORD, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
 
 
 def _remove_stale(output: Path, folder: str, ours: Mapping[str, str], *, keep: set[str], digests: Digests) -> None:

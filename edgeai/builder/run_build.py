@@ -13,6 +13,7 @@ import time
 from edgeai.builder.build_result import BuildResult
 from edgeai.builder.cache import Cache
 from edgeai.builder.config import BuildConfig, ModelConfig, TargetConfig
+from edgeai.builder.deliver import remove_other_targets
 from edgeai.builder.digests import Digests
 from edgeai.builder.lock import Lock
 from edgeai.builder.run_target import Run, run_target
@@ -69,16 +70,19 @@ def run_build(
         dry_run=dry_run,
         on_step=on_step,
     )
+    targets = {f"{model.name}/{target.name}" for model in config.models for target in model.targets}
     written = False
     try:
         with contextlib.chdir(config.root):  # functions and files of steps are looked for there
             outcomes = tuple(run_target(run, model, target) for model, target in chosen)
+        if not dry_run:
+            remove_other_targets(config.output, targets, digests=run.digests)
     finally:
         if not dry_run:
             run.cache.save()
             run.digests.save()
             if not locked:
-                run.lock.keep_only({f"{model.name}/{each.name}" for model in config.models for each in model.targets})
+                run.lock.keep_only(targets)
                 written = run.lock.save()
     return BuildResult(
         file=config.file,

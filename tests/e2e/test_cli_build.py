@@ -225,6 +225,28 @@ def test_a_key_signs_what_passed_and_a_missing_one_is_told_first(app: Path, tmp_
     assert not any(line.encode() in content for line in key_lines for content in kept)
 
 
+def test_what_a_compiler_tells_is_in_the_bundle_and_judged(app: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime_qnn", reason="the simulator of Qualcomm's NPU is not installed (extra emulators)")
+    from edgeai_runtime.bundle import open_bundle
+
+    folder = changed(
+        app,
+        tmp_path,
+        ('device = "stm32h743"', 'device = "galaxy-s24-snapdragon"'),
+        ('formats = ["tflite"]', 'formats = ["onnx"]'),
+        ('outputs = ["bundle", "c"]', 'outputs = ["bundle", "qnn-context"]'),
+        ('postprocess = "softmax"', "input_shapes = { image = [1, 1, 8, 8] }"),
+        ('size = "1MB"', "coverage = 0.5"),
+    )
+    code, document = run(folder)
+    assert code == 0, document
+    assert (folder / "build/digits/mcu/qnn-context/model_ctx.onnx").is_file()
+    compiled = open_bundle(folder / BUNDLE).manifest.metadata["compiled"]["qnn-context"]
+    assert compiled["operators_on_accelerator"] > 0
+    (coverage,) = [gate for gate in document["targets"][0]["gates"] if gate["name"] == "coverage"]
+    assert coverage["ok"]
+
+
 def test_a_name_that_is_not_there_gets_the_nearest(app: Path) -> None:
     code, document = run(app, "--only", "digits/mcv")
     assert (code, document["error"]["hint"]) == (2, "Did you mean digits/mcu?")

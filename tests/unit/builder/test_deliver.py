@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeai.builder.deliver import deliver
+from edgeai.builder.deliver import deliver, remove_other_targets
 from edgeai.builder.digests import Digests
 from edgeai_runtime.errors import OutputError
 
@@ -47,6 +47,20 @@ def test_the_folders_of_other_targets_stay(output: Path) -> None:
     put(output, a="1")
     put(output)
     assert (output / "net/any2/a.txt").read_text() == "other"
+
+
+def test_targets_that_are_gone_leave_nothing_but_what_is_not_ours(output: Path) -> None:
+    put(output, a="1", b="2")
+    (output / "net/any/b.txt").write_text("changed")
+    remove_other_targets(output, {"net/other"}, digests=Digests(output.parent / "digests.json"))
+    assert [file.name for file in (output / "net/any").iterdir()] == ["b.txt"]
+
+
+def test_targets_that_there_are_keep_their_files(output: Path) -> None:
+    put(output, a="1")
+    remove_other_targets(output, {"net/any"}, digests=Digests(output.parent / "digests.json"))
+    assert put(output, a="1") == 0
+    assert (output / "net/any/a.txt").is_file()
 
 
 def test_a_file_of_somebody_else_is_not_overwritten(output: Path) -> None:
