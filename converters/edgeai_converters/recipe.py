@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any, get_args
@@ -12,6 +12,12 @@ from edgeai_runtime.manifest import FORMATS, Format, Precision, Step
 
 _UNNAMED = ("emit", "integer_boundary", "qoperator")
 """Steps that are not part of an id: all candidates of a search have them or none, or the precision says it."""
+
+_NAMED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "cluster_weights": lambda params: f"clusters{params['clusters']}",
+    "sparsify": lambda params: "zeros" + "of".join(map(str, params.get("pattern", (params.get("share"),)))),
+}
+"""Steps that are in an id with what they are told: a search tries them with several values."""
 
 RESHAPING = ("prune", "remove_blocks", "low_rank", "distill")
 """Steps that come first and make another float graph, which all that follows begins with."""
@@ -42,6 +48,8 @@ class Recipe:
                 repairs += step.params.get("weights", ())
                 kept = len(step.params.get("excluded") or ())
                 repairs += [f"float{kept}"] if kept else []
+            elif step.op in _NAMED:
+                repairs.append(_NAMED[step.op](step.params))
             elif step.op not in _UNNAMED and not step.op.startswith("store_"):
                 repairs.append(step.op)
         return "-".join([*parts, *repairs])

@@ -18,12 +18,13 @@ Limit = Literal[
     "strict",
     "lost_more",
     "no_effect",
+    "no_gain",
     "device",
     "failed",
 ]
 """What a candidate was rejected for: budgets and promises; `device` when it does not fit the device; int8 that
-lost more on the search split than another; a recipe that changes nothing in this graph; `failed` is an error on the
-way."""
+lost more on the search split than another; a recipe that changes nothing in this graph; weights prepared for a device
+that is not known to gain by it; `failed` is an error on the way."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,7 @@ class Candidate:
         search_drop: point drop on the search split; what candidates are compared by.
         relative_latency: latency as a multiple of the first format's float artifact, from interleaved runs; what
             candidates are compared by, since plain times of different runs on a busy machine can not be.
+        flash_bytes: flash that it takes on the device asked for, as that one's compiler tells; `None` where none did.
     """
 
     recipe: Recipe
@@ -51,6 +53,7 @@ class Candidate:
     limit: Limit | None = None
     search_drop: float | None = None
     relative_latency: float | None = None
+    flash_bytes: int | None = None
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -73,6 +76,7 @@ class Candidate:
             "network": name_of(self.recipe.base) if self.recipe.base else None,
             "recipe": self.recipe.to_json()["recipe"],
             "size_bytes": self.size_bytes,
+            "flash_bytes": self.flash_bytes,
             "latency_ms": {
                 "median": measured.latency_median_ms if measured else None,
                 "p90": measured.latency_p90_ms if measured else None,

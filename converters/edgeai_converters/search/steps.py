@@ -10,6 +10,8 @@ import onnx_ir as ir
 
 from edgeai_converters.calibrate.ranges import Ranges
 from edgeai_converters.float_graph import FloatGraph
+from edgeai_converters.prune.clustering import cluster_weights
+from edgeai_converters.prune.sparsity import sparsify
 from edgeai_converters.quantize.gptq import gptq_weights
 from edgeai_converters.quantize.insert_qdq import insert_qdq
 from edgeai_converters.quantize.integer_boundary import integer_boundary
@@ -156,6 +158,18 @@ def _quantize(made: Making, params: Params) -> Making:
     return replace(made, model=model, notes=(*made.notes, *notes))
 
 
+def _sparsify(made: Making, params: Params) -> Making:
+    """Make weights zero, by share or by pattern; samples choose, and the others make up for what went."""
+    asked = {**params, "pattern": tuple(params["pattern"])} if "pattern" in params else dict(params)
+    sparse = sparsify(made.model, batches=list(made.calibration.batches()), **asked)
+    return _changed(made, sparse, "no weight is large enough for zeros that pay")
+
+
+def _cluster_weights(made: Making, params: Params) -> Making:
+    """Let each stored weight take a few values only."""
+    return _changed(made, cluster_weights(made.model, **params), "no weight has more values")
+
+
 def _integer_boundary(made: Making, params: Params) -> Making:
     ranges = made.ranges.tensors[made.quantizing["method"]]
     return replace(made, model=integer_boundary(made.model, **params, ranges=ranges)[0])
@@ -172,7 +186,9 @@ STEPS: Mapping[str, Callable[[Making, Params], Making]] = {
     "gptq": _gptq,
     "store_int4_weights": _store_int4_weights,
     "train_quantized": _train_quantized,
+    "sparsify": _sparsify,
     "quantize": _quantize,
+    "cluster_weights": _cluster_weights,
     "integer_boundary": _integer_boundary,
     "qoperator": _qoperator,
 }

@@ -14,6 +14,7 @@ from edgeai_converters.recipe import Recipe
 from edgeai_converters.search.bases import Base, Bases
 from edgeai_converters.search.calibration import Calibration
 from edgeai_converters.search.candidate import Candidate
+from edgeai_converters.search.device_gains import DeviceGains
 from edgeai_converters.search.guide import guide, refined
 from edgeai_converters.search.int8 import Int8Search
 from edgeai_converters.search.ladders import by_islands, by_sensitivity
@@ -57,6 +58,7 @@ class Trials:
         self._spec, self._evidence, self._work, self._progress = spec, evidence, work, progress
         self.bases = Bases(graph, evidence, spec.range_methods, work, progress.tell)
         self._trial = Trial(spec, self.bases, evidence, work, progress)
+        self._gains = DeviceGains(spec, self._trial, work, progress)
         self.excess = self._trial.excess
         self.notes: tuple[str, ...] = ()
 
@@ -104,7 +106,7 @@ class Trials:
         recipes: Iterable[Recipe] = self._fixed_recipes(format, base)
         found = [self._trial.run(recipe, reference) for recipe in recipes]
         if calibration and "int8" in precisions and not self._spec.recipes:
-            found += self._search_int8(calibration, format, base, reference)
+            found += self._gains.try_on(self._search_int8(calibration, format, base, reference), reference)
         if calibration and "int16x8" in precisions and format in WIDE_SCHEMES and not self._spec.recipes:
             wide = Variant(method=self._spec.range_methods[0], excluded=self._spec.exclude)
             self._progress.add(1)
