@@ -19,6 +19,7 @@ from edgeai.cli import (
     devices,
     distill,
     doctor,
+    encrypt,
     export,
     init,
     inspect,
@@ -58,6 +59,7 @@ app.command("check", short_help="Does it fit a device?")(check.command)
 app.command("verify", short_help="Check that a bundle is unchanged.")(verify.command)
 app.command("keygen", short_help="Make keys to sign bundles with.")(keygen.command)
 app.command("sign", short_help="Sign a bundle.")(sign.command)
+app.command("encrypt", short_help="Encrypt a bundle's variants.")(encrypt.command)
 app.command("devices", short_help="List or show device profiles.")(devices.command)
 app.command("doctor", short_help="Check this machine, or a model.")(doctor.command)
 app.command("tools", short_help="Install converters of others.")(tools.command)

@@ -94,13 +94,20 @@ def _thread_counts(loader: Loader, delegate: str) -> list[int]:
 def _measured(loader: Loader, entries: list[dict[str, Any]]) -> tuple[Timing, ...]:
     """Return the timings of `entries`, fastest first, from the cache or from a child process."""
     from edgeai_runtime.atomic import write_atomically
+    from edgeai_runtime.encryption import child_environment
 
     digest = _digest(loader.path, loader.bundle)
     file = _folder(digest) / f"{_key(digest, entries)}.json"
     kept = _read(file)
     if kept is not None:
         return kept
-    request = {"path": str(loader.path.absolute()), "digest": digest, "entries": entries, "budget_s": budget_s()}
+    request = {
+        "path": str(loader.path.absolute()),
+        "digest": digest,
+        "entries": entries,
+        "budget_s": budget_s(),
+        "environment": child_environment(loader.bundle),
+    }
     found = {"measured": _measure_apart(request)}
     if all(one["median_ms"] is None for one in found["measured"]):  # nothing is known: the order of preference stays
         return ()

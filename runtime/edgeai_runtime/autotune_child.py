@@ -123,7 +123,7 @@ def _opener(path: Path, digest: str) -> _Opener:
         variant = None
         if bundle is not None:
             (variant,) = [one for one in bundle.manifest.variants if one.id == entry["variant"]]
-        file = bundle.file(variant.files[0]) if bundle is not None and variant is not None else path
+        file = bundle.artifact(variant) if bundle is not None and variant is not None else path
 
         def open(more: Mapping[str, str]) -> Session:
             options = {**entry["options"], **more}

@@ -22,7 +22,7 @@ from edgeai_runtime.bundle_members import check_listing, check_member
 from edgeai_runtime.bundle_paths import MANIFEST_NAME
 from edgeai_runtime.cache import CACHE_HINT, bundle_folder, cache_folder, remove_leftovers, unfinished_folder
 from edgeai_runtime.errors import BundleError, IntegrityError
-from edgeai_runtime.manifest import FileEntry, Manifest
+from edgeai_runtime.manifest import FileEntry, Manifest, Variant
 from edgeai_runtime.manifest_checks import GOLDEN_INPUTS, GOLDEN_OUTPUTS, SOURCE_KEY, manifest_files
 from edgeai_runtime.manifest_json import parse_manifest
 from edgeai_runtime.record import dataclass
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from edgeai_runtime.bundle_arrays import npz_bytes
     from edgeai_runtime.bundle_verify import Check, verify_bundle
     from edgeai_runtime.bundle_writer import file_entry, write_bundle
+    from edgeai_runtime.encryption import Key
     from edgeai_runtime.trust import Trust
 
 #: Names of this module that opening a bundle does not need, and where they are; imported when they are first used.
@@ -63,16 +64,30 @@ class Bundle:
         root: the folder that holds the members.
         digest: sha256 (hex) of `manifest.json`; as that holds all digests, it stands for the whole content.
         signed_by: the id of the trusted key that signed it; empty when no signature was checked.
+        key: what decrypts its variants, as for `load`.
     """
 
     manifest: Manifest
     root: Path
     digest: str
     signed_by: str = ""
+    key: Key | None = None
 
     def file(self, entry: FileEntry) -> Path:
         """Return where a member lies."""
         return self.root.joinpath(*entry.path.split("/"))
+
+    def artifact(self, variant: Variant) -> Path:
+        """Return what an engine opens of a variant: where it lies; when it is encrypted, decrypted, in memory.
+
+        Raises:
+            UsageError, IntegrityError, MissingEngineError: it can not be decrypted; see `encryption.decrypt_variant`.
+        """
+        if variant.encryption is None:
+            return self.file(variant.files[0])
+        from edgeai_runtime.encryption import decrypt_variant
+
+        return decrypt_variant(self, variant, variant.encryption)
 
     def golden_inputs(self) -> dict[str, Any]:
         """Return the recorded inputs: input name → array [n, …], before pre-processing.

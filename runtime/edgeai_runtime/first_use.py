@@ -66,6 +66,7 @@ def check_delegate(
         UsageError: the options that were asked for make no sense.
     """
     from edgeai_runtime.delegates.remedies import remedies_for
+    from edgeai_runtime.encryption import child_environment
     from edgeai_runtime.isolation import call_in_child
 
     if not sys.executable:
@@ -90,6 +91,7 @@ def check_delegate(
             "delegate": delegate,
             "options": used,
             "threads": threads,
+            "environment": child_environment(bundle),
         }
         try:
             found = call_in_child(
@@ -136,7 +138,7 @@ def run_golden(request: Mapping[str, Any]) -> dict[str, Any]:
     (variant,) = [one for one in bundle.manifest.variants if one.id == request["variant"]]
     spec = find_delegate(request["delegate"])
     assert spec is not None, "delegates without a spec are skipped before"
-    engine, file, threads = get_engine(spec.engine), bundle.file(variant.files[0]), request["threads"]
+    engine, file, threads = get_engine(spec.engine), bundle.artifact(variant), request["threads"]
     session = open_variant(
         lambda more: engine.open(file, delegate=spec.name, threads=threads, options={**request["options"], **more}),
         bundle.manifest,

@@ -93,7 +93,7 @@ def call_in_child(
 
     Args:
         function: `package.module:name`; takes one dict and returns a dict (or `None` for an empty one), both JSON.
-        request: its argument.
+        request: its argument. Its `environment` becomes variables of the child instead, which other users can not read.
         timeout_s: after that the child is killed.
         what: what is tried, for messages: "model.onnx in the engine onnxruntime".
         confined: the child first gives up what `confinement.confine` takes away; the result says so as `confined`.
@@ -110,6 +110,7 @@ def call_in_child(
             hint="load it with isolate=False when you trust the file",
         )
     task: dict[str, Any] = {"function": function, "request": dict(request)}
+    variables = {**os.environ, **task["request"].pop("environment", {})}
     if confined:
         from edgeai_runtime.cache import cache_folder
 
@@ -117,7 +118,9 @@ def call_in_child(
     arguments = json.dumps(task)
     command = [sys.executable, "-c", start, json.dumps(sys.path), arguments]
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False, env=variables
+        )
     except subprocess.TimeoutExpired as error:
         raise ModelError(
             f"{what} hangs: loading and running it did not end within {timeout_s:g} s",

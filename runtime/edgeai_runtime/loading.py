@@ -24,6 +24,7 @@ from edgeai_runtime.record import dataclass, replace
 
 if TYPE_CHECKING:
     from edgeai_runtime.bundle import Bundle
+    from edgeai_runtime.encryption import Key
     from edgeai_runtime.engines.protocol import Session
     from edgeai_runtime.trust import Trust
 
@@ -45,6 +46,7 @@ def load(
     isolate: bool | None = None,
     selfcheck: SelfCheck = "auto",
     trust: Trust | None = None,
+    key: Key | None = None,
 ) -> Model:
     """Load a bundle (`.edge` file or folder) or a bare `.tflite`, `.onnx` or `.xml` file.
 
@@ -65,6 +67,8 @@ def load(
             time, except on the CPU delegate that they were recorded on; `always` does it there too; `never` trusts
             every delegate, even one that failed before.
         trust: whose signature, which name and version are demanded; by default `$EDGEAI_TRUSTED_KEYS` decides.
+        key: decrypts variants that are encrypted: 32 bytes, 64 hexadecimal digits, a file with either, or a function
+            that is given the key's id and returns one of these; by default that of `$EDGEAI_DECRYPTION_KEY`.
 
     Raises:
         UsageError: an argument makes no sense, or there is no such variant.
@@ -86,7 +90,7 @@ def load(
         check_placement(asked)
     if selfcheck not in ("auto", "always", "never"):
         raise UsageError(f"selfcheck is 'auto', 'always' or 'never'. Received: {selfcheck!r}")
-    loader = Loader(path, asked, threads, isolate, selfcheck, variant, trust)
+    loader = Loader(path, asked, threads, isolate, selfcheck, variant, trust, key)
     if loader.bundle is not None and loader.bundle.manifest.pipeline is not None:
         from edgeai_runtime.pipeline import open_pipeline
 
@@ -97,6 +101,7 @@ def load(
             variant=variant,
             isolate=loader.isolate,
             selfcheck=selfcheck,
+            key=key,
         )
     candidates = loader.candidates()
     measured: tuple[Timing, ...] = ()
@@ -140,6 +145,7 @@ class Loader:
         selfcheck: SelfCheck,
         variant: str | None,
         trust: Trust | None = None,
+        key: Key | None = None,
     ) -> None:
         if trust is None and os.environ.get("EDGEAI_TRUSTED_KEYS"):
             from edgeai_runtime.trust import trust_here
@@ -152,6 +158,7 @@ class Loader:
             from edgeai_runtime.bundle import open_bundle
 
             self.bundle = open_bundle(path, trust=trust)
+            self.bundle = replace(self.bundle, key=key) if key is not None else self.bundle
         elif variant is not None:
             raise UsageError(f"{path} is a bare artifact, not a bundle: it has no variant {variant!r}")
         elif trust is not None:
@@ -229,15 +236,16 @@ class Loader:
         variant, bundle = choice.variant, self.bundle
         if variant is None or bundle is None:
             return get_engine(engine).open(choice.path, delegate=delegate, threads=threads, options=options)
-        keeps = compiled_folder(bundle.digest).is_dir()
+        path = bundle.artifact(variant)
+        keeps = variant.encryption is None and compiled_folder(bundle.digest).is_dir()
 
         def open(more: Mapping[str, str]) -> Session:
             arguments: dict[str, Any] = {"delegate": delegate, "threads": threads, "options": {**options, **more}}
             if not keeps:
-                return get_engine(engine).open(choice.path, **arguments)
+                return get_engine(engine).open(path, **arguments)
             from edgeai_runtime.compiled_cache import open_session
 
-            return open_session(get_engine(engine), choice.path, variant, bundle.digest, **arguments)
+            return open_session(get_engine(engine), path, variant, bundle.digest, **arguments)
 
         return open_variant(open, bundle.manifest, variant, delegate)
 
@@ -258,6 +266,10 @@ class Loader:
         variant, bundle = choice.variant, self.bundle
         if variant is None or bundle is None:
             return options, Attempt(delegate=delegate, outcome="used")
+        if variant.encryption is not None:
+            from edgeai_runtime.encryption import refuse_files
+
+            refuse_files([*options, *["isolate"] * self.isolate])
         if variant.needs:
             from edgeai_runtime.installed import unmet_need
 

@@ -135,6 +135,20 @@ class Provenance:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Encryption:
+    """How the files of a variant are encrypted (see `encryption.py`); their entries are of the ciphertext.
+
+    Attributes:
+        salt: text, random; the keys of the files are derived with its ASCII bytes.
+        key_id: tells the bundle's key from others, 64 hexadecimal digits.
+    """
+
+    method: Literal["aes-256-gcm"]
+    salt: str
+    key_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Variant:
     """One artifact of a bundle.
 
@@ -147,6 +161,7 @@ class Variant:
             (`{"isa": "avx512_vnni"}`: all of these flags, separated by spaces).
         tolerance: per output name (of the manifest), against the recorded outputs of this variant.
         macs: multiply-accumulates of one sample by name of operation, as the variant's engine reports the names.
+        encryption: how its files are encrypted; `None`: they are not.
     """
 
     id: str
@@ -162,6 +177,7 @@ class Variant:
     measurements: tuple[Measurement, ...] = ()
     provenance: Provenance | None = None
     macs: dict[str, int] = field(default_factory=dict)
+    encryption: Encryption | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,9 @@ def to_json(manifest: Manifest) -> dict[str, Any]:
     Every field is in it, but for those that older readers do not know, when there is nothing in them.
     """
     document = cast("dict[str, Any]", _encode(manifest))
+    for variant in document["variants"]:
+        if variant["encryption"] is None:
+            del variant["encryption"]
     return {name: value for name, value in document.items() if value or name not in ("assets", "pipeline")}
 
 

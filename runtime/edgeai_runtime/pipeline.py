@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from edgeai_runtime.manifest import Pipeline, Stage, TensorSpec
 from edgeai_runtime.manifest_checks import stage_folder
 from edgeai_runtime.model import Model
 from edgeai_runtime.placement import Placement, PlacementReport
+
+if TYPE_CHECKING:
+    from edgeai_runtime.encryption import Key
 
 Values = list[Any]
 
@@ -31,6 +34,7 @@ def open_pipeline(
     variant: str | None,
     isolate: bool | None,
     selfcheck: Literal["auto", "always", "never"],
+    key: Key | None = None,
 ) -> PipelineModel:
     """Load every stage of the pipeline in `bundle`; the arguments are those of `load`, for each stage.
 
@@ -56,6 +60,7 @@ def open_pipeline(
                 threads=threads,
                 isolate=isolate,
                 selfcheck=selfcheck,
+                key=key,
                 trust=Trust(),  # the whole bundle was checked, and with it the members of its stages
             )
             stages.append((stage, model))

@@ -27,6 +27,7 @@ from edgeai_runtime.engines.litert_source import (
     import_interpreter,
     keeps_state,
     list_nodes,
+    model_source,
     open_error,
     state_tensors,
     tensor_spec,
@@ -189,7 +190,7 @@ class LiteRTSession:
             warnings.simplefilter("ignore")  # TensorFlow's interpreter announces its own removal
             try:
                 interpreter = module.Interpreter(
-                    model_path=str(self._path),
+                    **model_source(self._path),
                     num_threads=self._threads,
                     experimental_op_resolver_type=resolver,
                     experimental_delegates=delegates or None,

@@ -32,6 +32,7 @@ from edgeai_runtime.engines.litert_source import (
     import_interpreter,
     keeps_state,
     list_nodes,
+    model_source,
     open_error,
     tensor_spec,
 )
@@ -85,7 +86,7 @@ class CompiledSession:
         with capture_log() as log:
             try:
                 resolver = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-                reader = module.Interpreter(model_path=str(self._path), experimental_op_resolver_type=resolver)
+                reader = module.Interpreter(**model_source(self._path), experimental_op_resolver_type=resolver)
             except Exception as error:
                 failure = error
         if failure is not None:
@@ -135,8 +136,10 @@ class CompiledSession:
                     compiler_plugin_path=options.get("compiler_plugins", ""),
                     dispatch_library_path=options.get("dispatch", ""),
                 )
-                self._held["model"] = api.CompiledModel.from_file(
-                    str(self._path),
+                (source,) = model_source(self._path).values()
+                make = api.CompiledModel.from_buffer if isinstance(source, bytes) else api.CompiledModel.from_file
+                self._held["model"] = make(
+                    source,
                     environment=self._held["environment"],
                     options=api.Options(
                         hardware_accelerators=asked if alone else asked | accelerators.CPU,

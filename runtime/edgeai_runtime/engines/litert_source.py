@@ -63,6 +63,12 @@ def import_interpreter() -> tuple[Any, str]:
     )
 
 
+def model_source(path: Path) -> dict[str, Any]:
+    """Return the argument that gives an interpreter its model: the path, or what it holds when that is in memory."""
+    contents = getattr(path, "contents", ())
+    return {"model_content": contents[0]} if contents else {"model_path": str(path)}
+
+
 def list_nodes(interpreter: Any) -> Sequence[Mapping[str, Any]]:
     """Return the operations of the main subgraph; nothing where the interpreter does not list them."""
     listing = getattr(interpreter, "_get_ops_details", None)

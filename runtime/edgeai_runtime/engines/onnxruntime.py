@@ -19,7 +19,14 @@ from edgeai_runtime.delegates.options import check_options
 from edgeai_runtime.engines.artifact_file import check_artifact_file
 from edgeai_runtime.engines.captured_log import capture_log, say_debug
 from edgeai_runtime.engines.chunks import chunk_size, dtype_error, run_in_chunks, shape_error
-from edgeai_runtime.engines.onnxruntime_settings import CPU, OWN_FILES, fixed_dimensions, make_settings, write_compiled
+from edgeai_runtime.engines.onnxruntime_settings import (
+    CPU,
+    OWN_FILES,
+    fixed_dimensions,
+    make_settings,
+    model_source,
+    write_compiled,
+)
 from edgeai_runtime.engines.table import has_delegate, known_delegate
 from edgeai_runtime.errors import (
     EngineError,
@@ -114,7 +121,7 @@ class OnnxRuntimeSession:
             settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         elif write_to is not None:
             write_compiled(settings, write_to, on_cpu=delegate == _CPU_DELEGATE)
-        source = str(path) if compiled is None else bytes(compiled[1])
+        source = model_source(path) if compiled is None else bytes(compiled[1])
         self._compiled = None if compiled is None else compiled[0]
         providers: list[Any] | None = [CPU]
         if delegate != _CPU_DELEGATE:  # the others are not imported for nothing

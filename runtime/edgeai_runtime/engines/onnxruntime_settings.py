@@ -65,6 +65,11 @@ def write_compiled(settings: Any, path: Path, *, on_cpu: bool) -> None:
         settings.add_session_config_entry(f"ep.context_{key}", value)
 
 
+def model_source(path: Path) -> Any:
+    """Return what a session is made of: the path, or the bytes that it stands for."""
+    return getattr(path, "contents", (str(path),))[0]
+
+
 def fixed_dimensions(ort: Any, path: Path, delegate: str, options: Mapping[str, str]) -> dict[str, int]:
     """Return a size for every free dimension of the model's inputs: one for a batch, else what `options` says.
 
@@ -81,7 +86,7 @@ def fixed_dimensions(ort: Any, path: Path, delegate: str, options: Mapping[str, 
     settings.intra_op_num_threads = 1
     sizes = dict(given)
     try:
-        glance = ort.InferenceSession(str(path), settings, providers=[CPU])
+        glance = ort.InferenceSession(model_source(path), settings, providers=[CPU])
     except Exception:  # a compiled model is not for the CPU; of any other, the real load says what is wrong
         return sizes
     for value in glance.get_inputs():

@@ -52,6 +52,8 @@ class OpenVINOEngine:
             raise PlacementError(f"OpenVINO has no delegate {delegate!r} here", hint=f"delegates: {', '.join(DEVICES)}")
         options = check_options(delegate, options)
         check_artifact_file(path, "openvino")
+        if delegate == "openvino:npu" and hasattr(path, "contents"):  # its driver would keep what it compiles
+            options = {"NPU_BYPASS_UMD_CACHING": "YES", **options}
         return OpenVINOSession(
             path, delegate=delegate, threads=threads, options=options, compiled=None if blob is None else (info, blob)
         )

@@ -18,7 +18,7 @@ from edgeai.cli.app import app
 DOCUMENTATION = Path(__file__).resolve().parents[3] / "docs" / "command-line.md"
 VERBS = (
     *("compress", "convert", "distill", "prune", "run", "bench", "inspect", "verify", "keygen", "sign"),
-    *("devices", "doctor", "tools", "report", "build", "init", "check", "export"),
+    *("devices", "doctor", "tools", "report", "build", "init", "check", "export", "encrypt"),
 )
 HEAVY = ("tensorflow", "torch", "keras", "onnxruntime", "openvino", "ai_edge_litert", "onnx", "onnx_ir", "scipy", "PIL")
 
