@@ -2,7 +2,8 @@
 
 The toolkit needs older versions of numpy, onnx and PyTorch than edgeai does, so it lives in an environment of its own,
 whose Python is named by `EDGEAI_RKNN_PYTHON`; a program of the standard library and the toolkit alone runs in it. The
-model is built as it is: the toolkit quantizes nothing here.
+model is built as it is: the toolkit quantizes nothing here. An ONNX file newer than it reads is lowered first, and what
+is built of one is run once in its simulator. TFLite files need TensorFlow 2.14 or older in that environment too.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from edgeai_devices.compilers.protocol import Compiled, CompileReport, accelerator_for
 from edgeai_devices.compilers.tool_run import run_tool
@@ -21,21 +23,36 @@ from edgeai_runtime.errors import EngineError, MissingEngineError
 PACKAGE = "rknn-toolkit2"
 PYTHON_VARIABLE = "EDGEAI_RKNN_PYTHON"
 _MARK = "edgeai-rknn:"
+_NEWEST_OPSET = 19
 _PROGRAM = f"""
 import importlib.metadata, json, sys
 task = json.loads(sys.argv[1])
 told = {{"version": importlib.metadata.version("{PACKAGE}")}}
 if task:
+    import numpy, onnx
+    from onnx import version_converter
     from rknn.api import RKNN
     rknn = RKNN(verbose=False)
     def check(step, code):
         if code not in (0, None):
             sys.exit(f"Error: {{step}} failed with code {{code}}")
+    path = task["path"]
+    load, sizes = rknn.load_tflite, None
+    if not path.endswith(".tflite"):
+        load, model = rknn.load_onnx, onnx.load(path)
+        opset = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
+        if opset > {_NEWEST_OPSET}:
+            path = "lowered.onnx"
+            onnx.save(version_converter.convert_version(model, {_NEWEST_OPSET}), path)
+        sizes = [[axis.dim_value or 1 for axis in each.type.tensor_type.shape.dim] for each in model.graph.input]
     check("config", rknn.config(target_platform=task["platform"]))
-    load = rknn.load_tflite if task["path"].endswith(".tflite") else rknn.load_onnx
-    check("load", load(model=task["path"]))
+    check("load", load(model=path))
     check("build", rknn.build(do_quantization=False))
     check("export", rknn.export_rknn(task["out"]))
+    told["ran"] = sizes is not None and rknn.init_runtime() == 0
+    if told["ran"]:
+        zeros = [numpy.zeros(size, "float32") for size in sizes]
+        told["ran"] = rknn.inference(inputs=zeros, data_format=["nchw"] * len(zeros)) is not None
     rknn.release()
 print("\\n{_MARK}" + json.dumps(told))
 """
@@ -47,7 +64,7 @@ def version() -> str:
     Raises:
         MissingEngineError: it is not installed.
     """
-    return _ask(_python(), {}, path=Path(PACKAGE))
+    return str(_ask(_python(), {}, path=Path(PACKAGE))["version"])
 
 
 def compile_model(path: Path, *, profile: Profile | None, folder: Path) -> Compiled:
@@ -64,7 +81,8 @@ def compile_model(path: Path, *, profile: Profile | None, folder: Path) -> Compi
     made = folder / f"{path.stem}.rknn"
     task = {"path": str(path.absolute()), "out": str(made), "platform": target.platform}
     # It leaves dumps of its steps in the working folder.
-    found = _ask(python, task, path=path, folder=folder)
+    told = _ask(python, task, path=path, folder=folder)
+    found = told["version"]
     if not made.is_file():
         raise EngineError(f"{PACKAGE} ended well and wrote nothing of {path}.")
     for other in folder.iterdir():
@@ -78,17 +96,25 @@ def compile_model(path: Path, *, profile: Profile | None, folder: Path) -> Compi
         options={"target_platform": target.platform},
         flash_bytes=made.stat().st_size,
     )
-    return Compiled(files=(made,), report=report, notes=(f"The board needs librknnrt of the same version, {found}.",))
+    notes = [f"The board needs librknnrt of the same version, {found}."]
+    if told["ran"]:
+        notes.append(f"It was run once in the simulator of {PACKAGE}.")
+    return Compiled(files=(made,), report=report, notes=tuple(notes))
 
 
-def _ask(python: str, task: dict[str, str], *, path: Path, folder: Path | None = None) -> str:
+def _ask(python: str, task: dict[str, str], *, path: Path, folder: Path | None = None) -> dict[str, Any]:
     said = run_tool(
-        [python, "-c", _PROGRAM, json.dumps(task)], title=f"Rockchip's compiler ({PACKAGE})", path=path, folder=folder
+        [python, "-c", _PROGRAM, json.dumps(task)],
+        title=f"Rockchip's compiler ({PACKAGE})",
+        path=path,
+        reasons=r"^[EW] load|^E |^\w*Error",
+        folder=folder,
     )
     told = [line for line in said.splitlines() if line.startswith(_MARK)]
     if not told:
         raise EngineError(f"{PACKAGE} ended without an answer on {path}.\n  {said.strip()[-400:]}")
-    return str(json.loads(told[-1].removeprefix(_MARK))["version"])
+    answer: dict[str, Any] = json.loads(told[-1].removeprefix(_MARK))
+    return answer
 
 
 def _python() -> str:

@@ -83,6 +83,7 @@ COMPILERS: dict[str, CompilerSpec] = {
             title="Rockchip RKNN, for Rockchip NPUs",
             formats=("onnx", "tflite"),
             module=f"{_FOLDER}.rknn",
+            verified="emulated",
         ),
     )
 }

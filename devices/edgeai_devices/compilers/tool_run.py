@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from edgeai_runtime.errors import ModelError
 
 _TIMEOUT_S = 3600
 _LOG_LINES = 8
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def run_tool(
@@ -18,6 +20,7 @@ def run_tool(
     title: str,
     path: Path,
     quiet: Sequence[str] = (),
+    reasons: str = r"(?i)^\S.*error",
     hint: str = "",
     folder: Path | None = None,
 ) -> str:
@@ -28,11 +31,12 @@ def run_tool(
         title: what people call it.
         path: the artifact, for messages.
         quiet: how lines begin that are of no use in an error.
+        reasons: an expression that finds the first line worth telling.
         hint: how to go on when it refuses the model.
         folder: to run it in, where it leaves files of its own; `None`: this one.
 
     Raises:
-        ModelError: it failed, crashed, or did not end; the first line that says error and what follows it are told.
+        ModelError: it failed, crashed, or did not end; its first line of `reasons` and what follows it are told.
     """
     try:
         done = subprocess.run(
@@ -51,9 +55,9 @@ def run_tool(
         raise ModelError(f"{title} can not be started ({command[0]}): {error}") from error
     if done.returncode == 0:
         return done.stdout + "\n" + done.stderr
-    output = (done.stderr + "\n" + done.stdout).splitlines()
+    output = _COLOURS.sub("", done.stderr + "\n" + done.stdout).splitlines()
     said = [line for line in output if line.strip() and not line.startswith(tuple(quiet) or "\0")]
-    errors = [index for index, line in enumerate(said) if "error" in line.lower() and not line.startswith(" ")]
-    tail = "\n  ".join(said[errors[0] :][:_LOG_LINES] if errors else said[-_LOG_LINES:])
+    first = next((index for index, line in enumerate(said) if re.search(reasons, line)), None)
+    tail = "\n  ".join(said[-_LOG_LINES:] if first is None else said[first : first + _LOG_LINES])
     how = f"crashed (signal {-done.returncode})" if done.returncode < 0 else f"refused it (exit code {done.returncode})"
     raise ModelError(f"{title} can not compile {path}: it {how}.\n  {tail}", hint=hint)
