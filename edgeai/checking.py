@@ -91,4 +91,6 @@ def _check_bundle(path: Path, profile: Profile) -> Iterator[tuple[str, FitReport
     if not bundle.manifest.variants:
         raise ModelError(f"The bundle {path} has no variants.")
     for variant in bundle.manifest.variants:
+        if variant.encryption is not None:
+            raise ModelError(f"{path}: {variant.id} is encrypted.", hint="Check the bundle before it is encrypted.")
         yield variant.id, check_fit(read_facts(bundle.file(variant.files[0]), variant.format), profile)

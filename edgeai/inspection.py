@@ -10,6 +10,7 @@ from typing import Literal
 from edgeai_converters.inspection.record import Inspection
 from edgeai_converters.inspection.table import inspect_artifact
 from edgeai_runtime.errors import ModelError, UsageError
+from edgeai_runtime.manifest import Variant
 
 __all__ = ["Inspection", "inspect"]
 
@@ -48,7 +49,10 @@ def _inspect_bundle(path: Path) -> Inspection:
     bundle = open_bundle(path)
     variants = []
     for variant in bundle.manifest.variants:
-        found = inspect_artifact(bundle.file(variant.files[0]), variant.format)
+        if variant.encryption is None:
+            found = inspect_artifact(bundle.file(variant.files[0]), variant.format)
+        else:
+            found = _inspect_encrypted(variant)
         size = sum(entry.size_bytes for entry in variant.files)
         variants.append(replace(found, id=variant.id, declared_precision=variant.precision, size_bytes=size))
     pipeline = bundle.manifest.pipeline
@@ -67,6 +71,21 @@ def _inspect_bundle(path: Path) -> Inspection:
         id=None,
         declared_precision=None,
         variants=tuple(variants),
+    )
+
+
+def _inspect_encrypted(variant: Variant) -> Inspection:
+    """Return what the manifest says of a variant whose files nobody can look into."""
+    return Inspection(
+        format=variant.format,
+        inputs=variant.inputs,
+        outputs=variant.outputs,
+        operators={},
+        parameters=0,
+        macs=sum(variant.macs.values()) or None,
+        size_bytes=0,
+        precision=variant.precision,
+        notes=("It is encrypted: what is said here is what the manifest says; operators and parameters are not seen.",),
     )
 
 

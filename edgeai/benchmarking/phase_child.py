@@ -88,7 +88,7 @@ def _open_file(path: Path, variant: str | None) -> tuple[Path, Variant | None, B
         raise UsageError(f"{path} is a pipeline: the start of its stages is measured one by one.")
     for one in bundle.manifest.variants:
         if variant in (None, one.id):
-            return bundle.file(one.files[0]), one, bundle
+            return bundle.artifact(one), one, bundle
     raise UsageError(f"{path} has no variant {variant!r}.")
 
 

@@ -106,7 +106,7 @@ def _resolve(path: Path, variant: str | None, delegate: str | None) -> tuple[Pat
         if variant is not None and variant not in known:
             raise UsageError(f"{path} has no variant {variant!r}.", hint=f"Its variants: {', '.join(known)}.")
         found = known[variant] if variant is not None else bundle.manifest.variants[0]
-        path, variant, format = bundle.file(found.files[0]), found.id, found.format
+        path, variant, format = bundle.artifact(found), found.id, found.format
         usual = (*found.delegates, DEFAULT_DELEGATES[format])[0]
     elif variant is not None:
         raise UsageError(f"{path} is a bare artifact and has no variant {variant!r}.")
