@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,8 @@ def render(document: Mapping[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from edgeai.report.bench_runs import by_label, run_views, short_names, shorten
+
     machine = document["machine"]
     typer.echo(f"{machine.get('cpu', 'this machine')} · {machine.get('isa', '')} · one call after the other")
     table = Table(box=None, padding=(0, 1), header_style="bold")
@@ -27,46 +28,38 @@ def render(document: Mapping[str, Any]) -> None:
     for heading in ("median", "95 %", "p90", "p99"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("latency", no_wrap=True)
-    for heading in ("load", "memory", "outputs"):
+    for heading in ("per second", "load", "memory", "outputs"):
         table.add_column(heading, justify="right", no_wrap=True)
-    folder = common_folder([run["artifact"] for run in document["runs"]])
-    for run in document["runs"]:
-        table.add_row(*(escape(cell) for cell in _cells(run, folder)))
+    views = run_views(document)
+    for view in views:
+        table.add_row(*(escape(cell) for cell in (view.name, *_cells(view.data))))
     out.console().print(table)
-    told: set[str] = set()
-    for run in document["runs"]:
-        for line in _more(run):
-            if f"{run['artifact']} {run['delegate']} {line}" not in told:  # several scenarios share the rest
-                typer.echo(f"{(run['label'] or run['artifact']).removeprefix(folder)}: {line}")
-            told.add(f"{run['artifact']} {run['delegate']} {line}")
+    for view in views:
+        for line in _more(view.data, view.outcomes):
+            typer.echo(f"{view.label}: {line}")
+    known = by_label(views)
+    names = short_names([run["artifact"] for run in document["runs"]])
     for comparison in document["comparisons"]:
-        names = {side: comparison[side].removeprefix(folder) for side in ("a", "b")}
-        typer.echo(comparison_in_words({**comparison, **names}))
+        sides = {
+            side: known[label].label if (label := comparison[side]) in known else shorten(label, names) for side in "ab"
+        }
+        typer.echo(comparison_in_words({**comparison, **sides}))
     for failure in document.get("skipped", ()):
-        out.warn(f"not measured: {failure['artifact'].removeprefix(folder)}: {failure['reason']}")
+        out.warn(f"not measured: {shorten(failure['artifact'], names)}: {failure['reason']}")
 
 
-def common_folder(artifacts: Sequence[str]) -> str:
-    """Return the folder that all artifacts are in, with the separator that follows it; empty when there is none."""
-    folders = [os.path.dirname(artifact.partition("#")[0]) for artifact in artifacts]
-    if not all(folders) or len({os.path.isabs(folder) for folder in folders}) > 1:
-        return ""
-    folder = os.path.commonpath(folders)
-    return folder + os.sep if folder else ""
-
-
-def _cells(run: Mapping[str, Any], folder: str) -> list[str]:
+def _cells(run: Mapping[str, Any]) -> list[str]:
     latency = run["latency_ms"]
     low, high = latency["median_ci95"]
     match = {True: "match", False: "DIFFER", None: "-"}[run["outputs_match"]]
     return [
-        run["artifact"].removeprefix(folder),
         _where(run),
         out.milliseconds_in_words(latency["median"]),
         f"[{out.three_digits(low)}, {out.three_digits(high)}]",
         out.milliseconds_in_words(latency["p90"]),
         out.milliseconds_in_words(latency["p99"]),
         sparkline(((latency.get("histogram") or {}).get("counts")) or ()),
+        out.three_digits(run["throughput_per_s"]),
         out.milliseconds_in_words(run["load_ms"]),
         "-" if run["rss_mib"] is None else f"{run['rss_mib']:.1f} MiB",
         match,
@@ -85,20 +78,17 @@ def sparkline(counts: Sequence[int], width: int = _SPARKS) -> str:
 
 def _where(run: Mapping[str, Any]) -> str:
     shares = [f"{share:.0%} {device}" for device, share in run["placement"].items() if share]
-    told = [", ".join(shares) or "unknown", f"{run['threads']} thread{'s'[: run['threads'] > 1]}"]
+    told = [", ".join(shares) or "unknown", *(["simulated"] if run.get("emulated") else [])]
+    told += [f"{run['threads']} thread{'s'[: run['threads'] > 1]}"]
     told += [f"batch {run['batch']}"] if run.get("batch", 1) > 1 else []
     return f"{run['delegate']} ({', '.join(told)})"
 
 
-def _more(run: Mapping[str, Any]) -> list[str]:
+def _more(run: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what was measured beside the plain calls, a line each."""
-    lines = []
-    outcome, accuracy, energy = run.get("outcome"), run.get("accuracy"), run.get("energy")
+    lines = [_scenario(outcome) for outcome in outcomes]
+    accuracy, energy = run.get("accuracy"), run.get("energy")
     phases, sustained, noise = run.get("phases"), run.get("sustained"), run.get("noise")
-    if outcome:
-        told = f"{outcome['metric'].replace('_', ' ')} {out.three_digits(outcome['value'])}"
-        wrong = "" if outcome["valid"] else f"; not valid: {outcome['reason']}"
-        lines.append(f"{outcome['scenario']} ({outcome['tier']}, {outcome['driver']}): {told}{wrong}")
     if phases:
         words = [
             f"{key[:-3].replace('_', ' ')} {out.milliseconds_in_words(phases[key])}"
@@ -117,14 +107,31 @@ def _more(run: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _scenario(outcome: Mapping[str, Any]) -> str:
+    """Return `offline (quick, edgeai): 512 samples per s`, with the bound of a latency, and why it is not valid."""
+    time = outcome["metric"].endswith("_ms")
+    name = outcome["metric"].removesuffix("_ms").replace("_", " ")
+
+    def words(value: float) -> str:
+        return out.milliseconds_in_words(value) if time else out.three_digits(value)
+
+    told = f"{name} {words(outcome['value'])}" if time else f"{words(outcome['value'])} {name}"
+    if time and outcome["bound"] is not None:
+        told += f" (at most {words(outcome['bound'])} with 99 % confidence)"
+    wrong = "" if outcome["valid"] else f"; not valid: {outcome['reason']}"
+    return f"{outcome['scenario']} ({outcome['tier']}, {outcome['driver']}): {told}{wrong}"
+
+
 def comparison_in_words(comparison: Mapping[str, Any]) -> str:
-    """Return `A is 2.00x faster than B  (time ratio 0.500, 95 % [0.49, 0.51])`."""
+    """Return `A is 2.00x faster than B  (time ratio 0.500, 95 % [0.49, 0.51])`; of stored results `than before`."""
     low, high = comparison["ci95"]
     a, b, ratio = comparison["a"], comparison["b"], comparison["ratio"]
+    if comparison.get("how") == "stored":
+        b = "before" if a == b else f"{b} before"
     words = {
         "faster": f"{a} is {1 / ratio:.2f}x faster than {b}",
         "slower": f"{a} is {ratio:.2f}x slower than {b}",
-        "no_difference": f"{a} and {b}: no difference",
+        "no_difference": f"{a}: no difference to before" if b == "before" else f"{a} and {b}: no difference",
     }[comparison["verdict"]]
     note = f"; {comparison['note']}" if comparison.get("note") else ""
     return f"{words}  (time ratio {ratio:.3f}, 95 % [{low:.3f}, {high:.3f}]{note})"

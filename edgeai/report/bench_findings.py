@@ -14,7 +14,8 @@ from edgeai.report.wording import Headline, time_words
 def findings(document: Document, runs: Sequence[RunView]) -> list[Headline]:
     """Return up to three findings; one when nothing was measured."""
     measured = [run for run in runs if run.median]
-    timed = [run for run in measured if (run.data.get("batch") or 1) == 1] or measured
+    real = [run for run in measured if not run.data.get("emulated")] or measured
+    timed = [run for run in real if (run.data.get("batch") or 1) == 1] or real
     if not timed:
         sentence = "Nothing was measured. The reasons are below."
         return [Headline(title="Result", figure="none", sentence=sentence, tone="bad")]
@@ -48,14 +49,18 @@ def _compared(comparisons: Sequence[Mapping[str, Any]], runs: Sequence[RunView])
         sentence = f"{counts['faster']} faster than {against}, {counts['slower']} slower, {same} without a difference."
     else:
         sentence = f"Of {len(comparisons)}: {counts['faster']} faster, {counts['slower']} slower, {same} no difference."
-    best = min(comparisons, key=lambda each: each.get("ratio") or 1.0)
+    order = {"faster": 0, "no_difference": 1}
+    best = min(comparisons, key=lambda each: (order.get(str(each.get("verdict")), 2), each.get("ratio") or 1.0))
     if len(comparisons) == 1:
         pair = [names[str(best.get(key))].name if str(best.get(key)) in names else str(best.get(key)) for key in "ab"]
         sentence = f"{pair[0]} against {pair[1]}."
     figure = verdict_words(float(best.get("ratio") or 1.0), str(best.get("verdict")))
     tones = {"faster": "good", "slower": "bad"}
     tone = tones.get(str(best.get("verdict")), "neutral")
-    title = "Compared" if len(comparisons) == 1 else "Largest gain"
+    gained = len(comparisons) > 1 and best.get("verdict") == "faster"
+    title = "Largest gain" if gained else "Compared"
+    if len(comparisons) > 1 and best.get("verdict") == "slower":
+        figure = "none is as fast"
     return Headline(title=title, figure=figure, sentence=sentence, tone=tone)  # type: ignore[arg-type]
 
 

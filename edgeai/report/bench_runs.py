@@ -43,6 +43,11 @@ class RunView:
     labels: frozenset[str] = frozenset()
 
     @property
+    def device(self) -> str:
+        """Where it ran, in words: `npu, simulated`."""
+        return device_words(self.data)
+
+    @property
     def median(self) -> float | None:
         """Milliseconds of the median call, when it was measured and is above 0."""
         return self.latency.get("median") or None
@@ -66,7 +71,7 @@ def run_views(document: Document) -> list[RunView]:
             data=same[0],
             outcomes=tuple(run["outcome"] for run in same if run.get("outcome")),
             labels=frozenset(
-                words for run in same for words in (str(run.get("label") or _artifact(run)), _without_scenario(run))
+                words for run in same for words in (str(run.get("label") or _artifact(run)), without_scenario(run))
             ),
         )
         for number, (same, label) in enumerate(zip(runs, labels, strict=True), start=1)
@@ -83,7 +88,7 @@ def _measured_once(runs: Sequence[Document]) -> list[list[Document]]:
     groups: dict[str, list[Document]] = {}
     for run in runs:
         same = {key: value for key, value in run.items() if key not in OF_THE_SCENARIO}
-        groups.setdefault(repr([_without_scenario(run), same]), []).append(run)
+        groups.setdefault(repr([without_scenario(run), same]), []).append(run)
     return list(groups.values())
 
 
@@ -91,7 +96,8 @@ def _artifact(run: Document) -> str:
     return str(run.get("artifact") or "model")
 
 
-def _without_scenario(run: Document) -> str:
+def without_scenario(run: Document) -> str:
+    """Return a run's label as it is without the scenario: what a comparison of plain calls names it by."""
     return str(run.get("label") or _artifact(run)).removesuffix(f" ({run.get('scenario')})")
 
 
@@ -112,7 +118,7 @@ def shorten(text: str, names: Mapping[str, str]) -> str:
 
 
 def _label(run: Document, name: str) -> str:
-    return shorten(_without_scenario(run), {_artifact(run): name})
+    return shorten(without_scenario(run), {_artifact(run): name})
 
 
 def ran_on(run: Document) -> str:
@@ -122,6 +128,11 @@ def ran_on(run: Document) -> str:
         return stated
     used = [device for device, share in (run.get("placement") or {}).items() if share]
     return used[0] if len(used) == 1 and used[0] in DEVICES else "mixed" if len(used) > 1 else "unknown"
+
+
+def device_words(run: Document) -> str:
+    """Return `npu`, `npu, simulated`."""
+    return ran_on(run) + (", simulated" if run.get("emulated") else "")
 
 
 def placement_words(run: Document) -> str:
@@ -141,7 +152,7 @@ def on_one_device(run: Document) -> bool:
 
 def _where(run: Document) -> str:
     threads, batch = run.get("threads"), run.get("batch")
-    parts = [str(run.get("delegate") or run.get("engine") or "")]
+    parts = [str(run.get("delegate") or run.get("engine") or ""), "simulated" if run.get("emulated") else ""]
     if threads:
         parts.append(f"{threads} thread{'s' if threads > 1 else ''}")
     if batch and batch > 1:

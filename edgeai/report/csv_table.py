@@ -1,7 +1,8 @@
 """A result of `edgeai bench` as CSV: one line per run, every single figure a column, for spreadsheets and plots.
 
 Units are in the names of the columns; what was not measured is empty. Lists (rounds, histograms, operations, points of
-a sustained run) stay in the JSON. Comparisons stand in the line of the run that they are about (`a`).
+a sustained run) stay in the JSON. Comparisons stand in the line of the run that they are about (`a`). A
+run with several scenarios has a line for each, and the rest of its figures in all of them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import csv
 import io
 from collections.abc import Mapping
 from typing import Any
+
+from edgeai.report.bench_runs import without_scenario
 
 PARTS = ("latency_ms", "outcome", "phases", "memory", "sustained", "energy", "accuracy", "noise", "operators")
 """Parts of a run whose single figures get columns of their own, `part.figure`."""
@@ -27,7 +30,7 @@ def bench_csv(document: Mapping[str, Any]) -> str:
     against = {one["a"]: one for one in document["comparisons"]}
     machine = {f"machine.{key}": document["machine"].get(key) for key in _MACHINE}
     rows = [
-        {**_cells(run), **_compared(against.get(run["label"] or run["artifact"])), **machine}
+        {**_cells(run), **_compared(against.get(_label(run), against.get(without_scenario(run)))), **machine}
         for run in document["runs"]
     ]
     columns = list(dict.fromkeys(name for row in rows for name in row))
@@ -36,6 +39,10 @@ def bench_csv(document: Mapping[str, Any]) -> str:
     writer.writeheader()
     writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
+
+
+def _label(run: Mapping[str, Any]) -> str:
+    return str(run["label"] or run["artifact"])
 
 
 def _cells(run: Mapping[str, Any]) -> dict[str, Any]:

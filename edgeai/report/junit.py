@@ -1,7 +1,8 @@
 """A result of `edgeai bench` as JUnit XML: what CI systems show beside their tests.
 
-Every run is a test case. It fails when its outputs differ or when a line of `failures` (of `slower_than`) is about it;
-what could not be measured is skipped. Failures about no run of the document become cases of their own: none is lost.
+Every run is a test case, with all its scenarios. It fails when its outputs differ or when a line of `failures` (of
+`slower_than`) is about it; what could not be measured is skipped. Failures about no run of the document become cases of
+their own: none is lost.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from edgeai.report.bench_runs import RunView, device_words, run_views, without_scenario
 from edgeai.report.wording import time_words
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -25,7 +27,7 @@ def bench_junit(document: Mapping[str, Any], failures: Sequence[str] = ()) -> st
         failures: one line per failure; a line belongs to the run with whose label (and `:` or ` against`) it begins.
     """
     left = list(failures)
-    cases = [_case(run, left) for run in document["runs"]]
+    cases = [_case(view, left) for view in run_views(document)]
     cases += [_skipped(one) for one in document["skipped"]]
     cases += [
         _failed(_element("testcase", classname="edgeai.bench", name=f"limit {number}", time="0"), line)
@@ -51,12 +53,14 @@ def bench_junit(document: Mapping[str, Any], failures: Sequence[str] = ()) -> st
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 
 
-def _case(run: Mapping[str, Any], left: list[str]) -> ET.Element:
+def _case(view: RunView, left: list[str]) -> ET.Element:
     """Return a run as a test case; takes the failures that are about it out of `left`."""
-    label, latency = run["label"] or run["artifact"], run["latency_ms"]
+    run, latency = view.data, view.latency
+    label = without_scenario(run)
     seconds = latency["median"] * run["calls"] / 1e3
     case = _element("testcase", classname=f"edgeai.bench.{run['engine']}", name=label, time=f"{seconds:.3f}")
-    own = [line for line in left if line.startswith((f"{label}: ", f"{label} against "))]
+    begins = tuple(f"{name}{mark}" for name in view.labels for mark in (": ", " against "))
+    own = [line for line in left if line.startswith(begins)]
     for line in own:
         left.remove(line)
     if run["outputs_match"] is False:
@@ -67,7 +71,12 @@ def _case(run: Mapping[str, Any], left: list[str]) -> ET.Element:
     words = [
         f"median {time_words(latency['median'])} (95 % {time_words(low)} to {time_words(high)})",
         f"p90 {time_words(latency['p90'])}, p99 {time_words(latency['p99'])}",
-        f"ran on {run['ran_on']} by {run['delegate']}, threads: {run['threads']}, batch: {run['batch']}",
+        f"ran on {device_words(run)} by {run['delegate']}, threads: {run['threads']}, batch: {run['batch']}",
+    ]
+    words += [
+        f"{one['scenario']} ({one['tier']}): {one['metric']} {one['value']:.4g}, "
+        f"{'valid' if one['valid'] else 'not valid: ' + one['reason']}"
+        for one in view.outcomes
     ]
     if run["noise"] and run["noise"]["noisy"]:
         words.append(f"noisy: {run['noise']['reason']}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgeai.report.bench_runs import RunView, by_label, device_words, run_views, short_names, shorten
 from edgeai.report.wording import NOTHING, ratio_words, score_words, size_words, time_words
 
 _VERDICTS = {"faster": "faster", "slower": "slower", "no_difference": "no difference"}
@@ -16,18 +17,19 @@ def bench_markdown(document: Mapping[str, Any]) -> str:
     Args:
         document: of the schema `edgeai.bench/1`, as `read_report` or `BenchReport.to_json` return it.
     """
-    runs = document["runs"]
+    views = run_views(document)
+    names = short_names([run["artifact"] for run in document["runs"]])
     parts = [
         "# Benchmark",
         _facts(document),
-        _table(_RUNS, [_run_cells(run) for run in runs]),
-        *_section("Comparisons", _COMPARISONS, [_comparison_cells(one) for one in document["comparisons"]]),
-        *_section("Scenarios", _SCENARIOS, [_scenario_cells(run) for run in runs if run["outcome"]]),
-        *_section("Phases", _PHASES, [_phase_cells(run) for run in runs if run["phases"]]),
-        *_section("Memory", _MEMORY, [_memory_cells(run) for run in runs if run["memory"]]),
-        *_section("Sustained", _SUSTAINED, [_sustained_cells(run) for run in runs if run["sustained"]]),
-        *_section("Energy", _ENERGY, [_energy_cells(run) for run in runs if run["energy"]]),
-        *_remarks(document),
+        _table(_RUNS, [_run_cells(view) for view in views]),
+        *_section("Comparisons", _COMPARISONS, _comparisons(document, views, names)),
+        *_section("Scenarios", _SCENARIOS, [_scenario_cells(view, one) for view in views for one in view.outcomes]),
+        *_section("Phases", _PHASES, [_phase_cells(view) for view in views if view.data["phases"]]),
+        *_section("Memory", _MEMORY, [_memory_cells(view) for view in views if view.data["memory"]]),
+        *_section("Sustained", _SUSTAINED, [_sustained_cells(view) for view in views if view.data["sustained"]]),
+        *_section("Energy", _ENERGY, [_energy_cells(view) for view in views if view.data["energy"]]),
+        *_remarks(document, views, names),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -73,12 +75,13 @@ def _facts(document: Mapping[str, Any]) -> str:
     return "  \n".join(_escaped(line) for line in (", ".join(told), ", ".join(tools), document["created"]) if line)
 
 
-def _run_cells(run: Mapping[str, Any]) -> tuple[str, ...]:
+def _run_cells(view: RunView) -> tuple[str, ...]:
+    run = view.data
     latency, accuracy = run["latency_ms"], run["accuracy"]
     low, high = latency["median_ci95"]
     return (
-        run["label"] or run["artifact"],
-        f"{run['ran_on']} ({run['delegate']})",
+        view.label,
+        f"{device_words(run)} ({run['delegate']})",
         str(run["threads"]),
         str(run["batch"]),
         time_words(latency["median"]),
@@ -92,17 +95,22 @@ def _run_cells(run: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _comparison_cells(one: Mapping[str, Any]) -> tuple[str, ...]:
-    low, high = one["ci95"]
-    against = f"{one['b']} (old result)" if one["how"] == "stored" else one["b"]
-    return one["a"], against, f"{one['ratio']:.3f}", f"{low:.3f} to {high:.3f}", _VERDICTS[one["verdict"]], one["note"]
+def _comparisons(document: Mapping[str, Any], views: Sequence[RunView], names: Mapping[str, str]) -> list[list[str]]:
+    known = by_label(views)
+    rows = []
+    for one in document["comparisons"]:
+        a, b = (known[one[side]].label if one[side] in known else shorten(one[side], names) for side in "ab")
+        low, high = one["ci95"]
+        b += " (old result)" if one["how"] == "stored" else ""
+        ratio, interval = f"{one['ratio']:.3f}", f"{low:.3f} to {high:.3f}"
+        rows.append([a, b, ratio, interval, _VERDICTS[one["verdict"]], one["note"]])
+    return rows
 
 
-def _scenario_cells(run: Mapping[str, Any]) -> tuple[str, ...]:
-    outcome = run["outcome"]
+def _scenario_cells(view: RunView, outcome: Mapping[str, Any]) -> tuple[str, ...]:
     words = time_words if outcome["metric"].endswith("_ms") else lambda value: f"{value:.4g}"
     return (
-        run["label"] or run["artifact"],
+        view.label,
         outcome["scenario"],
         outcome["tier"],
         outcome["metric"],
@@ -112,23 +120,23 @@ def _scenario_cells(run: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _phase_cells(run: Mapping[str, Any]) -> tuple[str, ...]:
+def _phase_cells(view: RunView) -> tuple[str, ...]:
     keys = ("process_start", "import", "load", "compile_cold", "compile_cached", "first", "warm")
-    return (run["label"] or run["artifact"], *(time_words(run["phases"][f"{key}_ms"]) for key in keys))
+    return (view.label, *(time_words(view.data["phases"][f"{key}_ms"]) for key in keys))
 
 
-def _memory_cells(run: Mapping[str, Any]) -> tuple[str, ...]:
-    values = (run["memory"][f"{key}_mib"] for key in ("before", "loaded", "steady", "peak"))
+def _memory_cells(view: RunView) -> tuple[str, ...]:
+    values = (view.data["memory"][f"{key}_mib"] for key in ("before", "loaded", "steady", "peak"))
     told = (NOTHING if value is None else f"{value:.1f} MiB" for value in values)
-    return (run["label"] or run["artifact"], *told)
+    return (view.label, *told)
 
 
-def _sustained_cells(run: Mapping[str, Any]) -> tuple[str, ...]:
-    sustained = run["sustained"]
+def _sustained_cells(view: RunView) -> tuple[str, ...]:
+    sustained = view.data["sustained"]
     low, high = sustained["drift_ci95"]
     throttled = {True: "yes", False: "no", None: "unknown"}[sustained["throttled"]]
     return (
-        run["label"] or run["artifact"],
+        view.label,
         time_words(sustained["seconds"] * 1e3),
         ratio_words(sustained["drift"]),
         f"{low:.3f} to {high:.3f}",
@@ -137,18 +145,21 @@ def _sustained_cells(run: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _energy_cells(run: Mapping[str, Any]) -> tuple[str, ...]:
-    energy = run["energy"]
+def _energy_cells(view: RunView) -> tuple[str, ...]:
+    energy = view.data["energy"]
     joules = NOTHING if energy["joules_per_call"] is None else f"{energy['joules_per_call'] * 1e3:.3g} mJ"
     watts = (NOTHING if energy[key] is None else f"{energy[key]:.3g} W" for key in ("idle_watts", "busy_watts"))
-    return (run["label"] or run["artifact"], energy["meter"], joules, *watts)
+    return (view.label, energy["meter"], joules, *watts)
 
 
-def _remarks(document: Mapping[str, Any]) -> list[str]:
+def _remarks(document: Mapping[str, Any], views: Sequence[RunView], names: Mapping[str, str]) -> list[str]:
     lines = [
-        f"- noisy: {_escaped(run['label'] or run['artifact'])}: {_escaped(run['noise']['reason'])}"
-        for run in document["runs"]
-        if run["noise"] and run["noise"]["noisy"]
+        f"- noisy: {_escaped(view.label)}: {_escaped(view.data['noise']['reason'])}"
+        for view in views
+        if view.data["noise"] and view.data["noise"]["noisy"]
     ]
-    lines += [f"- not measured: {_escaped(one['artifact'])}: {_escaped(one['reason'])}" for one in document["skipped"]]
+    lines += [
+        f"- not measured: {_escaped(shorten(one['artifact'], names))}: {_escaped(one['reason'])}"
+        for one in document["skipped"]
+    ]
     return ["## Remarks", "\n".join(lines)] if lines else []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from edgeai.cli.bench_table import common_folder, comparison_in_words, sparkline
+from edgeai.benchmarking.result import BenchReport, Latency, PairComparison, Run, ScenarioOutcome
+from edgeai.cli.bench_table import comparison_in_words, render, sparkline
 
 
 def test_a_sparkline_is_highest_where_most_calls_are_and_empty_where_none_are() -> None:
@@ -24,20 +26,6 @@ def test_nothing_measured_draws_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("artifacts", "folder"),
-    [
-        (["models/a.onnx", "models/b.edge#int8"], "models/"),
-        (["models/a.onnx", "other/b.onnx"], ""),
-        (["/x/y/a.onnx", "/x/z/b.onnx"], "/x/"),
-        (["a.onnx", "models/b.onnx"], ""),
-        (["/x/a.onnx", "x/a.onnx"], ""),
-    ],
-)
-def test_the_folder_that_all_share_is_left_out(artifacts: list[str], folder: str) -> None:
-    assert common_folder(artifacts) == folder
-
-
-@pytest.mark.parametrize(
     ("verdict", "ratio", "words"),
     [
         ("faster", 0.5, "a is 2.00x faster than b"),
@@ -51,3 +39,72 @@ def test_a_comparison_says_its_verdict_its_ratio_and_its_interval(verdict: str, 
     assert told.startswith(words)
     assert f"{ratio:.3f}, 95 % [{ratio - 0.1:.3f}" in told
     assert "another machine" in told
+
+
+@pytest.mark.parametrize(
+    ("b", "verdict", "words"),
+    [
+        ("a", "slower", "a is 1.50x slower than before"),
+        ("a", "no_difference", "a: no difference to before"),
+        ("c", "slower", "a is 1.50x slower than c before"),
+    ],
+)
+def test_a_stored_comparison_is_one_with_what_was_before(b: str, verdict: str, words: str) -> None:
+    comparison = {"a": "a", "b": b, "ratio": 1.5, "ci95": [1.4, 1.6], "verdict": verdict, "how": "stored"}
+    assert comparison_in_words(comparison).startswith(f"{words}  (")
+
+
+PLAIN = Run(
+    artifact="m/one.onnx",
+    label="m/one.onnx",
+    format="onnx",
+    engine="onnxruntime",
+    delegate="onnxruntime:cpu",
+    placement={"cpu": 1.0},
+    threads=1,
+    scenario="single_stream",
+    latency_ms=Latency(median=1.25, p90=1.5, p99=2.0, median_ci95=(1.24, 1.26)),
+    throughput_per_s=800.0,
+    load_ms=10.0,
+    first_ms=2.0,
+    rss_mib=None,
+    outputs_match=None,
+    outputs_cosine=None,
+    calls=1000,
+)
+OFFLINE = ScenarioOutcome(
+    scenario="offline",
+    tier="quick",
+    metric="samples_per_s",
+    value=512.0,
+    bound=None,
+    valid=True,
+    reason="",
+    queries=1,
+    samples=1024,
+    seconds=2.0,
+)
+STREAM = replace(OFFLINE, scenario="single_stream", metric="p90_latency_ms", value=1.5, bound=1.6)
+
+
+def test_a_run_with_two_scenarios_is_one_line_of_the_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+    two = replace(PLAIN, artifact="m/two.onnx", batch=8, throughput_per_s=4321.0, emulated=True)
+    runs = [
+        replace(two, label=f"m/two.onnx ({one.scenario})", scenario=one.scenario, outcome=one)
+        for one in (OFFLINE, STREAM)
+    ]
+    pair = PairComparison(a="m/two.onnx", b="m/one.onnx", ratio=2.0, ci95=(1.9, 2.1), verdict="slower")
+    render(BenchReport(machine={"cpu": "a processor"}, runs=(PLAIN, *runs), comparisons=(pair,)).to_json())
+
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = [each for each in lines if each.startswith(" two.onnx ")]
+    assert "(100% cpu, simulated, 1 thread, batch 8)" in line
+    assert " 4321 " in line
+    assert "two.onnx: offline (quick, edgeai): 512 samples per s" in lines
+    assert (
+        "two.onnx: single_stream (quick, edgeai): p90 latency 1.50 ms (at most 1.60 ms with 99 % confidence)" in lines
+    )
+    assert any(each.startswith("two.onnx is 2.00x slower than one.onnx") for each in lines)

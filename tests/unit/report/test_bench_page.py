@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from edgeai.benchmarking.result import Run
+from edgeai.report.bench_findings import findings
+from edgeai.report.bench_runs import run_views
 from edgeai.report.html import render_report
 from edgeai_runtime.errors import UsageError
 
@@ -226,3 +228,29 @@ def test_document_of_another_kind_is_refused(document: Any, words: str) -> None:
 
 def test_document_of_compress_makes_the_compress_page(document: dict[str, Any]) -> None:
     assert "edgeai compress" in _Page(render_report(document)).text
+
+
+def test_a_simulated_device_is_told_as_such_and_is_not_the_fastest(bench: dict[str, Any]) -> None:
+    runs = bench["runs"][:2]
+    runs[0].update(emulated=True, ran_on="npu", latency_ms={**runs[0]["latency_ms"], "median": 0.001})
+    text = _Page(render_report({**bench, "runs": runs, "comparisons": []})).text
+    assert "npu, simulated" in text
+    assert "Fastest" not in text
+    assert "Median call" in text
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "title", "figure"),
+    [
+        ((("no_difference", 0.95), ("faster", 0.96)), "Largest gain", "1.04× faster"),
+        ((("slower", 1.2), ("slower", 1.5)), "Compared", "none is as fast"),
+        ((("slower", 1.2), ("no_difference", 1.3)), "Compared", "no difference"),
+    ],
+)
+def test_the_headline_names_a_gain_only_where_there_is_one(
+    bench: dict[str, Any], verdicts: tuple[tuple[str, float], ...], title: str, figure: str
+) -> None:
+    pair = bench["comparisons"][0]
+    pairs = [{**pair, "verdict": verdict, "ratio": ratio} for verdict, ratio in verdicts]
+    headline = findings({**bench, "comparisons": pairs}, run_views(bench))[1]
+    assert (headline.title, headline.figure) == (title, figure)

@@ -101,7 +101,7 @@ def document() -> dict[str, Any]:
 @pytest.mark.parametrize(
     "words",
     [
-        "| nets/a.onnx | cpu (onnxruntime:cpu) | 1 | 1 | 1.25 ms | 1.24 ms to 1.26 ms | 1.5 ms | 2 ms | 800 |",
+        "| a.onnx | cpu (onnxruntime:cpu) | 1 | 1 | 1.25 ms | 1.24 ms to 1.26 ms | 1.5 ms | 2 ms | 800 |",
         "98.2 kB | DIFFER | 91.00 % top1 |",
         "| 1.200 | 1.100 to 1.300 | slower | old file |",
         "| server | quick | queries\\_per\\_s | 512 | no: too few queries |",
@@ -121,6 +121,40 @@ def test_markdown_tells_what_was_measured(document: dict[str, Any], words: str) 
 def test_markdown_says_that_a_comparison_is_with_an_older_result(document: dict[str, Any]) -> None:
     stored = {**document["comparisons"][0], "how": "stored", "b": FULL.label}
     assert "&lt;npu>, 2 threads (old result) | 1.200 |" in bench_markdown({**document, "comparisons": [stored]})
+
+
+@pytest.fixture
+def scenarios(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with its second run as two scenarios make it, and that run on a simulator."""
+    plain, full = document["runs"]
+    both = [
+        {**full, "emulated": True, "scenario": name, "label": f"{full['label']} ({name})", "outcome": outcome}
+        for name, outcome in (
+            ("server", full["outcome"]),
+            ("offline", {**full["outcome"], "scenario": "offline", "metric": "samples_per_s"}),
+        )
+    ]
+    return {**document, "runs": [plain, *both]}
+
+
+def test_markdown_tells_what_several_scenarios_share_once(scenarios: dict[str, Any]) -> None:
+    text = bench_markdown(scenarios)
+    assert text.count("| 50.0 MiB |") == text.count("| 91.00 % top1 |") == text.count("- noisy:") == 1
+    assert text.count("| quick |") == 2
+    assert "| cpu, simulated (onnxruntime:cpu) |" in text
+
+
+def test_a_comparison_is_told_in_the_lines_of_a_run_with_several_scenarios(scenarios: dict[str, Any]) -> None:
+    assert [row["compared.ratio"] for row in _rows(scenarios)] == ["", "1.2", "1.2"]
+
+
+def test_a_run_with_several_scenarios_is_one_case_that_takes_failures_of_each(scenarios: dict[str, Any]) -> None:
+    lines = [f"{FULL.label} against x: 1.4", f"{FULL.label} (server): 1.3 times as long"]
+    cases = _cases(bench_junit(scenarios, lines))
+    assert list(cases) == ["nets/a.onnx", FULL.label, "d.xml"]
+    told = cases[FULL.label].findtext("failure") or ""
+    assert told.splitlines()[1:] == lines
+    assert "offline (quick): samples_per_s 512, not valid" in (cases[FULL.label].findtext("system-out") or "")
 
 
 def test_every_line_of_a_markdown_table_has_as_many_cells(document: dict[str, Any]) -> None:
