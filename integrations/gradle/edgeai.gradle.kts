@@ -1,7 +1,10 @@
 // Models made by `edgeai build` before an Android app (or anything with a task `preBuild`) is built.
 //
 //     apply(from = "edgeai.gradle.kts")                                      // in build.gradle.kts of the app
-//     android { sourceSets["main"].assets.srcDir("build/digits/phone") }     // the target's output folder
+//     android { sourceSets["main"].assets.srcDir("models/digits/phone") }    // the target's output folder
+//
+// with `output = "models"` under [project] in edgeai.toml: `build` is Gradle's own folder, and `clean` empties it.
+// Gradle 8 or newer.
 //
 // Properties, in gradle.properties or by -P:
 //     edgeai.command   the program; default: edgeai

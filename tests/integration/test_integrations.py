@@ -286,6 +286,16 @@ def test_options_of_edgeai_build_that_an_integration_names_exist(name: str) -> N
     assert {option for option in named if option not in known} == set()
 
 
+@pytest.mark.parametrize(
+    ("name", "grammar"),
+    [("gradle/edgeai.gradle.kts", "tree_sitter_kotlin"), ("bazel/edgeai.bzl", "tree_sitter_starlark")],
+)
+def test_integrations_whose_tool_is_not_here_can_be_parsed(name: str, grammar: str) -> None:
+    tree_sitter = pytest.importorskip("tree_sitter", reason="tree-sitter is not installed")
+    language = tree_sitter.Language(pytest.importorskip(grammar, reason=f"{grammar} is not installed").language())
+    assert not tree_sitter.Parser(language).parse((FOLDER / name).read_bytes()).root_node.has_error
+
+
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".yml")])
 def test_jobs_of_ci_run_the_locked_build_and_keep_what_it_tells(name: str) -> None:
     yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
