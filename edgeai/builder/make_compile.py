@@ -5,7 +5,6 @@ from __future__ import annotations
 from edgeai.builder.make_compress import BUNDLE
 from edgeai.builder.make_export import FACTS, FILES
 from edgeai.builder.steps import Making
-from edgeai_runtime.errors import ModelError
 
 
 def make(making: Making) -> None:
@@ -17,27 +16,19 @@ def make(making: Making) -> None:
         UsageError: the device has no accelerator for it.
     """
     from edgeai.cli.output import json_text
-    from edgeai_devices.compilers.table import compile_artifact, find_compiler
-    from edgeai_runtime.bundle_paths import MANIFEST_NAME
-    from edgeai_runtime.manifest_json import parse_manifest
+    from edgeai.compiling import choose_variant, compile_for
+    from edgeai_devices.compilers.table import find_compiler
+    from edgeai_runtime.bundle import open_bundle
 
-    output = making.step.settings["to"]
-    spec = find_compiler(output)
+    output, device = making.step.settings["to"], making.target.device
     folder = making.made["compress"] / BUNDLE
-    manifest = parse_manifest((folder / MANIFEST_NAME).read_bytes(), where=str(folder))
-    variant = next((one for one in manifest.variants if one.format in spec.formats), None)
-    if variant is None:
-        formats = ", ".join(str(format) for format in spec.formats)
-        made = ", ".join(one.id for one in manifest.variants)
-        raise ModelError(
-            f"{spec.title} reads {formats}, and no variant is of that format: {made}.",
-            hint="Name the format in the target's `formats`.",
-        )
-    compiled = compile_artifact(
-        folder / variant.files[0].path,
+    variant = choose_variant(open_bundle(folder), find_compiler(output), device, None)
+    compiled = compile_for(
+        folder,
         compiler=output,
-        profile=making.target.device,
+        profile=device,
         out=making.folder / FILES,
+        variant=variant.id,
         on_step=making.on_step,
     )
     report = {"variant": variant.id, **compiled.report.to_json(), "notes": list(compiled.notes)}

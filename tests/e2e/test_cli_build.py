@@ -205,24 +205,26 @@ def test_a_budget_that_nothing_meets_is_a_broken_gate(app: Path, tmp_path: Path)
     assert (folder / "edgeai.lock").read_bytes() == before
 
 
-def test_a_key_signs_what_passed_and_a_missing_one_is_told_first(app: Path, tmp_path: Path) -> None:
+def test_keys_encrypt_and_sign_what_passed_and_a_missing_one_is_told_first(app: Path, tmp_path: Path) -> None:
     pytest.importorskip("cryptography")
     from edgeai.signing import generate_keys
-    from edgeai_runtime.bundle import open_bundle
+    from edgeai_runtime.bundle_verify import verify_bundle
     from edgeai_runtime.trust import Trust
 
-    keys = generate_keys(tmp_path / "release.key")
-    folder = changed(app, tmp_path, ("[models.digits]\n", '[sign]\nkey = "env:RELEASE_KEY"\n[models.digits]\n'))
-    code, document = run(folder, RELEASE_KEY="")
+    keys, secret = generate_keys(tmp_path / "release.key"), "0123456789abcdef" * 4
+    tables = '[encrypt]\nkey = "env:SECRET"\n[sign]\nkey = "env:RELEASE_KEY"\n'
+    folder = changed(app, tmp_path, ("[models.digits]\n", f"{tables}[models.digits]\n"))
+    code, document = run(folder, RELEASE_KEY="", SECRET=secret)
     assert (code, document["error"]["type"]) == (2, "UsageError")
-    code, document = run(folder, RELEASE_KEY=keys.private.read_text())
+    code, document = run(folder, RELEASE_KEY=keys.private.read_text(), SECRET=secret)
     assert code == 0, document
-    assert statuses(document)["sign"] == "made"
-    bundle = open_bundle(folder / BUNDLE, trust=Trust(keys=str(keys.public)))
-    assert bundle.manifest.name == "digits"
-    key_lines = [line for line in keys.private.read_text().splitlines() if not line.startswith("-----")]
-    kept = [file.read_bytes() for file in (folder / ".edgeai").rglob("*") if file.is_file()]
-    assert not any(line.encode() in content for line in key_lines for content in kept)
+    made = statuses(document)
+    assert (made["compress"], made["encrypt"], made["sign"]) == ("up to date", "made", "made")
+    assert all(check.ok for check in verify_bundle(folder / BUNDLE, trust=Trust(keys=str(keys.public))))
+    assert b"aes-256-gcm" in (folder / BUNDLE).read_bytes()
+    written = [line for line in keys.private.read_text().splitlines() if not line.startswith("-----")] + [secret]
+    kept = [file.read_bytes() for file in folder.rglob("*") if file.is_file()]
+    assert not any(line.encode() in content for line in written for content in kept)
 
 
 def test_what_a_compiler_tells_is_in_the_bundle_and_judged(app: Path, tmp_path: Path) -> None:
