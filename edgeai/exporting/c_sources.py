@@ -58,7 +58,7 @@ def make_c(subject: Subject, target: Target) -> Made:
         "stem": stem,
         "macro": stem.upper(),
         "type": "".join(word.capitalize() for word in subject.words),
-        "origin": _origin(subject),
+        "origin": comment(subject.origin),
         "size": len(subject.content),
         "arena": arena,
         "margin_percent": round(100 * MARGIN),
@@ -110,11 +110,6 @@ def c_bytes(content: bytes) -> str:
 
 def _in_order(specs: Sequence[TensorSpec]) -> tuple[CTensor, ...]:
     return tuple(c_tensor(spec, index) for index, spec in enumerate(specs))
-
-
-def _origin(subject: Subject) -> str:
-    variant = f", variant {subject.variant.id}" if subject.variant is not None else ""
-    return comment(f"{subject.came_from}{variant}")
 
 
 def _steps(when: str, steps: Any) -> list[str]:

@@ -120,7 +120,7 @@ def c_golden(golden: Golden, outputs: tuple[CTensor, ...]) -> CGolden:
         n=golden.n,
         inputs=tuple(tuple(c_values(sample) for sample in each.stored) for each in golden.inputs),
         outputs=tuple(
-            tuple(c_values(sample) for sample in np.asarray(each.real, np.float32)) for each in golden.outputs
+            tuple(c_values(sample) for sample in np.asarray(each.as_stored, np.float32)) for each in golden.outputs
         ),
         atol=tuple(float_literal(each.tolerance.atol + step) for each, step in zip(golden.outputs, steps, strict=True)),
         rtol=tuple(float_literal(each.tolerance.rtol) for each in golden.outputs),

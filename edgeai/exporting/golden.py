@@ -8,6 +8,7 @@ from typing import Any
 
 from edgeai.exporting.subject import Subject
 from edgeai_runtime.manifest import Step, Tolerance
+from edgeai_runtime.record import replace
 
 _FLOOR = 1e-4
 """Tolerance where the bundle states none: a share of the output's largest value."""
@@ -19,10 +20,12 @@ class GoldenInput:
 
     Attributes:
         raw: as an app has it, before pre-processing: [n, …].
+        prepared: after pre-processing, as the graph takes it: [n, …].
         stored: as the artifact takes it, after pre-processing and quantization: [n, …].
     """
 
     raw: Any
+    prepared: Any
     stored: Any
 
 
@@ -32,10 +35,12 @@ class GoldenOutput:
 
     Attributes:
         real: before post-processing, in real numbers: [n, …].
+        as_stored: the same in the artifact's layout.
         tolerance: how far another machine's may be from them.
     """
 
     real: Any
+    as_stored: Any
     tolerance: Tolerance
 
 
@@ -75,18 +80,28 @@ def read_golden(subject: Subject, *, most_bytes: int, most_samples: int = 4) -> 
         prepared = apply(subject, subject.preprocessing.get(outer.name, ()), raw[outer.name])
         prepared = np.asarray(prepared).astype(outer.dtype, copy=False)
         adapt = input_adapter(outer, own)
-        inputs.append(GoldenInput(raw=raw[outer.name], stored=adapt(prepared) if adapt is not None else prepared))
-    outputs = [
-        GoldenOutput(real=real[outer.name], tolerance=_tolerance(subject.tolerance, outer.name, real[outer.name]))
-        for outer in subject.outputs
-    ]
+        stored = adapt(prepared) if adapt is not None else prepared
+        inputs.append(GoldenInput(raw=raw[outer.name], prepared=prepared, stored=stored))
+    outputs = []
+    for outer, own in zip(subject.outputs, subject.own_outputs, strict=True):
+        values = real[outer.name]
+        turn = input_adapter(replace(outer, dtype="float32", quantization=None), replace(own, dtype="float32"))
+        tolerance = _tolerance(subject.tolerance, outer.name, values)
+        as_stored = turn(values) if turn is not None else values
+        outputs.append(GoldenOutput(real=values, as_stored=as_stored, tolerance=tolerance))
     count = min(len(each.stored) for each in inputs)
     size = sum(each.stored.nbytes for each in inputs) + sum(4 * each.real.size for each in outputs)
     fitting = max(1, min(most_samples, count, most_bytes * count // max(1, size)))
     return Golden(
         n=fitting,
-        inputs=tuple(GoldenInput(raw=each.raw[:fitting], stored=each.stored[:fitting]) for each in inputs),
-        outputs=tuple(GoldenOutput(real=each.real[:fitting], tolerance=each.tolerance) for each in outputs),
+        inputs=tuple(
+            GoldenInput(raw=each.raw[:fitting], prepared=each.prepared[:fitting], stored=each.stored[:fitting])
+            for each in inputs
+        ),
+        outputs=tuple(
+            GoldenOutput(real=each.real[:fitting], as_stored=each.as_stored[:fitting], tolerance=each.tolerance)
+            for each in outputs
+        ),
     )
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeai.exporting.table import Exporter
+from edgeai_converters.inspection.table import inspect_artifact
 from edgeai_runtime.errors import ModelError, UsageError
 from edgeai_runtime.manifest import FORMATS, Format, Step, TensorSpec, Tolerance, Variant
+from edgeai_runtime.record import replace
 
 if TYPE_CHECKING:
     from edgeai_devices.profile import Profile
@@ -29,8 +31,8 @@ class Subject:
         path: the artifact.
         format: of the artifact.
         precision: how its heavy operators compute, `mixed` when not all alike.
-        inputs, outputs: of the graph, as the bundle declares them; a bare model's own.
-        own_inputs, own_outputs: the artifact's own, in the same order.
+        inputs, outputs: of the graph, as the bundle declares them, in the order of the artifact; a bare model's own.
+        own_inputs, own_outputs: the artifact's own, as its engine counts them.
         preprocessing, postprocessing: by name of input and output.
         labels: class names.
         tolerance: by name of output, against the recorded ones.
@@ -62,6 +64,11 @@ class Subject:
     def sha256(self) -> str:
         """The artifact's digest, in hex."""
         return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def origin(self) -> str:
+        """Where it came from, in words."""
+        return f"{self.came_from}, variant {self.variant.id}" if self.variant is not None else self.came_from
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -113,16 +120,19 @@ def _of_bundle(
     if manifest.pipeline is not None:
         raise ModelError(f"{path} holds several models in a row.", hint="Export the bundle of each stage.")
     chosen = _choose(manifest.variants, formats, target, profile, wanted, where=str(path))
+    found = inspect_artifact(bundle.file(chosen.files[0]), chosen.format)
+    inputs, own_inputs = _as_counted(manifest.inputs, chosen.inputs, found.inputs)
+    outputs, own_outputs = _as_counted(manifest.outputs, chosen.outputs, found.outputs)
     return Subject(
         name=manifest.name,
         came_from=path.name,
         path=bundle.file(chosen.files[0]),
         format=chosen.format,
         precision=chosen.precision,
-        inputs=manifest.inputs,
-        outputs=manifest.outputs,
-        own_inputs=chosen.inputs,
-        own_outputs=chosen.outputs,
+        inputs=inputs,
+        outputs=outputs,
+        own_inputs=own_inputs,
+        own_outputs=own_outputs,
         preprocessing=manifest.preprocessing,
         postprocessing=manifest.postprocessing,
         labels=bundle.labels(),
@@ -130,6 +140,20 @@ def _of_bundle(
         bundle=bundle,
         variant=chosen,
     )
+
+
+def _as_counted(
+    outer: Sequence[TensorSpec], own: Sequence[TensorSpec], engine: Sequence[TensorSpec]
+) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Return the bundle's tensors and the variant's in the order of the artifact: by name, else as they stand."""
+    names = [spec.name for spec in own]
+    by_name = len(set(names)) == len(names) and sorted(names) == sorted(spec.name for spec in engine)
+    places = [names.index(spec.name) for spec in engine] if by_name else range(len(own))
+    merged = tuple(
+        replace(own[place], dtype=spec.dtype, quantization=own[place].quantization or spec.quantization)
+        for place, spec in zip(places, engine, strict=True)
+    )
+    return tuple(outer[place] for place in places), merged
 
 
 def _choose(

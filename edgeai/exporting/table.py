@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from edgeai_devices.profile_rules import Export
-from edgeai_runtime.manifest import Format, Precision
+from edgeai_runtime.manifest import PRECISIONS, Format, Precision
 
 if TYPE_CHECKING:
     from edgeai.exporting.made import Made
@@ -59,5 +59,19 @@ EXPORTERS: dict[str, Exporter] = {
         runs_on="TensorFlow Lite for Microcontrollers",
         formats=("tflite",),
         precisions=("int8", "int16x8", "float32"),
+    ),
+    "android": Exporter(
+        name="android",
+        function="edgeai.exporting.android:make_android",
+        runs_on="LiteRT on Android",
+        formats=("tflite",),
+        precisions=PRECISIONS,
+    ),
+    "ios": Exporter(
+        name="ios",
+        function="edgeai.exporting.ios:make_ios",
+        runs_on="LiteRT on iOS",
+        formats=("tflite",),
+        precisions=PRECISIONS,
     ),
 }

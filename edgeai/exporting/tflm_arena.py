@@ -4,7 +4,7 @@
           + records: the interpreter's of operators and tensors, the kernels' of channels
           + margin
 
-The plan is `edgeai_devices.memory_arena`'s, byte for byte what `GreedyMemoryPlanner` does. Records are counted with the
+The plan is `edgeai_devices.memory_arena`'s, as `GreedyMemoryPlanner` makes it. Records are counted with the
 pointers of a 64-bit host, twice as large as a microcontroller's. Scratch is what the kernels of the device's library
 ask for: CMSIS-NN on Cortex-M, ESP-NN on Espressif; reference kernels ask for none. The program prints what was really
 used: `MicroInterpreter::arena_used_bytes()`.
@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+import numpy as np
 
 from edgeai_converters.emit.tflite.flatbuffer import code_name, read_model
 from edgeai_converters.emit.tflite.schema import load_schema
@@ -156,9 +158,12 @@ def _channels(model: Any, graph: Any) -> int:
     for operator in graph.operators or []:
         name = code_name(model.operatorCodes[operator.opcodeIndex])
         inputs = _indices(operator.inputs)
-        if name in _WITH_CHANNELS:
-            shape = _indices(graph.tensors[inputs[1]].shape)
-            total += (shape[-1] if name == "DEPTHWISE_CONV_2D" else shape[0]) if shape else 0
+        if name not in _WITH_CHANNELS:
+            continue
+        weights = graph.tensors[inputs[1]]
+        scales = 0 if weights.quantization is None or weights.quantization.scale is None else weights.quantization.scale
+        if name != "FULLY_CONNECTED" or np.size(scales) > 1:
+            total += _indices(weights.shape)[-1 if name == "DEPTHWISE_CONV_2D" else 0]
     return total
 
 
