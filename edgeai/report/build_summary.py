@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgeai.report.wording import NOTHING, size_words, time_words
+from edgeai.report.wording import NOTHING, time_words
 
 _STATES = {True: "holds", False: "**broken**"}
 
 
 def build_summary(document: Mapping[str, Any]) -> str:
-    """Return what became of each target, its gates, and the reasons of what went wrong, as GitHub's Markdown.
+    """Return what became of each target, why steps failed, and every gate with its reason, as GitHub's Markdown.
 
     Args:
         document: of the schema `edgeai.build/1`, as `BuildResult.to_json` returns it.
@@ -66,41 +66,17 @@ def _problems(failed: list[Mapping[str, Any]]) -> list[str]:
             name = next((step["name"] for step in target["steps"] if step["status"] == "failed"), "build")
             hint = f" {_escaped(target['error']['hint'])}" if target["error"]["hint"] else ""
             lines.append(f"- {_where(target)}, {_escaped(name)}: {_escaped(target['error']['message'])}{hint}")
-        lines += [
-            f"- {_where(target)}, gate {_escaped(gate['name'])}: {_escaped(gate['reason'])}"
-            for gate in target["gates"]
-            if not gate["ok"]
-        ]
     return ["\n".join(lines)] if lines else []
 
 
-def _gate_table(targets: list[Mapping[str, Any]]) -> list[str]:
+def _gate_table(targets: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the verdicts, broken ones first; their reasons say limit and value, with units."""
+    found = [(target, gate) for target in targets for gate in target["gates"]]
     rows = [
-        (
-            _where(target),
-            _escaped(gate["name"]),
-            _value(gate["name"], gate["limit"]),
-            _value(gate["name"], gate["value"]),
-            _STATES[gate["ok"]],
-        )
-        for target in targets
-        for gate in target["gates"]
-        if gate["name"] not in ("budget", "fits")
+        (_where(target), _escaped(gate["name"]), _STATES[gate["ok"]], _escaped(gate["reason"]))
+        for target, gate in sorted(found, key=lambda pair: bool(pair[1]["ok"]))
     ]
-    return [_table(("target", "gate", "limit", "found", ""), rows)] if rows else []
-
-
-def _value(gate: str, value: float | str | None) -> str:
-    """Return a limit or what was found; times and shares of a time look alike in the document, and stay plain."""
-    if value is None:
-        return "unknown"
-    if isinstance(value, str):
-        return _escaped(value.replace("\\", "/").rpartition("/")[2] if gate == "not_slower_than" else value)
-    if gate == "size":
-        return size_words(value)
-    if gate == "memory":
-        return f"{value:.1f} MiB"
-    return f"{value:.1%}" if gate == "coverage" else f"{value:.4g}"
+    return [_table(("target", "gate", "", "what was found"), rows)] if rows else []
 
 
 def _where(target: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,7 @@ def _made(bundle: Path) -> TargetResult:
         device=None,
         artifacts=(bundle,),
         bundle=bundle,
-        candidates=({"id": "onnx-float32", "threads": 1},),
+        candidates=({"id": "onnx-float32", "format": "onnx", "threads": 1},),
         report=bundle,
         document={},
     )
@@ -126,11 +127,22 @@ def test_a_release_that_can_not_be_compared_does_not_let_the_gate_hold(
 def test_coverage_is_what_the_engine_tells(bundles: dict[str, Path]) -> None:
     (result,) = judge(_made(bundles["small"]), Gates(coverage=1.0, coverage_device="cpu"))
     assert (result.ok, result.value) == (True, 1.0)
-    assert result.reason == "onnx-float32: 100.0% of the operations run on cpu, 100.0% are asked for"
+    assert result.reason == "onnx-float32: 100.0% of the operations run on cpu (onnxruntime:cpu), 100.0% are asked for"
 
 
 def test_coverage_of_a_device_that_is_not_here_is_unknown_and_says_why(bundles: dict[str, Path]) -> None:
     (result,) = judge(_made(bundles["small"]), Gates(coverage=0.1, coverage_device="gpu"))
     assert (result.ok, result.value) == (False, None)
-    assert "no operation is known to run on gpu" in result.reason
-    assert "\n" not in result.reason
+    assert re.fullmatch(
+        r"onnx-float32: no operation is known to run on gpu: none of onnxruntime:.* is here; .*", result.reason
+    )
+
+
+def test_coverage_in_a_simulator_is_said_to_be_simulated(
+    bundles: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime_qnn", reason="the extra `emulators` is not installed")
+    monkeypatch.setenv("EDGEAI_CACHE", str(tmp_path))
+    (result,) = judge(_made(bundles["small"]), Gates(coverage=1.0))
+    assert (result.ok, result.value) == (True, 1.0)
+    assert "run on npu (onnxruntime:qnn-htp, simulated)" in result.reason

@@ -137,5 +137,5 @@ def test_a_compiler_tells_the_coverage_of_what_it_compiled_and_what_it_left() ->
     (result,) = judge(_made(CANDIDATE, compiled={"ethos-u": report}), Gates(coverage=0.95))
     assert (result.ok, result.value) == (False, 0.7)
     assert result.reason == (
-        "ethos-u, by vela: 70.0% of the operations run on npu, 95.0% are asked for; not there: SOFTMAX, TOPK_V2"
+        "ethos-u: 70.0% of the operations run on npu (vela), 95.0% are asked for; not there: SOFTMAX, TOPK_V2"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
@@ -280,13 +281,16 @@ def test_the_summary_says_what_went_wrong_before_all_figures() -> None:
     text = build_summary(build_document())
     lines = text.splitlines()
     assert lines[0] == "# app\\|x 1.0.0: 2 of 3 targets failed"
-    assert "- net/pi, gate size: net has 2000 bytes, 1000 are allowed" in lines
     assert "- other/pc, compress: The model &lt;net> can not be read. Write it again." in lines
     assert "| net/pi | rpi5 | **gate broken** | 2 of 4 | 2 of 3 | 3 s | – |" in lines
     assert "| net/pc | – | up to date | – | 0 of 1 | – | `build/net/pc/net.edge` |" in lines
-    assert "| net/pi | size | 1 kB | 2 kB | **broken** |" in lines
-    assert "| net/pi | latency | 0.6 | unknown | **broken** |" in lines
-    assert "| net/pi | not\\_slower\\_than | old.edge | 1 | holds |" in lines
+    verdicts = [line for line in lines if re.match(r"\| net/pi \| [a-z\\_]+ \| (holds|\*)", line)]
+    assert verdicts == [
+        "| net/pi | size | **broken** | net has 2000 bytes, 1000 are allowed |",
+        "| net/pi | latency | **broken** | net: the latency was not measured \x00 |",
+        "| net/pi | memory | holds | net takes 8.2 MiB |",
+        "| net/pi | not\\_slower\\_than | holds | the same |",
+    ]
     assert lines[-1] == "`edgeai.lock` was written: commit it."
 
 
