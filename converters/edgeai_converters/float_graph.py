@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
@@ -23,6 +22,7 @@ from edgeai_converters.graph.simplify import simplify
 from edgeai_converters.quantize.carry_over import carry_over_tflite
 from edgeai_converters.quantize.quantized_source import describe_quantization
 from edgeai_converters.sources.detect import detect_source
+from edgeai_converters.sources.files import source_files
 from edgeai_converters.sources.imported import Imported
 from edgeai_converters.sources.table import import_source
 from edgeai_converters.versions import tool_versions
@@ -164,12 +164,7 @@ def _write(imported: Imported, source_sha256: str, folder: Path) -> None:
 
 def source_digest(source: Path) -> str:
     """Return the SHA-256 of a source and of the files beside it that hold its weights (ONNX, OpenVINO)."""
-    beside = [source.with_suffix(".bin")] if source.suffix == ".xml" else []
-    if source.is_file() and detect_source(source) == "onnx":
-        named = (tensor.external_data for tensor in onnx.load(source, load_external_data=False).graph.initializer)
-        places = {entry.value for entries in named for entry in entries if entry.key == "location"}
-        beside = [source.parent / place for place in sorted(places)]
-    digests = [digest_of_path(file) for file in [source, *beside] if file.exists()]
+    digests = [digest_of_path(file) for file in source_files(source)]
     return digests[0] if len(digests) == 1 else digest_of(digests)
 
 

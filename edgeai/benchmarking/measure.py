@@ -20,6 +20,7 @@ from edgeai.benchmarking.result import BenchReport, PairComparison, Run, Scenari
 from edgeai.benchmarking.spec import BenchSpec
 from edgeai.benchmarking.targets import Target, find_targets
 from edgeai.benchmarking.turns import Turns, compare_turns, measure_in_turns
+from edgeai_converters.require import require
 from edgeai_runtime.errors import DataError, EdgeAIError, MissingEngineError
 
 OnStep = Callable[[int, int, str], None]
@@ -82,8 +83,8 @@ def bench(
 
     Raises:
         UsageError: nothing to measure.
-        EdgeAIError: a bare artifact can not be loaded, or none of the runs could be made; runs that can not while
-            others can are listed in `skipped`.
+        EdgeAIError: a bare artifact can not be loaded, or none of the runs could be made, or none scored on the data;
+            runs that can not while others can, and parts that can not be measured, are listed in `skipped`.
 
     Example:
         >>> edgeai.bench(["model.edge", "other.tflite"]).comparisons  # doctest: +SKIP
@@ -119,11 +120,18 @@ def run_bench(spec: BenchSpec, *, on_step: OnStep | None = None) -> BenchReport:
     """Measure what `spec` asks for; see `bench`."""
     from edgeai_runtime.bench.machine import describe_machine
 
+    if spec.scenarios and spec.driver == "loadgen":
+        require("mlperf_loadgen", extra="loadgen")
     targets, skipped = find_targets(spec)
     progress = _Progress(on_step, total=len(targets) * (3 if spec.has_parts() else 2))
     runs: list[Run] = []
     comparisons: list[PairComparison] = []
     problems: list[EdgeAIError] = []
+
+    def skip(name: str, error: EdgeAIError) -> None:
+        problems.append(error)
+        skipped.append(Skipped(artifact=name, reason=error.message))
+
     for number, group in enumerate(_groups(targets)):
         opened: list[Opened] = []
         try:
@@ -134,8 +142,7 @@ def run_bench(spec: BenchSpec, *, on_step: OnStep | None = None) -> BenchReport:
                 except EdgeAIError as error:
                     if not _may_be_skipped(target, spec, error):
                         raise
-                    problems.append(error)
-                    skipped.append(Skipped(artifact=target.label, reason=error.message))
+                    skip(target.label, error)
                 progress.done += 1
             if opened:
                 match_bare(opened, spec.reference)
@@ -144,12 +151,12 @@ def run_bench(spec: BenchSpec, *, on_step: OnStep | None = None) -> BenchReport:
                 progress.done += len(opened)
                 for each in opened if number == 0 else [one for one in opened if one.target is not targets[0]]:
                     run = _run(each, turns, group=number)
-                    runs += measure_parts(run, each, spec, on_label=progress.say)
+                    runs += measure_parts(run, each, spec, on_label=progress.say, on_skip=skip)
                     progress.done += spec.has_parts()
         finally:
             for each in opened:
                 each.model.close()
-    if not runs:
+    if not runs or (spec.data is not None and not any(run.accuracy for run in runs)):
         raise problems[0]
     return BenchReport(
         machine=describe_machine(),
@@ -243,17 +250,22 @@ def where_it_ran(placement: dict[str, float]) -> str:
 
 
 def _file_facts(opened: Opened) -> tuple[int | None, str | None]:
-    """Return size in bytes and sha256 of what is loaded; of a bundle's variant from its manifest."""
+    """Return size in bytes and digest of all files of what is loaded; of a bundle's variant from its manifest."""
     import hashlib
+
+    from edgeai_converters.sources.files import source_files
 
     variant, path = opened.model.variant, opened.target.path
     if variant is not None:
-        return sum(entry.size_bytes for entry in variant.files), variant.files[0].sha256
-    if not path.is_file():
+        facts = [(entry.size_bytes, entry.sha256) for entry in variant.files]
+    elif path.is_file():
+        files = (path,) if opened.is_pipeline else source_files(path)
+        facts = [(file.stat().st_size, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
+    else:
         return None, None
-    weights = path.with_suffix(".bin")
-    more = weights.stat().st_size if path.suffix == ".xml" and weights.is_file() else 0
-    return path.stat().st_size + more, hashlib.sha256(path.read_bytes()).hexdigest()
+    digests = [digest for _, digest in facts]
+    whole = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    return sum(size for size, _ in facts), whole
 
 
 def _tools(runs: Sequence[Run]) -> dict[str, str]:

@@ -3,50 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from edgeai.benchmarking.opened import Opened
 from edgeai.benchmarking.result import Run
 from edgeai.benchmarking.spec import BenchSpec
-from edgeai_runtime.errors import EngineError
+from edgeai_runtime.errors import EdgeAIError, UsageError
 
 
-def measure_parts(run: Run, opened: Opened, spec: BenchSpec, *, on_label: Callable[[str], object]) -> list[Run]:
+def measure_parts(
+    run: Run,
+    opened: Opened,
+    spec: BenchSpec,
+    *,
+    on_label: Callable[[str], object],
+    on_skip: Callable[[str, EdgeAIError], object],
+) -> list[Run]:
     """Return the run with the parts that `spec` asks for; one run per scenario when there are several.
 
+    A part that can not be measured stays empty, and `on_skip` is called with its name and the error.
+
     Raises:
-        EdgeAIError: a part can not be measured.
+        EdgeAIError: what is asked for makes no sense, or a sustained run or a scenario fails.
     """
     target = opened.target
     where: dict[str, Any] = {"variant": target.variant, "delegate": run.delegate, "threads": target.threads}
+
+    def part(name: str, measure: Callable[[], Any]) -> Any:
+        on_label(f"{name} of {target.label}")
+        try:
+            return measure()
+        except UsageError:
+            raise
+        except EdgeAIError as error:
+            on_skip(f"{target.label}, {name}", error)
+            return None
+
     if spec.phases and not opened.is_pipeline:
         from edgeai.benchmarking.phases import measure_phases
 
-        on_label(f"phases of {target.label}")
-        run = replace(run, phases=measure_phases(target.path, arrays=opened.arrays, **where))
+        run = replace(run, phases=part("phases", lambda: measure_phases(target.path, arrays=opened.arrays, **where)))
     if spec.memory and not opened.is_pipeline:
         from edgeai.benchmarking.memory import measure_memory
 
-        on_label(f"memory of {target.label}")
-        run = replace(run, memory=measure_memory(target.path, arrays=opened.arrays, **where))
+        run = replace(run, memory=part("memory", lambda: measure_memory(target.path, arrays=opened.arrays, **where)))
     if spec.operators and not opened.is_pipeline:
         from edgeai.profiling.profile import profile_artifact
 
-        on_label(f"operations of {target.label}")
-        with suppress(EngineError):  # a delegate whose engine has no profiler: the part stays empty
-            run = replace(run, operators=profile_artifact(target.path, arrays=opened.arrays, **where))
+        profile = part("operations", lambda: profile_artifact(target.path, arrays=opened.arrays, **where))
+        run = replace(run, operators=profile)
     if spec.energy:
         from edgeai.benchmarking.energy import measure_energy
 
-        on_label(f"energy of {target.label}")
-        run = replace(run, energy=measure_energy(opened.call, seconds=max(spec.duration_s, 1.0)))
+        energy = part("energy", lambda: measure_energy(opened.call, seconds=max(spec.duration_s, 1.0)))
+        run = replace(run, energy=energy)
     if spec.data is not None:
         from edgeai.benchmarking.accuracy import measure_accuracy
 
-        on_label(f"accuracy of {target.label}")
-        run = replace(run, accuracy=measure_accuracy(opened, spec))
+        run = replace(run, accuracy=part("accuracy", lambda: measure_accuracy(opened, spec)))
     if spec.sustained_s:
         from edgeai.benchmarking.sustained import run_sustained
 

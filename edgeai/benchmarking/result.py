@@ -255,7 +255,7 @@ class Run:
         rounds_ms: the median call of each round; runs that were measured together have as many (`group`), and belong
             to each other round by round: what a later comparison needs.
         size_bytes: of the artifact's files.
-        digest: sha256 of the artifact's main file.
+        digest: sha256 of the artifact's file; of several, that of their digests one after the other.
     """
 
     artifact: str

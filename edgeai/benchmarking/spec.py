@@ -103,10 +103,12 @@ class BenchSpec:
             "tier": self.tier,
             "latency_bound_ms": self.latency_bound_ms,
             "driver": self.driver,
+            "parts": [name for name in ("phases", "memory", "operators", "energy") if getattr(self, name)],
             "sustained_s": self.sustained_s,
             "patience_s": self.patience_s,
             "data": self.data,
             "metric": self.metric,
+            "preprocess": self.preprocess,
         }
 
 

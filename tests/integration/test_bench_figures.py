@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import edgeai
+from edgeai_runtime.errors import DataError, EngineError
 
 pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.onnxruntime
@@ -63,3 +65,37 @@ def test_a_comparison_of_two_networks_says_that_they_are_two(make_net: MakeNet) 
         duration_s=SECONDS,
     )
     assert [one.note for one in report.comparisons] == ["they take different inputs", ""]
+
+
+def test_weights_in_a_file_beside_count_as_size_and_as_what_a_file_is_known_by(make_net: MakeNet) -> None:
+    path = make_net("net.onnx", ["n", 64], beside=True)
+    weights = path.with_name("net.onnx.data")
+    (before,) = edgeai.bench(path, duration_s=SECONDS).runs
+    content = bytearray(weights.read_bytes())
+    content[0] ^= 1
+    weights.write_bytes(content)
+    (after,) = edgeai.bench(path, duration_s=SECONDS).runs
+
+    assert before.size_bytes == path.stat().st_size + len(content)
+    assert before.digest != after.digest
+
+
+def test_a_part_that_can_not_be_measured_is_said_and_the_rest_is_there(
+    make_net: MakeNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, **_: Any) -> None:
+        raise EngineError(f"{path.name} has no profiler")
+
+    monkeypatch.setattr("edgeai.profiling.profile.profile_artifact", fail)
+    fits, other = make_net("fits.onnx", ["n", 64]), make_net("other.onnx", ["n", 8], width=8)
+    np.savez(tmp_path / "data.npz", x=np.ones((12, 64), np.float32), y=np.zeros(12, np.int64))
+    report = edgeai.bench([fits, other], duration_s=SECONDS, operators=True, data=str(tmp_path / "data.npz"))
+
+    assert [run.accuracy is not None for run in report.runs] == [True, False]
+    assert [one.artifact for one in report.skipped] == [
+        f"{fits}, operations",
+        f"{other}, operations",
+        f"{other}, accuracy",
+    ]
+    with pytest.raises(DataError, match="shape"):
+        edgeai.bench(other, duration_s=SECONDS, data=str(tmp_path / "data.npz"))
