@@ -17,6 +17,7 @@ from edgeai.cli import (
     compress,
     convert,
     devices,
+    diff,
     distill,
     doctor,
     encrypt,
@@ -56,6 +57,7 @@ app.command("bench", short_help="Measure latency, side by side.")(bench.command)
 app.command("report", short_help="Results as a page to read.")(report.command)
 app.command("inspect", short_help="Show what is in a model or bundle.")(inspect.command)
 app.command("check", short_help="Does it fit a device?")(check.command)
+app.command("diff", short_help="What changed between two bundles.")(diff.command)
 app.command("verify", short_help="Check that a bundle is unchanged.")(verify.command)
 app.command("keygen", short_help="Make keys to sign bundles with.")(keygen.command)
 app.command("sign", short_help="Sign a bundle.")(sign.command)
