@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 from edgeai.exporting.app_files import app_facts, asset_files
-from edgeai.exporting.app_model import camel, describe_app_model, filled
-from edgeai.exporting.app_steps import Argument
+from edgeai.exporting.app_model import camel, describe_app_model, filled, in_calls
+from edgeai.exporting.app_steps import Argument, Calls
 from edgeai.exporting.made import Made
 from edgeai.exporting.rendering import comment, fill_template, float_literal
 from edgeai.exporting.subject import Subject
@@ -82,6 +82,11 @@ def make_android(subject: Subject, target: Target) -> Made:
         notes=(f'Needs `implementation("{DEPENDENCY}:…")` in the module\'s build.gradle.kts.', *model.notes),
         facts=app_facts(subject, model),
     )
+
+
+def kotlin_calls(calls: Calls) -> str:
+    """Return calls on a tensor as Kotlin: `.scale(factor = 2.0f, offset = 0.0f)`."""
+    return in_calls(calls, _argument, " = ")
 
 
 def _argument(value: Argument) -> str:

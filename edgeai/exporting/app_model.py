@@ -144,12 +144,12 @@ def filled(tensor: AppTensor, *, text: Callable[[Argument], str], separator: str
     found = {name: getattr(tensor, name) for name in attributes}
     if tensor.quantization is not None:
         found |= {"least": tensor.least, "most": tensor.most}
-    steps = _in_calls(tensor.calls, text, separator)
-    reorder = _in_calls(tensor.reorder, text, separator)
+    steps = in_calls(tensor.calls, text, separator)
+    reorder = in_calls(tensor.reorder, text, separator)
     return {**found, "before": steps + reorder, "after": steps, "reordered": reorder}
 
 
-def _in_calls(calls: Calls, text: Callable[[Argument], str], separator: str) -> str:
+def in_calls(calls: Calls, text: Callable[[Argument], str], separator: str) -> str:
     """Return the calls as source text: `.scale(factor = 2.0f, offset = 0.0f)`."""
     parts = []
     for call in calls.calls:

@@ -25,9 +25,7 @@ class Small:
 @pytest.fixture
 def small(tmp_path: Path) -> Small:
     """A dense layer of 4 to 3 in float32, with bytes scaled before it and three labels after it."""
-    pytest.importorskip(
-        "ai_edge_litert.schema_py_generated", reason="the file format's description is in ai-edge-litert"
-    )
+    pytest.importorskip("ai_edge_litert.schema_py_generated", reason="the format is described in ai-edge-litert")
     import onnx_ir as ir
     from onnx import TensorProto, helper, numpy_helper
 

@@ -23,7 +23,7 @@ def test_a_device_without_the_export_is_refused(small: Any, tmp_path: Path) -> N
 
 
 def test_an_unknown_variant_is_answered_with_those_there_are(small: Any, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no variant 'int8'.* It has: float"):
+    with pytest.raises(UsageError, match=r"no variant 'int8'.* It has: float"):
         export(small.path, to="c", out=tmp_path / "o", variant="int8")
 
 

@@ -1,4 +1,4 @@
-"""`--to c`: the sources compile without a warning, hold the model's bytes, and their example runs the recorded samples."""
+"""`--to c`: sources that compile without a warning and hold the model's bytes; an example that runs the samples."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import pytest
 
 from edgeai.exporting import export
 
-needs_gcc = pytest.mark.skipif(
-    not (shutil.which("gcc") and shutil.which("g++")), reason="gcc and g++ are not installed"
-)
+needs_gcc = pytest.mark.skipif(not (shutil.which("gcc") and shutil.which("g++")), reason="there is no gcc")
 STUBS = Path(__file__).parent / "tflm"
 STRICT = ("-Wall", "-Wextra", "-Werror", "-pedantic")
 LABELS = ("zero", 'one "1"', "two ??/ $x \\n é")
