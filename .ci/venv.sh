@@ -48,8 +48,10 @@ case $kind in
       say "not everything can be installed here; going on without TensorFlow: its tests will be skipped"
       $pip install -e '.[engines,torch,dev]' || $pip install -e '.[engines,dev]'
     }
-    say "installing emulated accelerators"
-    $pip install $constraints -e '.[emulators]' || say "none for this platform: their tests will be skipped"
+    for extra in emulators loadgen vela; do
+      say "installing what the extra $extra names"
+      $pip install $constraints -e ".[$extra]" || say "not for this platform: its tests will be skipped"
+    done
     ;;
   *) fail "unknown kind '$kind'" ;;
 esac

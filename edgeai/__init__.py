@@ -11,18 +11,33 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from edgeai.api import bench, check, compress, convert, distill, doctor, inspect, load, prune, verify
+    from edgeai.api import (
+        bench,
+        build,
+        check,
+        compress,
+        convert,
+        distill,
+        doctor,
+        export,
+        inspect,
+        load,
+        prune,
+        verify,
+    )
     from edgeai.result import CompressResult
 
 __all__ = [
     "CompressResult",
     "__version__",
     "bench",
+    "build",
     "check",
     "compress",
     "convert",
     "distill",
     "doctor",
+    "export",
     "inspect",
     "load",
     "prune",

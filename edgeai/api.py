@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeai.benchmarking.measure import bench
+from edgeai.building import build
 from edgeai.checking import check
 from edgeai.diagnosis import doctor
 from edgeai.distillation import distill
+from edgeai.exporting import export
 from edgeai.inspection import inspect
 from edgeai.pruning import prune
 from edgeai_converters.convert.report import Conversion, Explanation
@@ -49,7 +51,20 @@ from edgeai_runtime.transforms.parse import parse_steps
 if TYPE_CHECKING:
     from edgeai.result import CompressResult
 
-__all__ = ["bench", "check", "compress", "convert", "distill", "doctor", "inspect", "load", "prune", "verify"]
+__all__ = [
+    "bench",
+    "build",
+    "check",
+    "compress",
+    "convert",
+    "distill",
+    "doctor",
+    "export",
+    "inspect",
+    "load",
+    "prune",
+    "verify",
+]
 
 _ARRAYS_FILE = "arrays.npz"
 
