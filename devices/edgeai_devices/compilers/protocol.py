@@ -140,9 +140,8 @@ def accelerator_for(profile: Profile | None, compiler: str) -> Accelerator:
         UsageError: no device was named, or it has none.
     """
     if profile is None:
-        raise UsageError(
-            f"{compiler} compiles for one device.", hint="Name it: --device ID; `edgeai devices` lists all."
-        )
+        hint = "Name it: --device ID; `edgeai devices` lists all."
+        raise UsageError(f"{compiler} compiles for one device, and none was named.", hint=hint)
     for accelerator in (profile.npu, profile.gpu):
         if accelerator is not None and compiler in accelerator.compilers:
             return accelerator

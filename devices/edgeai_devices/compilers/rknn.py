@@ -104,7 +104,7 @@ def compile_model(path: Path, *, profile: Profile | None, folder: Path) -> Compi
 
 def _ask(python: str, task: dict[str, str], *, path: Path, folder: Path | None = None) -> dict[str, Any]:
     said = run_tool(
-        [python, "-c", _PROGRAM, json.dumps(task)],
+        [python, "-I", "-c", _PROGRAM, json.dumps(task)],
         title=f"Rockchip's compiler ({PACKAGE})",
         path=path,
         reasons=r"^[EW] load|^E |^\w*Error",
