@@ -114,10 +114,15 @@ def command(
     failures = () if limit is None else slower_than(comparisons, limit)
     unproven = () if limit is None else unproven_slower(comparisons, limit)
     written = files.write(document, failures)
+    if not json:
+        render(document)
+    if limit is not None and not comparisons:
+        raise UsageError(
+            "--fail-if-slower has nothing to compare: there is one run, or none of the same batch.",
+            hint="Name the reference first, or compare stored results with --compare.",
+        )
     if json:
         out.print_json(document)
-    else:
-        render(document)
     for path in written:
         out.warn(f"written: {path}")
     for line in (*unproven, *failures):
@@ -198,6 +203,9 @@ def _counts(text: str, *, option: str) -> tuple[int, ...]:
 def _parts(text: str | None, files: Any) -> set[str]:
     if text is None:
         return set(_PARTS) if files.html else {"operators"} if files.trace else set()
-    if text.strip() in ("all", "none"):
-        return set(_PARTS) if text.strip() == "all" else set()
-    return set(options.choices(text, _PARTS, option="--measure"))
+    if text.strip() == "all":
+        return set(_PARTS)
+    parts = set() if text.strip() == "none" else set(options.choices(text, _PARTS, option="--measure"))
+    if files.trace and "operators" not in parts:
+        raise UsageError("--trace is made of the time per operation.", hint="Measure it: --measure operators.")
+    return parts

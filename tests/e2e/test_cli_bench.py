@@ -158,6 +158,7 @@ def test_all_delegates_are_those_that_are_here_and_the_rest_says_why_not(folder:
         (("--compare", "all.json", "small.onnx"), "small.onnx"),
         (("small.onnx", "--html", "all.html"), "all.html"),
         (("small.onnx", "--html", "one", "--csv", "one"), "name of its own"),
+        (("small.onnx", "--trace", "one", "--measure", "memory"), "--measure operators"),
     ],
 )
 def test_a_wrong_command_is_refused_before_anything_is_measured(
@@ -166,3 +167,12 @@ def test_a_wrong_command_is_refused_before_anything_is_measured(
     done = edgeai("bench", *arguments, folder=folder)
     assert done.returncode in (1, 2)
     assert words in done.stderr
+
+
+def test_a_limit_with_nothing_to_compare_does_not_pass(folder: Path) -> None:
+    done = edgeai("bench", "small.onnx", "--duration", "50ms", "--fail-if-slower", "5%", folder=folder)
+    assert done.returncode == 2
+    assert "nothing to compare" in done.stderr
+    assert "small.onnx" in done.stdout
+    done = edgeai("bench", "small.onnx", "--duration", "50ms", "--fail-if-slower", "5%", "--json", folder=folder)
+    assert "nothing to compare" in json.loads(done.stdout)["error"]["message"]
