@@ -105,12 +105,19 @@ def _size_words(one: Candidate, value: float, limit: float) -> str:
 
 def _time_words(one: Candidate, value: float, limit: float) -> str:
     low, high = one["latency_ms"]["median_ci95"]
-    return f"takes {value:.4g} ms (95 %: {low:.4g} to {high:.4g}), {limit:.4g} ms are allowed"
+    words = f"takes {value:.4g} ms (95 %: {low:.4g} to {high:.4g}), {limit:.4g} ms are allowed"
+    return words + _open_words(low, value, limit)
 
 
 def _share_words(one: Candidate, value: float, limit: float) -> str:
     low, high = (1 / bound for bound in reversed(one["speedup_ci95"]))
-    return f"takes {value:.1%} of float's time (95 %: {low:.1%} to {high:.1%}), {limit:.1%} are allowed"
+    words = f"takes {value:.1%} of float's time (95 %: {low:.1%} to {high:.1%}), {limit:.1%} are allowed"
+    return words + _open_words(low, value, limit)
+
+
+def _open_words(low: float, value: float, limit: float) -> str:
+    """Say that a time beyond its limit may be within: it is kept with the artifact, and measured again on demand."""
+    return "; the interval leaves it open, and --force measures again" if low <= limit < value else ""
 
 
 def _memory_words(one: Candidate, value: float, limit: float) -> str:

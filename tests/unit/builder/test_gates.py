@@ -50,7 +50,7 @@ def _made(*candidates: dict[str, Any], **more: Any) -> TargetResult:
         (Gates(latency_ms=0.5), True, 0.5, r"takes 0.5 ms (95 %: 0.4 to 0.55), 0.5 ms are allowed"),
         (Gates(latency_ms=0.49), False, 0.5, "0.49 ms are allowed"),
         (Gates(latency_ratio=0.5), True, 0.5, "takes 50.0% of float's time (95 %: 40.0% to 62.5%), 50.0% are allowed"),
-        (Gates(latency_ratio=0.4), False, 0.5, "40.0% are allowed"),
+        (Gates(latency_ratio=0.4), False, 0.5, "40.0% are allowed; the interval leaves it open"),
         (Gates(memory_mib=8.0), True, 8.0, "takes 8.0 MiB more"),
         (Gates(memory_mib=7.9), False, 8.0, "7.9 MiB are allowed"),
         (Gates(accuracy="certified"), True, "certified", "top1 drops by 0.40% (95 %: -0.20% to 0.90%, n=500), 1.00%"),
@@ -63,6 +63,12 @@ def test_a_limit_holds_up_to_its_value_and_the_reason_has_both(
     assert (result.ok, result.value, result.where) == (ok, value, "net/pi")
     assert words in result.reason
     assert "\n" not in result.reason
+
+
+@pytest.mark.parametrize("gates", [Gates(latency_ms=0.39), Gates(latency_ratio=0.39), Gates(latency_ms=0.5)])
+def test_a_time_whose_interval_is_beyond_the_limit_or_that_keeps_it_is_not_open(gates: Gates) -> None:
+    (result,) = judge(_made(CANDIDATE), gates)
+    assert "open" not in result.reason
 
 
 @pytest.mark.parametrize(
