@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from edgeai.exporting.compiled import compile_for_device, compiler_names
+from edgeai.exporting.compiled import compile_for_device, compiler_words
 from edgeai.exporting.made import Exported
 from edgeai.exporting.subject import read_subject
 from edgeai.exporting.table import EXPORTERS, Target
@@ -55,7 +55,7 @@ def export(
 
     profile = find_profile(device) if device is not None else None
     if to not in EXPORTERS:
-        if to in compiler_names():
+        if to in compiler_words():
             return compile_for_device(
                 Path(path), compiler=to, profile=profile, out=Path(out), variant=variant, force=force
             )
@@ -72,6 +72,6 @@ def export(
 def _suggest(word: str) -> str:
     from difflib import get_close_matches
 
-    known = (*EXPORTERS, *compiler_names())
+    known = (*EXPORTERS, *compiler_words())
     close = get_close_matches(word, known, n=1)
     return f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}."

@@ -28,8 +28,6 @@ def fill_template(template: str, **values: Any) -> str:
     )
     environment.filters |= {
         "c_text": c_text,
-        "kotlin_text": kotlin_text,
-        "swift_text": swift_text,
         "comment": comment,
         "float_literal": float_literal,
     }
@@ -43,16 +41,6 @@ def c_text(text: str) -> str:
         plain = 32 <= byte < 127 and chr(byte) not in '"\\?'
         parts.append(chr(byte) if plain else f"\\{byte:03o}")
     return '"' + "".join(parts) + '"'
-
-
-def kotlin_text(text: str) -> str:
-    """Return a string literal of Kotlin; `$` would begin a template."""
-    return '"' + "".join(_plain(unit, '"\\$') or f"\\u{ord(unit):04x}" for unit in _utf16(text)) + '"'
-
-
-def swift_text(text: str) -> str:
-    """Return a string literal of Swift; a backslash would begin an interpolation."""
-    return '"' + "".join(_plain(letter, '"\\') or f"\\u{{{ord(letter):x}}}" for letter in text) + '"'
 
 
 def comment(text: str) -> str:
@@ -78,15 +66,3 @@ def rows(values: Iterable[str], *, per_row: int, indent: str = "    ") -> str:
     listed = list(values)
     lines = (", ".join(listed[at : at + per_row]) for at in range(0, len(listed), per_row))
     return "\n".join(f"{indent}{line}," for line in lines)
-
-
-def _plain(letter: str, special: str) -> str:
-    """Return a letter as it stands in a literal, empty when it has to be named by number."""
-    if letter in special:
-        return "\\" + letter
-    return letter if letter.isprintable() and ord(letter) < 0xD800 else ""
-
-
-def _utf16(text: str) -> Iterable[str]:
-    units = text.encode("utf-16-be", "surrogatepass")
-    return (chr(int.from_bytes(units[at : at + 2], "big")) for at in range(0, len(units), 2))

@@ -1,0 +1,90 @@
+"""An int8 bundle as C: what the header quantizes is what the runtime quantizes, and the real interpreter agrees."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("ai_edge_litert")
+pytestmark = pytest.mark.litert
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "digits"
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """The digits example in int8, inputs and outputs too, exported with its recorded samples; folder and facts."""
+    import edgeai
+    from edgeai.exporting import export
+
+    folder = tmp_path_factory.mktemp("export")
+    result = edgeai.compress(
+        str(EXAMPLE / "digits.onnx"),
+        data=str(EXAMPLE / "digits.npz"),
+        formats=["tflite"],
+        precisions=["int8"],
+        boundary="int8",
+        preprocess="cast:float32;scale:factor=0.0625",
+        work=folder / "work",
+    )
+    result.save(folder / "digits.edge")
+    made = export(folder / "digits.edge", to="c", out=folder / "c", device="nrf52840")
+    return folder / "c", made.facts
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")
+def test_a_number_is_stored_in_c_as_the_runtime_stores_it(exported: tuple[Path, Any]) -> None:
+    from edgeai_runtime.engines.boundary import input_adapter
+    from edgeai_runtime.manifest import Quantization, TensorSpec
+
+    folder, _ = exported
+    header = (folder / "digits_model.h").read_text()
+    scale = float(re.search(r"INPUT_0_SCALE (\S+)f", header)[1])  # type: ignore[index]
+    zero_point = int(re.search(r"INPUT_0_ZERO_POINT \((\S+)\)", header)[1])  # type: ignore[index]
+    steps = np.concatenate([np.arange(-400, 400) / 2, [1e30, -1e30]]).astype(np.float32)
+    values = steps * np.float32(scale)
+    outer = TensorSpec(name="x", shape=(1,), dtype="float32")
+    inner = TensorSpec(
+        name="x", shape=(1,), dtype="int8", quantization=Quantization(scale=scale, zero_point=zero_point)
+    )
+    adapt = input_adapter(outer, inner)
+    assert adapt is not None
+    numbers = ", ".join(f"{float(value)!r}f" for value in values)
+    main = folder / "print.c"
+    main.write_text(
+        '#include <stdio.h>\n#include "digits_model.h"\n'
+        f"static const float values[] = {{{numbers}}};\nint main(void) {{\n"
+        f'  for (int i = 0; i < {len(values)}; ++i) printf("%d\\n", digits_quantize_0(values[i]));\n  return 0;\n}}\n'
+    )
+    subprocess.run(["gcc", "-std=c11", "-Wall", "-Werror", main, "-o", folder / "print"], check=True, timeout=120)
+    printed = subprocess.run([folder / "print"], check=True, capture_output=True, text=True, timeout=60).stdout
+    np.testing.assert_array_equal(np.array(printed.split(), np.int8), adapt(values))
+
+
+def test_the_real_interpreter_agrees_with_the_recorded_samples_in_this_arena(exported: tuple[Path, Any]) -> None:
+    runtime = pytest.importorskip("tflite_micro.python.tflite_micro.runtime", reason="tflite-micro is not installed")
+    folder, facts = exported
+
+    def numbers(file: str, name: str, dtype: Any) -> Any:
+        text = (folder / file).read_text().split(name)[1].split("= {")[1].split("};")[0]
+        return np.array([float(each) for each in re.findall(r"-?\d[\d.e+-]*(?=f?,)", text)]).astype(dtype)
+
+    array = (folder / "digits_model.c").read_text().split("= {")[1].split("};")[0]
+    content = bytes(int(each, 16) for each in re.findall(r"0x[0-9a-f]{2}", array))
+    interpreter = runtime.Interpreter.from_bytes(content, arena_size=facts["arena_bytes"])
+    tolerance = float(re.search(r"_ATOL (\S+)f", (folder / "digits_golden.h").read_text())[1])  # type: ignore[index]
+    samples = numbers("digits_golden.c", "golden_input_0", np.int8).reshape(facts["golden_samples"], 1, 8, 8, -1)
+    recorded = numbers("digits_golden.c", "golden_output_0", np.float32).reshape(facts["golden_samples"], -1)
+    shape = interpreter.get_input_details(0)["shape"]
+    stored = interpreter.get_output_details(0)["quantization_parameters"]
+    for sample, want in zip(samples, recorded, strict=True):
+        interpreter.set_input(sample.reshape(shape), 0)
+        interpreter.invoke()
+        real = (interpreter.get_output(0).astype(np.float32) - stored["zero_points"][0]) * stored["scales"][0]
+        assert np.abs(real.reshape(-1) - want).max() <= tolerance
