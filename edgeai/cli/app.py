@@ -12,6 +12,7 @@ import typer
 
 from edgeai.cli import (
     bench,
+    bom,
     build,
     check,
     compress,
@@ -57,6 +58,7 @@ app.command("bench", short_help="Measure latency, side by side.")(bench.command)
 app.command("report", short_help="Results as a page to read.")(report.command)
 app.command("inspect", short_help="Show what is in a model or bundle.")(inspect.command)
 app.command("check", short_help="Does it fit a device?")(check.command)
+app.command("bom", short_help="What a bundle was made of.")(bom.command)
 app.command("diff", short_help="What changed between two bundles.")(diff.command)
 app.command("verify", short_help="Check that a bundle is unchanged.")(verify.command)
 app.command("keygen", short_help="Make keys to sign bundles with.")(keygen.command)
