@@ -102,7 +102,7 @@ def choose_variant(bundle: Bundle, spec: CompilerSpec, profile: Profile | None, 
 
 
 def write_program(source: Path, target: Path) -> Path:
-    """Write a model as an exported PyTorch program with a batch of one, its inputs and outputs named in it.
+    """Write a model as an exported PyTorch program with a batch of one, and its names of inputs and outputs beside it.
 
     Args:
         source: any source.
@@ -114,17 +114,15 @@ def write_program(source: Path, target: Path) -> Path:
     """
     from edgeai_converters.graph.shapes import fix_batch
     from edgeai_converters.graph.simplify import simplify
-    from edgeai_converters.require import require
     from edgeai_converters.sources.table import import_source
     from edgeai_converters.train.twin import make_twin, save_twin
     from edgeai_devices.compilers.coreml import BOUNDARY
 
-    torch = require("torch", extra="torch")
     model, _ = simplify(fix_batch(import_source(source).model, 1))
     save_twin(make_twin(model), model, target)
     names = {
         "inputs": [value.name for value in model.graph.inputs],
         "outputs": [value.name for value in model.graph.outputs],
     }
-    torch.export.save(torch.export.load(target), target, extra_files={BOUNDARY: json.dumps(names)})
+    target.with_suffix(BOUNDARY).write_text(json.dumps(names), encoding="utf-8")
     return target

@@ -1,6 +1,6 @@
 """Apple Core ML through coremltools: an exported PyTorch program becomes an ML program (`.mlpackage`, a folder).
 
-coremltools reads PyTorch, not ONNX: `edgeai.compiling` writes the program from any source. Its file `boundary.json`
+coremltools reads PyTorch, not ONNX: `edgeai.compiling` writes the program from any source, and beside it a file that
 names inputs and outputs. Core ML computes in half precision; inputs and outputs stay float32. Times and random
 identifiers that coremltools writes are replaced, so that the same program gives the same bytes.
 
@@ -24,8 +24,8 @@ from edgeai_runtime.errors import MissingEngineError, ModelError
 from edgeai_runtime.isolation import call_in_child
 
 PACKAGE = "coremltools"
-BOUNDARY = "boundary.json"
-"""In the program: `{"inputs": [name, …], "outputs": [name, …]}`, in the order of its arguments and results."""
+BOUNDARY = ".json"
+"""Ending of the file beside the program: `{"inputs": [name, …], "outputs": [name, …]}`, in its order of them."""
 
 DEPLOYMENT_TARGET = "iOS16"
 _TIMEOUT_S = 3600
@@ -82,9 +82,9 @@ def make_package(request: Mapping[str, Any]) -> dict[str, Any]:
     warnings.simplefilter("ignore")  # of PyTorch and coremltools, about each other
     import coremltools  # type: ignore[import-not-found, unused-ignore]
 
-    extra = {BOUNDARY: ""}
-    program = torch.export.load(request["path"], extra_files=extra).run_decompositions({})
-    names: dict[str, list[str]] = json.loads(extra[BOUNDARY] or "{}")
+    program = torch.export.load(request["path"]).run_decompositions({})
+    beside = Path(request["path"]).with_suffix(BOUNDARY)
+    names: dict[str, list[str]] = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
     given = program.graph_signature.user_inputs
     values = [node.meta["val"] for node in program.graph.nodes if node.name in given]
     options: dict[str, Any] = {}
