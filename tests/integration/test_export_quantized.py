@@ -88,3 +88,35 @@ def test_the_real_interpreter_agrees_with_the_recorded_samples_in_this_arena(exp
         interpreter.invoke()
         real = (interpreter.get_output(0).astype(np.float32) - stored["zero_points"][0]) * stored["scales"][0]
         assert np.abs(real.reshape(-1) - want).max() <= tolerance
+
+
+@pytest.mark.assets
+@pytest.mark.parametrize(
+    "model",
+    [
+        "tflite_micro/hello_world_int8.tflite",
+        "tflite_micro/person_detect.tflite",
+        "mlperf_tiny/anomaly_detection/ad01_fp32.tflite",
+        "mlperf_tiny/anomaly_detection/ad01_int8.tflite",
+        "mlperf_tiny/image_classification/pretrainedResnet_quant.tflite",
+        "mlperf_tiny/keyword_spotting/kws_ref_model.tflite",
+    ],
+)
+def test_real_models_run_in_their_arena_and_most_of_it_is_needed(assets: Path, tmp_path: Path, model: str) -> None:
+    from edgeai.exporting import export
+
+    runtime = pytest.importorskip("tflite_micro.python.tflite_micro.runtime", reason="tflite-micro is not installed")
+    size = export(assets / model, to="c", out=tmp_path / "c", device="stm32h743").facts["arena_bytes"]
+
+    def runs(arena: int) -> bool:
+        try:
+            interpreter = runtime.Interpreter.from_file(str(assets / model), arena_size=arena)
+            details = interpreter.get_input_details(0)
+            interpreter.set_input(np.zeros(details["shape"], details["dtype"]), 0)
+            interpreter.invoke()
+        except RuntimeError:
+            return False
+        return True
+
+    assert runs(size)
+    assert not runs(size // 2)
