@@ -53,7 +53,7 @@ def as_array(spec: TensorSpec, value: Any) -> Any:
         return value
     try:
         array = np.asarray(value)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, Warning) as error:  # numpy before 1.24 warns, which may be an error, too
         raise DataError(f"input {spec.name!r} can not be made an array: {error}") from error
     if array.dtype == object:
         raise DataError(f"input {spec.name!r} wants numbers of {spec.dtype}. Received: {type(value).__name__}")

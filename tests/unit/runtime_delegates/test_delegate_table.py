@@ -15,7 +15,7 @@ from edgeai_runtime.delegates.probe import Probe, probe
 from edgeai_runtime.delegates.table import DELEGATES, FAKE_DELEGATES
 from edgeai_runtime.engines.onnxruntime_providers import PROVIDERS
 from edgeai_runtime.engines.openvino_library import DEVICES, make_properties
-from edgeai_runtime.engines.table import DEFAULT_DELEGATES, ENGINES
+from edgeai_runtime.engines.table import DEFAULT_DELEGATES, ENGINES, get_engine
 from edgeai_runtime.errors import UsageError
 
 PAGE = Path(__file__).parents[3] / "docs" / "delegates.md"
@@ -102,6 +102,8 @@ def test_an_unknown_delegate_is_an_error_with_the_nearest_name() -> None:
 
 @pytest.mark.parametrize(("error", "words"), [(OSError("no bus"), "no bus"), (UsageError("nothing here"), "nothing")])
 def test_a_probe_that_fails_means_absent(monkeypatch: pytest.MonkeyPatch, error: Exception, words: str) -> None:
+    if not get_engine("openvino").info().present:
+        pytest.skip("openvino is not installed, so nothing is probed")
     import edgeai_runtime.delegates.probe_openvino as probing
 
     def fail(name: str) -> Probe:
@@ -114,4 +116,4 @@ def test_a_probe_that_fails_means_absent(monkeypatch: pytest.MonkeyPatch, error:
     finally:
         probe.cache_clear()
     assert found.present is False
-    assert words in found.reason or "install" in found.reason
+    assert words in found.reason
