@@ -57,11 +57,9 @@ class Opened:
     @property
     def is_emulated(self) -> bool:
         """Whether its hardware is a simulator or a software driver, whose times say nothing."""
-        from edgeai_runtime.delegates.probe import probe
-        from edgeai_runtime.delegates.table import DELEGATES
+        from edgeai_runtime.bench.model_calls import is_emulated
 
-        name = self.model.placement.delegate
-        return name in DELEGATES and probe(name).emulated
+        return is_emulated(self.model)
 
     @property
     def is_pipeline(self) -> bool:

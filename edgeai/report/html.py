@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgeai.benchmarking.result import SCHEMA
+from edgeai.benchmarking.stored import check_report
 from edgeai.report.bench_page import render_bench_report
 from edgeai.report.compress_page import render_compress_report
-from edgeai_runtime.errors import UsageError
+from edgeai_runtime.errors import DataError, UsageError
 
 __all__ = ["render_bench_report", "render_compress_report", "render_report"]
 
@@ -18,6 +19,7 @@ def render_report(document: Any) -> str:
 
     Raises:
         UsageError: it is neither, or of a schema that this version does not know.
+        DataError: something in it is of a wrong type.
     """
     if isinstance(document, Mapping):
         schema = document.get("schema")
@@ -26,12 +28,21 @@ def render_report(document: Any) -> str:
                 f"a report is made of {SCHEMA} and of what compress prints. Received: schema {schema!r}",
                 hint="A newer edgeai wrote it: report it with that one.",
             )
-        if "runs" in document:
-            return render_bench_report(document)
-        if "candidates" in document:
-            return render_compress_report(document)
+        for key, render in (("runs", render_bench_report), ("candidates", render_compress_report)):
+            if key in document:
+                return _rendered(render, document)
     keys = ", ".join(map(str, document)) if isinstance(document, Mapping) else type(document).__name__
     raise UsageError(
         "this is neither a document of `edgeai bench --json` nor of `edgeai compress --json`. "
         f"Received: {keys or 'nothing'}"
     )
+
+
+def _rendered(render: Callable[[Mapping[str, Any]], str], document: Mapping[str, Any]) -> str:
+    """Return the page; a document that was changed by hand or is cut short is an error that names the place."""
+    try:
+        return render(document)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        if document.get("schema") == SCHEMA:
+            check_report(document, where="the result")
+        raise DataError(f"the result holds what no report can be made of: {error}") from error

@@ -1,4 +1,4 @@
-"""`python -m edgeai_runtime bench`: time artifacts on this machine, interleaved, and compare them with the first."""
+"""`python -m edgeai_runtime bench`: time artifacts, interleaved, and compare each with the first of its batch."""
 
 from __future__ import annotations
 
@@ -65,13 +65,15 @@ def bench(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         run["throughput_per_s"] = 1e3 * run["batch"] / summary.median_ms
         if options.scenario:
             run["outcome"] = _run_scenario(*models[name], options)
-    names = list(runs)
+    firsts: dict[int, str] = {}
     comparisons = []
-    for name in names[1:]:
-        result = compare(samples[name], samples[names[0]])
-        comparisons.append(
-            {"a": name, "b": names[0], "ratio": result.ratio, "ci95": list(result.ci95), "verdict": result.verdict}
-        )
+    for name, run in runs.items():
+        first = firsts.setdefault(run["batch"], name)
+        if first != name:
+            result = compare(samples[name], samples[first])
+            comparisons.append(
+                {"a": name, "b": first, "ratio": result.ratio, "ci95": list(result.ci95), "verdict": result.verdict}
+            )
     return {"machine": describe_machine(), "runs": list(runs.values()), "comparisons": comparisons}, 0
 
 
@@ -101,7 +103,7 @@ def _prepare(
     path: Path, variant: str | None, name: str, options: argparse.Namespace
 ) -> tuple[dict[str, Any], Model, list[Any]]:
     from edgeai_runtime.bench.memory import resident_mib
-    from edgeai_runtime.bench.model_calls import count_samples
+    from edgeai_runtime.bench.model_calls import count_samples, is_emulated
     from edgeai_runtime.loading import load
 
     open_model = functools.partial(
@@ -126,6 +128,7 @@ def _prepare(
         "engine": model.placement.engine,
         "delegate": model.placement.delegate,
         "placement": dict(model.placement.shares()),
+        "emulated": is_emulated(model),
         "threads": model.threads,
         "scenario": "single_stream",
         "batch": count_samples(model, arrays),

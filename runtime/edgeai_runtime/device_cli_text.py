@@ -62,7 +62,21 @@ def _ms(value: float | None) -> str:
 
 
 def _bench(document: dict[str, Any]) -> str:
-    rows = [("artifact", "delegate", "median ms", "95 % interval", "p90 ms", "load ms", "first ms", "MiB", "golden")]
+    rows = [
+        (
+            "artifact",
+            "delegate",
+            "ran on",
+            "batch",
+            "median ms",
+            "95 % interval",
+            "p90 ms",
+            "load ms",
+            "first ms",
+            "MiB",
+            "golden",
+        )
+    ]
     for run in document["runs"]:
         latency = run["latency_ms"]
         low, high = latency["median_ci95"]
@@ -70,6 +84,8 @@ def _bench(document: dict[str, Any]) -> str:
             (
                 run["artifact"],
                 run["delegate"],
+                _ran_on(run),
+                str(run["batch"]),
                 f"{latency['median']:.4g}",
                 f"{low:.4g} – {high:.4g}",
                 f"{latency['p90']:.4g}",
@@ -93,6 +109,12 @@ def _bench(document: dict[str, Any]) -> str:
         if (one := run.get("outcome"))
     ]
     return "\n".join([f"{machine['cpu']}, {machine['usable_cores']} cores", *_table(rows), *comparisons, *outcomes])
+
+
+def _ran_on(run: dict[str, Any]) -> str:
+    shares = {device: share for device, share in run["placement"].items() if share}
+    told = ", ".join(device if share == 1 else f"{share:.0%} {device}" for device, share in shares.items())
+    return (told or "unknown") + (", simulated" if run["emulated"] else "")
 
 
 def _devices(document: dict[str, Any]) -> str:

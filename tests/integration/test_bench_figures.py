@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import edgeai
+from edgeai_runtime.__main__ import main
 from edgeai_runtime.errors import DataError, EngineError
 
 pytest.importorskip("onnxruntime")
@@ -99,3 +101,11 @@ def test_a_part_that_can_not_be_measured_is_said_and_the_rest_is_there(
     ]
     with pytest.raises(DataError, match="shape"):
         edgeai.bench(other, duration_s=SECONDS, data=str(tmp_path / "data.npz"))
+
+
+def test_a_device_compares_calls_of_one_batch_only(make_net: MakeNet, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [make_net("free.onnx", ["n", 64]), make_net("four.onnx", [4, 64]), make_net("line.onnx", [64])]
+    assert main(["bench", *map(str, paths), "--duration", "0.02", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [run["batch"] for run in document["runs"]] == [1, 4, 1]
+    assert [(one["a"], one["b"]) for one in document["comparisons"]] == [(str(paths[2]), str(paths[0]))]

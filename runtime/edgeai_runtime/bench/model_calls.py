@@ -20,6 +20,14 @@ def count_samples(model: Model, arrays: Sequence[Any]) -> int:
     return len(arrays[0]) if len(shape) > 1 or tuple(shape) == (None,) else 1
 
 
+def is_emulated(model: Model) -> bool:
+    """Say whether what it runs on is a simulator or a software driver here, whose times say nothing."""
+    from edgeai_runtime.delegates.probe import probe
+    from edgeai_runtime.delegates.table import DELEGATES
+
+    return model.placement.delegate in DELEGATES and probe(model.placement.delegate).emulated
+
+
 @contextmanager
 def open_calls(
     model: Model, arrays: Sequence[Any], *, scenario: str, samples_per_query: int = 8

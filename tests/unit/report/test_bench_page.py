@@ -17,7 +17,7 @@ from edgeai.benchmarking.result import Run
 from edgeai.report.bench_findings import findings
 from edgeai.report.bench_runs import run_views
 from edgeai.report.html import render_report
-from edgeai_runtime.errors import UsageError
+from edgeai_runtime.errors import DataError, UsageError
 
 VOID = {"meta", "br"}
 REQUIRED = {"artifact", "format", "engine", "delegate", "placement", "threads", "scenario", "latency_ms"}
@@ -254,3 +254,27 @@ def test_the_headline_names_a_gain_only_where_there_is_one(
     pairs = [{**pair, "verdict": verdict, "ratio": ratio} for verdict, ratio in verdicts]
     headline = findings({**bench, "comparisons": pairs}, run_views(bench))[1]
     assert (headline.title, headline.figure) == (title, figure)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"latency_ms": "fast"}, r"runs\[0\].latency_ms should be an object"),
+        ({"threads": "two"}, r"runs\[0\].threads should be a whole number"),
+        ({"memory": {"curve": [1.0]}}, r"runs\[0\].memory"),
+    ],
+)
+def test_a_result_of_wrong_types_is_an_error_that_names_the_place(
+    bench: dict[str, Any], change: dict[str, Any], words: str
+) -> None:
+    bench["runs"][0] |= change
+    with pytest.raises(DataError, match=words):
+        render_report(bench)
+
+
+def test_what_a_device_writes_makes_a_page(bench: dict[str, Any]) -> None:
+    known = ("artifact", "format", "engine", "delegate", "placement", "threads", "batch", "throughput_per_s", "load_ms")
+    run = {name: bench["runs"][0][name] for name in (*known, "first_ms", "rss_mib", "outputs_match")}
+    latency = {name: bench["runs"][0]["latency_ms"][name] for name in ("median", "p90", "p99", "median_ci95")}
+    text = _Page(render_report({"machine": {}, "runs": [{**run, "latency_ms": latency}], "comparisons": []})).text
+    assert "Median call" in text

@@ -128,3 +128,14 @@ def test_errors_are_one_document_with_type_message_and_hint(
     assert document["error"]["type"] == kind
     assert document["error"]["message"]
     assert "hint" in document["error"]
+
+
+def test_a_table_of_times_says_where_each_ran_and_how_many_samples_a_call_has(
+    capsys: pytest.CaptureFixture[str], make_bundle: MakeBundle
+) -> None:
+    document, _ = _json(capsys, "bench", str(make_bundle({"one": {}})), "--duration", "0", "--batch", "3")
+    assert document["runs"][0]["emulated"] is False
+    run = {**document["runs"][0], "placement": {"cpu": 0.2, "gpu": 0.0, "npu": 0.8}, "emulated": True}
+    text = as_text("bench", {**document, "runs": [*document["runs"], run]})
+    assert " cpu " in text.splitlines()[2]
+    assert " 20% cpu, 80% npu, simulated  3 " in text.splitlines()[3]
