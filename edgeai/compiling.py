@@ -72,7 +72,7 @@ def compile_for(
 
 
 def choose_variant(bundle: Bundle, spec: CompilerSpec, profile: Profile | None, wanted: str | None) -> Variant:
-    """Return the variant of a bundle that a compiler is given.
+    """Return the variant of a bundle that a compiler is given; see `compile_for`.
 
     Raises:
         UsageError: there is no variant of the name that is wanted.
@@ -85,11 +85,8 @@ def choose_variant(bundle: Bundle, spec: CompilerSpec, profile: Profile | None, 
                 return each
         raise UsageError(f"The bundle has no variant {wanted!r}. It has: {', '.join(each.id for each in variants)}.")
     fit = [each for each in variants if each.format in spec.formats]
-    accelerator = (
-        next((each for each in (profile.npu, profile.gpu) if each and spec.name in each.compilers), None)
-        if (profile is not None)
-        else None
-    )
+    accelerators = () if profile is None else (profile.npu, profile.gpu)
+    accelerator = next((each for each in accelerators if each and spec.name in each.compilers), None)
     precisions = accelerator.precisions if accelerator is not None else ()
     first = [each for precision in precisions for each in fit if each.precision == precision]
     if fit:
