@@ -19,7 +19,6 @@ GUESTS = (
     "torch",
     "onnxscript",
     "sklearn",
-    "optuna",
     "cryptography",
     # The simulated NPU is made for this platform alone.
     *(["onnxruntime_qnn"] if (sys.platform, platform.machine()) == ("linux", "x86_64") else []),

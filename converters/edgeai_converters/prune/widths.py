@@ -4,6 +4,11 @@ Greedy as NetAdapt (Yang et al. 2018, arXiv:1804.03230, section 3.2): step by st
 saves. Departures: a step may go down several widths at once, for a kernel that computes 16 channels at a time pays for
 a cut only at the next stair; loss is importance and not accuracy after a short training; and widths of which the cost
 says that they are free go back up.
+
+Why not searched: an evolution over 2000 widths by the same importance and the same tables of costs found what greed had
+found, or some percent less lost importance (ResNet8 and ResNet20, targets of 0.5 to 0.9); Optuna found the same more
+slowly. Widths that were searched by the outputs of networks that are cut and not trained, the next cheapest score, had
+better outputs than those of greed, and healed far worse. So importance is the better guide, and greed follows it.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ from edgeai_converters.prune.plan import FLOOR
 from edgeai_converters.prune.widths_axes import STEPS, Cost, Widths, candidate_widths, width_at
 from edgeai_runtime.errors import UsageError
 
-Origin = Literal["greedy", "uniform", "search", "taken_back"]
+Origin = Literal["greedy", "uniform", "taken_back"]
 
 FREE = 0.003
 """A difference in cost of less, as a share of the whole network's, is none: timings are not finer than that."""
