@@ -40,9 +40,13 @@ def _compared(comparisons: Sequence[Mapping[str, Any]], runs: Sequence[RunView])
     if not comparisons:
         sentence = "There is one run, or none was measured together with another."
         return Headline(title="Compared", figure="with nothing", sentence=sentence, tone="neutral")
+    names = by_label(runs)
+    comparisons = [each for each in comparisons if not _is_simulated(each, names)]
+    if not comparisons:
+        sentence = "With a simulated device alone, whose times say nothing of the hardware."
+        return Headline(title="Compared", figure="with nothing", sentence=sentence, tone="neutral")
     counts = {word: sum(each.get("verdict") == word for each in comparisons) for word in ("faster", "slower")}
     same = len(comparisons) - counts["faster"] - counts["slower"]
-    names = by_label(runs)
     if len({each.get("b") for each in comparisons}) == 1 and len(comparisons) > 1:
         base = names.get(str(comparisons[0].get("b")))
         against = f"{base.number} {base.name}" if base else str(comparisons[0].get("b"))
@@ -52,8 +56,8 @@ def _compared(comparisons: Sequence[Mapping[str, Any]], runs: Sequence[RunView])
     order = {"faster": 0, "no_difference": 1}
     best = min(comparisons, key=lambda each: (order.get(str(each.get("verdict")), 2), each.get("ratio") or 1.0))
     if len(comparisons) == 1:
-        pair = [names[str(best.get(key))].name if str(best.get(key)) in names else str(best.get(key)) for key in "ab"]
-        sentence = f"{pair[0]} against {pair[1]}."
+        pair = [known.label if (known := names.get(str(best.get(key)))) else str(best.get(key)) for key in "ab"]
+        sentence = f"{pair[0]} against {pair[1]}{' before' if best.get('how') == 'stored' else ''}."
     figure = verdict_words(float(best.get("ratio") or 1.0), str(best.get("verdict")))
     tones = {"faster": "good", "slower": "bad"}
     tone = tones.get(str(best.get("verdict")), "neutral")
@@ -62,6 +66,11 @@ def _compared(comparisons: Sequence[Mapping[str, Any]], runs: Sequence[RunView])
     if len(comparisons) > 1 and best.get("verdict") == "slower":
         figure = "none is as fast"
     return Headline(title=title, figure=figure, sentence=sentence, tone=tone)  # type: ignore[arg-type]
+
+
+def _is_simulated(comparison: Mapping[str, Any], names: Mapping[str, RunView]) -> bool:
+    sides = [names.get(str(comparison.get(key))) for key in "ab"]
+    return any(side is not None and side.data.get("emulated") for side in sides)
 
 
 def _believed(runs: Sequence[RunView]) -> Headline:
@@ -73,7 +82,8 @@ def _believed(runs: Sequence[RunView]) -> Headline:
     if differ:
         parts.append(f"The outputs of {_numbers(differ)} are not those of the reference.")
     elif checked:
-        parts.append(f"Outputs agree with the reference in all {len(checked)} runs where there is one.")
+        where = f"all {len(checked)} runs where there is one" if len(checked) > 1 else _numbers(checked)
+        parts.append(f"Outputs agree with the reference in {where}.")
     if noisy:
         parts.append(f"The machine was not quiet in {_numbers(noisy)}.")
     elif judged:

@@ -278,3 +278,22 @@ def test_what_a_device_writes_makes_a_page(bench: dict[str, Any]) -> None:
     latency = {name: bench["runs"][0]["latency_ms"][name] for name in ("median", "p90", "p99", "median_ci95")}
     text = _Page(render_report({"machine": {}, "runs": [{**run, "latency_ms": latency}], "comparisons": []})).text
     assert "Median call" in text
+
+
+def test_the_headline_makes_nothing_of_times_of_a_simulated_device(bench: dict[str, Any]) -> None:
+    bench["comparisons"] = bench["comparisons"][:1]
+    for run in bench["runs"]:
+        run["emulated"] = run["label"] == bench["comparisons"][0]["a"]
+    headline = findings(bench, run_views(bench))[1]
+    assert headline.figure == "with nothing"
+    assert "simulated" in headline.sentence
+
+
+def test_the_headline_of_one_comparison_tells_two_runs_of_one_file_apart(bench: dict[str, Any]) -> None:
+    first, second = bench["runs"][:2]
+    second |= {"artifact": first["artifact"], "label": f"{first['artifact']} on litert:gpu"}
+    pair = {**bench["comparisons"][0], "a": second["label"], "b": first["label"], "how": "interleaved"}
+    headline = findings({**bench, "comparisons": [pair]}, run_views({**bench, "runs": [first, second]}))[1]
+    a, _, b = headline.sentence.removesuffix(".").partition(" against ")
+    assert a != b
+    assert "on litert:gpu" in a
