@@ -87,7 +87,7 @@ def choose_variant(bundle: Bundle, spec: CompilerSpec, profile: Profile | None, 
     fit = [each for each in variants if each.format in spec.formats]
     accelerators = () if profile is None else (profile.npu, profile.gpu)
     accelerator = next((each for each in accelerators if each and spec.name in each.compilers), None)
-    precisions = accelerator.precisions if accelerator is not None else ()
+    precisions = (*(accelerator.precisions if accelerator else ()), *(("float16", "float32") if spec.reads else ()))
     first = [each for precision in precisions for each in fit if each.precision == precision]
     if fit:
         return (first or fit)[0]

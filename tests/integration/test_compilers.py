@@ -26,6 +26,9 @@ from edgeai_runtime.engines.table import get_engine
 from edgeai_runtime.errors import EdgeAIError, MissingEngineError, ModelError
 from edgeai_runtime.manifest import Format, Manifest, TensorSpec, Variant
 
+FLOAT32_TENSOR = b"\x10\xa0\x80\x04"
+"""Key and value of `ArrayFeatureType.dataType = FLOAT32` (65568) in a Core ML file."""
+
 X = np.random.default_rng(1).normal(size=(1, 2, 8, 8)).astype(np.float32)
 
 
@@ -161,6 +164,7 @@ def test_core_ml_gets_any_source_with_its_names_and_nothing_that_differs_from_ru
     assert b"conv" in content
     assert b"\x0a\x01x\x1a" in content  # a feature of the name x, with its type
     assert b"\x0a\x01y\x1a" in content
+    assert content.count(FLOAT32_TENSOR) >= 2  # the boundary, while the network computes in float16
     assert b"conversion_date" not in content
     manifest = json.loads((made.files[0] / "Manifest.json").read_text())
     assert {uuid.UUID(each).version for each in manifest["itemInfoEntries"]} == {5}  # of their paths, not of chance

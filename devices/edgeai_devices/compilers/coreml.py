@@ -76,7 +76,6 @@ def compile_model(path: Path, *, profile: Profile | None, folder: Path) -> Compi
 
 def make_package(request: Mapping[str, Any]) -> dict[str, Any]:
     """Convert and write, or return what coremltools says; called in the child."""
-    import numpy as np
     import torch
 
     warnings.simplefilter("ignore")  # of PyTorch and coremltools, about each other
@@ -85,16 +84,19 @@ def make_package(request: Mapping[str, Any]) -> dict[str, Any]:
     program = torch.export.load(request["path"]).run_decompositions({})
     beside = Path(request["path"]).with_suffix(BOUNDARY)
     names: dict[str, list[str]] = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
-    given = program.graph_signature.user_inputs
-    values = [node.meta["val"] for node in program.graph.nodes if node.name in given]
+    nodes = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    signature = program.graph_signature
+    given, results = ([nodes[name] for name in each] for each in (signature.user_inputs, signature.user_outputs))
     options: dict[str, Any] = {}
     if names:
-        tensor = coremltools.TensorType
         options["inputs"] = [
-            tensor(name=name, shape=tuple(value.shape), dtype=np.float32 if value.is_floating_point() else np.int32)
-            for name, value in zip(names["inputs"], values, strict=True)
+            coremltools.TensorType(name=name, shape=tuple(value.shape), dtype=_dtype(value))
+            for name, value in zip(names["inputs"], given, strict=True)
         ]
-        options["outputs"] = [tensor(name=name) for name in names["outputs"]]
+        options["outputs"] = [
+            coremltools.TensorType(name=name, dtype=_dtype(value))
+            for name, value in zip(names["outputs"], results, strict=True)
+        ]
     try:
         model = coremltools.convert(
             program,
@@ -111,6 +113,13 @@ def make_package(request: Mapping[str, Any]) -> dict[str, Any]:
     coremltools.utils.save_spec(spec, str(package), weights_dir=model.weights_dir)
     _same_bytes(package, type(spec))
     return {}
+
+
+def _dtype(value: Any) -> Any:
+    """Return what Core ML has for the type of a tensor at the boundary."""
+    import numpy as np
+
+    return np.float32 if value.is_floating_point() else np.int32
 
 
 def _same_bytes(package: Path, message: Any) -> None:
