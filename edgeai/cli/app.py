@@ -27,6 +27,7 @@ from edgeai.cli import (
     inspect,
     keygen,
     prune,
+    quantize,
     report,
     run_model,
     sign,
@@ -53,6 +54,7 @@ app.command("convert", short_help="One model to another format.")(convert.comman
 app.command("export", short_help="Sources for C, Android, iOS.")(export.command)
 app.command("distill", short_help="Train one model on another's answers.")(distill.command)
 app.command("prune", short_help="Cut the channels that are worth least.")(prune.command)
+app.command("quantize", short_help="One model in one precision.")(quantize.command)
 app.command("run", short_help="Run a model once.")(run_model.command)
 app.command("bench", short_help="Measure latency, side by side.")(bench.command)
 app.command("report", short_help="Results as a page to read.")(report.command)

@@ -19,7 +19,7 @@ DOCUMENTATION = Path(__file__).resolve().parents[3] / "docs" / "command-line.md"
 VERBS = (
     *("compress", "convert", "distill", "prune", "run", "bench", "inspect", "verify", "keygen", "sign"),
     *("devices", "doctor", "tools", "report", "build", "init", "check", "export", "encrypt"),
-    *("diff", "bom"),
+    *("diff", "bom", "quantize"),
 )
 HEAVY = ("tensorflow", "torch", "keras", "onnxruntime", "openvino", "ai_edge_litert", "onnx", "onnx_ir", "scipy", "PIL")
 
