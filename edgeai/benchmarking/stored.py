@@ -1,4 +1,4 @@
-"""Results of `edgeai bench` on disk: read and checked against the record of `result.py`, written whole or not at all.
+"""Results of `edgeai bench` on disk, read and checked against the record of `result.py`.
 
 The record's dataclasses are the schema: what they require must be there and of their types, what they give a default
 may be missing. Keys that they do not know are left alone, so that a later edgeai may add some without a new schema.
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from edgeai.benchmarking.result import SCHEMA, BenchReport
-from edgeai_runtime.errors import DataError, OutputError, UsageError
+from edgeai_runtime.errors import DataError, UsageError
 
 _FAMILY = SCHEMA.rpartition("/")[0]
 
@@ -40,26 +40,6 @@ def read_report(path: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise DataError(f"{path} is not a JSON file: {error}", hint=_HINT) from error
     return check_report(document, where=str(path))
-
-
-def write_report(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a result so that `path` is either as before or complete.
-
-    Raises:
-        DataError: the document is none that `read_report` would read; nothing is written.
-        OutputError: the file can not be written.
-    """
-    path = Path(path)
-    text = json.dumps(check_report(document, where="the result"), indent=1, ensure_ascii=False) + "\n"
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        try:
-            beside.write_text(text, encoding="utf-8")
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path} can not be written: {error.strerror or error}") from error
 
 
 def check_report(document: Any, *, where: str) -> dict[str, Any]:
