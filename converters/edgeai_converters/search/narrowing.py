@@ -19,6 +19,7 @@ from edgeai_converters.progress import Progress
 from edgeai_converters.prune.groups import find_groups
 from edgeai_converters.prune.latency_measure import measure_latency_table
 from edgeai_converters.prune.latency_table import LatencyTable
+from edgeai_converters.prune.layer_timing import BUDGET_S
 from edgeai_converters.prune.widths_axes import Cost, Widths, parameter_cost
 from edgeai_converters.quantize.schemes import scheme_for
 from edgeai_converters.recipe import Recipe
@@ -50,6 +51,9 @@ CORRECTION = 0.98
 
 TOO_DEAR = 1.1
 """A rival that costs more than this times what is aimed at is out, unless there is no other."""
+
+TABLE_S = BUDGET_S
+"""How long the layers of a table are timed."""
 
 HEALING_SAMPLES = 8192
 """Samples of a short training: between rounds, and to compare rival widths."""
@@ -259,6 +263,7 @@ class Narrowing:
             threads=self._spec.threads,
             work=self._work,
             seed=self._spec.seed,
+            budget_s=TABLE_S,
             on_step=lambda done, total, label: self._progress.tell(f"timing layers {done}/{total}"),
         )
 
