@@ -20,8 +20,14 @@ GUESTS = (
     "onnxscript",
     "sklearn",
     "cryptography",
-    # The simulated NPU is made for this platform alone.
-    *(["onnxruntime_qnn"] if (sys.platform, platform.machine()) == ("linux", "x86_64") else []),
+    "cyclonedx",
+    "ethosu",
+    "coremltools",
+    "mlperf_loadgen",
+    "pre_commit",
+    "tree_sitter",
+    # These are made for this platform alone.
+    *(["onnxruntime_qnn", "tflite_micro"] if (sys.platform, platform.machine()) == ("linux", "x86_64") else []),
 )
 
 
