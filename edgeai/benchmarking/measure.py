@@ -26,7 +26,7 @@ from edgeai_runtime.errors import DataError, EdgeAIError, MissingEngineError
 OnStep = Callable[[int, int, str], None]
 
 TOGETHER = 12
-"""So many artifacts are held open and called in turns; of more, the first is measured again beside each dozen."""
+"""So many artifacts are held open and called in turns; of more, the first of a batch is called beside each dozen."""
 
 
 def bench(
@@ -125,6 +125,7 @@ def run_bench(spec: BenchSpec, *, on_step: OnStep | None = None) -> BenchReport:
     targets, skipped = find_targets(spec)
     progress = _Progress(on_step, total=len(targets) * (3 if spec.has_parts() else 2))
     runs: list[Run] = []
+    measured: set[Target] = set()
     comparisons: list[PairComparison] = []
     problems: list[EdgeAIError] = []
 
@@ -149,7 +150,8 @@ def run_bench(spec: BenchSpec, *, on_step: OnStep | None = None) -> BenchReport:
                 turns = measure_in_turns(opened, spec, on_share=progress.share_of(len(opened)))
                 comparisons += compare_turns(opened, turns)
                 progress.done += len(opened)
-                for each in opened if number == 0 else [one for one in opened if one.target is not targets[0]]:
+                for each in [one for one in opened if one.target not in measured]:
+                    measured.add(each.target)
                     run = _run(each, turns, group=number)
                     runs += measure_parts(run, each, spec, on_label=progress.say, on_skip=skip)
                     progress.done += spec.has_parts()
@@ -200,10 +202,14 @@ def _may_be_skipped(target: Target, spec: BenchSpec, error: EdgeAIError) -> bool
 
 
 def _groups(targets: Sequence[Target]) -> list[list[Target]]:
-    """Return what is measured together; the first target is in every group, since all are compared with it."""
-    first, rest = targets[0], targets[1:]
-    size = TOGETHER - 1
-    return [[first, *rest[start : start + size]] for start in range(0, len(rest) or 1, size)]
+    """Return what is measured together: every group begins with the first target of its batch, the reference."""
+    if len(targets) <= TOGETHER:
+        return [list(targets)]
+    size, groups = TOGETHER - 1, []
+    for batch in dict.fromkeys(target.batch for target in targets):
+        first, *rest = [target for target in targets if target.batch == batch]
+        groups += [[first, *rest[start : start + size]] for start in range(0, len(rest) or 1, size)]
+    return groups
 
 
 def _run(opened: Opened, turns: Turns, *, group: int) -> Run:

@@ -109,3 +109,13 @@ def test_a_device_compares_calls_of_one_batch_only(make_net: MakeNet, capsys: py
     document = json.loads(capsys.readouterr().out)
     assert [run["batch"] for run in document["runs"]] == [1, 4, 1]
     assert [(one["a"], one["b"]) for one in document["comparisons"]] == [(str(paths[2]), str(paths[0]))]
+
+
+def test_more_runs_than_are_held_open_are_each_measured_once(
+    make_net: MakeNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeai.benchmarking.measure.TOGETHER", 2)
+    paths = [make_net(f"{name}.onnx", ["n", 64]) for name in "abc"]
+    report = edgeai.bench(paths, batches=(1, 8), duration_s=SECONDS)
+    assert [(Path(run.artifact).stem, run.batch) for run in report.runs] == [(a, b) for b in (1, 8) for a in "abc"]
+    assert [one.b for one in report.comparisons] == [f"{paths[0]}, batch {batch}" for batch in (1, 1, 8, 8)]

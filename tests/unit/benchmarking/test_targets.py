@@ -127,3 +127,12 @@ def test_one_run_alone_is_a_group() -> None:
 )
 def test_a_run_is_called_by_where_it_ran(placement: dict[str, float], device: str) -> None:
     assert where_it_ran(placement) == device
+
+
+def test_many_runs_of_several_batches_are_each_beside_the_first_of_their_batch(models: tuple[Path, Path]) -> None:
+    targets, _ = find_targets(BenchSpec(paths=models, threads=tuple(range(1, 9)), batches=(1, 8)))
+    groups = _groups(targets)
+    assert len(targets) == 32
+    assert [group[0] for group in groups] == [targets[0], targets[0], targets[1], targets[1]]
+    assert all(target.batch == group[0].batch for group in groups for target in group)
+    assert {target for group in groups for target in group} == set(targets)
