@@ -48,7 +48,7 @@ case $kind in
       say "not everything can be installed here; going on without TensorFlow: its tests will be skipped"
       $pip install -e '.[engines,torch,dev]' || $pip install -e '.[engines,dev]'
     }
-    for extra in emulators loadgen vela coreml bom; do
+    for extra in emulators loadgen vela coreml; do
       say "installing what the extra $extra names"
       $pip install $constraints -e ".[$extra]" || say "not for this platform: its tests will be skipped"
     done

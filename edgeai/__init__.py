@@ -17,12 +17,14 @@ if TYPE_CHECKING:
         check,
         compress,
         convert,
+        diff,
         distill,
         doctor,
         export,
         inspect,
         load,
         prune,
+        quantize,
         verify,
     )
     from edgeai.result import CompressResult
@@ -35,12 +37,14 @@ __all__ = [
     "check",
     "compress",
     "convert",
+    "diff",
     "distill",
     "doctor",
     "export",
     "inspect",
     "load",
     "prune",
+    "quantize",
     "verify",
 ]
 

@@ -15,10 +15,12 @@ from edgeai.benchmarking.measure import bench
 from edgeai.building import build
 from edgeai.checking import check
 from edgeai.diagnosis import doctor
+from edgeai.diffing import diff
 from edgeai.distillation import distill
 from edgeai.exporting import export
 from edgeai.inspection import inspect
 from edgeai.pruning import prune
+from edgeai.quantizing import quantize
 from edgeai_converters.convert.report import Conversion, Explanation
 from edgeai_converters.progress import OnStep
 from edgeai_converters.recipe import Recipe
@@ -57,12 +59,14 @@ __all__ = [
     "check",
     "compress",
     "convert",
+    "diff",
     "distill",
     "doctor",
     "export",
     "inspect",
     "load",
     "prune",
+    "quantize",
     "verify",
 ]
 

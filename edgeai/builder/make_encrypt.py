@@ -20,7 +20,7 @@ def make(making: Making) -> None:
     name = bundle_name(making.model.name)
     encrypt_bundle(
         making.made["bundle"] / name,
-        key=read_secret(making.config.encrypt_key, making.config.root).strip(),
+        key=read_secret(making.config.encrypt_key, making.config.root),
         output=making.folder / name,
         reproducible=True,
     )
