@@ -132,3 +132,10 @@ def test_the_binding_limit_is_the_one_that_rejected_most_compressed_candidates(m
 
 def test_no_limit_binds_when_a_compressed_candidate_was_accepted(make) -> None:  # type: ignore[no-untyped-def]
     assert binding_limit([make("a"), make("b", limit="max_drop")]) is None
+
+
+def test_less_flash_on_the_device_counts_for_more_than_the_size_of_the_file(make) -> None:  # type: ignore[no-untyped-def]
+    plain = replace(make("plain", size=100), flash_bytes=90)
+    packed = replace(make("packed", size=100, drop=0.005), flash_bytes=50)
+    assert best_candidate([plain, packed]) is packed
+    assert best_candidate([make("plain", size=100), make("packed", size=100, drop=0.005)]).id == plain.id
