@@ -45,7 +45,7 @@ def parse_config(document: Mapping[str, Any], *, file: Path) -> BuildConfig:
     """Make the configuration of a document; `file` says where it is from and where relative paths begin."""
     root = file.absolute().parent
     _check_keys(document, INSIDE[""], where=str(file))
-    if document.get("schema") != SCHEMA:
+    if document.get("schema") != SCHEMA or document.get("schema") is True:
         raise UsageError(
             f"{file}: schema must be {SCHEMA}, the one that this version reads. Received: {document.get('schema')!r}",
             hint=f"Write `schema = {SCHEMA}` as the first line, or install a newer edgeai.",

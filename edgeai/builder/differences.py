@@ -21,11 +21,21 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any], at: str) -
         elif isinstance(before[key], Mapping) and isinstance(after[key], Mapping):
             yield from _differences(before[key], after[key], name)
         elif before[key] != after[key]:
-            short = all(
-                isinstance(each, str | int | float | bool) and not _is_digest(each)
-                for each in (before[key], after[key])
-            )
-            yield f"{name}: {before[key]} → {after[key]}" if short else f"{name} changed"
+            old, new = _short(before[key]), _short(after[key])
+            yield f"{name}: {old} → {new}" if old and new and old != new else f"{name} changed"
+
+
+def _short(value: object) -> str:
+    """Return a value in a few words, digests left out; nothing where there is nothing short to say."""
+    if value is None:
+        return "none"
+    if isinstance(value, list):
+        return ", ".join(_short(each) for each in value if not _is_digest(each)) if _is_plain(value) else ""
+    return str(value) if _is_plain([value]) and not _is_digest(value) else ""
+
+
+def _is_plain(values: list[object]) -> bool:
+    return all(isinstance(each, str | int | float) for each in values)
 
 
 def _is_digest(value: object) -> bool:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edgeai.builder.schema import INSIDE, SCHEMA, TABLES, Key, Kind
+from edgeai.builder.schema import INSIDE, METRICS, SCHEMA, TABLES, Key, Kind
 
 FILE = Path(__file__).with_name("edgeai.schema.json")
 
@@ -27,10 +27,14 @@ _VALUES: dict[Kind, dict[str, Any]] = {
         "anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": f"^{_NUMBER}%?\\s*$"}]
     },
     "size": {
-        "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^{_NUMBER}{_SIZE_UNIT}?\\s*$"}]
+        "anyOf": [
+            {"type": "number", "exclusiveMinimum": 0},
+            {"type": "string", "pattern": f"^{_NUMBER}{_SIZE_UNIT}?\\s*$"},
+        ]
     },
     "memory": {"type": "string", "pattern": f"^{_NUMBER}{_SIZE_UNIT}\\s*$"},
     "latency": {"type": "string", "pattern": f"^{_NUMBER}(%|[mM][sS]|[uUµμ][sS]|[sS])\\s*$"},
+    "metric": {"anyOf": [{"enum": list(METRICS)}, {"type": "string", "pattern": "^.+:.+$"}]},
     "word": _TEXT,
     "words": _LIST,
     "steps": {"anyOf": [_TEXT, {"type": "object", "additionalProperties": _TEXT}]},

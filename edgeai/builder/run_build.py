@@ -9,13 +9,16 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
+from collections.abc import Sequence
 
-from edgeai.builder.build_result import BuildResult
+from edgeai.builder.build_result import BuildResult, TargetOutcome
 from edgeai.builder.cache import Cache
 from edgeai.builder.config import BuildConfig, ModelConfig, TargetConfig
 from edgeai.builder.deliver import remove_other_targets
 from edgeai.builder.digests import Digests
+from edgeai.builder.inputs import input_files
 from edgeai.builder.lock import Lock
+from edgeai.builder.one_at_a_time import one_at_a_time
 from edgeai.builder.run_target import Run, run_target
 from edgeai.builder.secrets_read import read_secret
 from edgeai_converters.progress import OnStep
@@ -50,17 +53,33 @@ def run_build(
         >>> result = run_build(read_config(Path("edgeai.toml")), locked=True)  # doctest: +SKIP
         >>> result.ok  # doctest: +SKIP
     """
-    started = time.monotonic()
     chosen = choose_targets(config, only)
     if force and locked:
         raise UsageError("--force makes searches again, and --locked forbids them.")
+    _check_files(config, chosen)
     if not dry_run:  # told before hours of work, not after
         for key in (config.sign_key, config.encrypt_key):
             if key is not None:
                 read_secret(key, config.root)
+    started = time.monotonic()
+    with contextlib.nullcontext() if dry_run else one_at_a_time(config.state, on_step=on_step):
+        run = _start(config, locked=locked, force=force, dry_run=dry_run, on_step=on_step)
+        outcomes, written = _run_targets(run, chosen)
+    return BuildResult(
+        file=config.file,
+        name=config.name,
+        version=config.version,
+        targets=outcomes,
+        lock_written=written,
+        duration_s=time.monotonic() - started,
+    )
+
+
+def _start(config: BuildConfig, *, locked: bool, force: bool, dry_run: bool, on_step: OnStep | None) -> Run:
+    """Open cache, digests and lock: what another build wrote until now is in them."""
     if force and not dry_run:
         shutil.rmtree(config.state / "work", ignore_errors=True)
-    run = Run(
+    return Run(
         config=config,
         cache=Cache(config.state / "build"),
         digests=Digests(config.state / "digests.json"),
@@ -70,6 +89,13 @@ def run_build(
         dry_run=dry_run,
         on_step=on_step,
     )
+
+
+def _run_targets(
+    run: Run, chosen: Sequence[tuple[ModelConfig, TargetConfig]]
+) -> tuple[tuple[TargetOutcome, ...], bool]:
+    """Run targets and keep what is known of them; return what became of each, and whether the lock was written."""
+    config, dry_run = run.config, run.dry_run
     targets = {f"{model.name}/{target.name}" for model in config.models for target in model.targets}
     written = False
     try:
@@ -81,17 +107,27 @@ def run_build(
         if not dry_run:
             run.cache.save()
             run.digests.save()
-            if not locked:
+            if not run.locked:
                 run.lock.keep_only(targets)
                 written = run.lock.save()
-    return BuildResult(
-        file=config.file,
-        name=config.name,
-        version=config.version,
-        targets=outcomes,
-        lock_written=written,
-        duration_s=time.monotonic() - started,
-    )
+    return outcomes, written
+
+
+def _check_files(config: BuildConfig, chosen: Sequence[tuple[ModelConfig, TargetConfig]]) -> None:
+    """Refuse what is missing or in the way now, for all targets, and not after hours of work for the first one."""
+    file = config.file.name
+    if config.output.exists() and not config.output.is_dir():
+        raise UsageError(f"{file}: project.output must be a folder; {config.output} is a file.")
+    for model in {model.name: model for model, _ in chosen}.values():
+        try:
+            input_files(model, config.root)
+        except UsageError as error:
+            raise UsageError(f"{file}: {error.message}", hint=error.hint) from error
+    for model, target in chosen:
+        release = target.gates.not_slower_than
+        if release is not None and not release.exists():
+            where = f"models.{model.name}.targets.{target.name}.gates.not_slower_than"
+            raise UsageError(f"{file}: {where}: there is no file {release}.")
 
 
 def choose_targets(config: BuildConfig, only: str | None) -> list[tuple[ModelConfig, TargetConfig]]:

@@ -18,10 +18,14 @@ FILE_NAME = "edgeai.toml"
 
 Kind = Literal[
     "text", "path", "paths", "data", "whole", "flag", "fraction", "size", "latency", "memory", "word", "words", "steps",
-    "shapes",
+    "shapes", "metric",
 ]  # fmt: skip
 """`data` is a path or `module:function`; amounts are written with a unit (`1%`, `150KB`, `5ms`, `64MB`); `steps` are
-text, or a table of texts by tensor name; `shapes` a table of lists by input name."""
+text, or a table of texts by tensor name; `shapes` a table of lists by input name; a `metric` is one of those known by
+name, or `module:function`."""
+
+METRICS = ("top1", "top5", "auc", "mae", "rmse", "agreement", "cosine")
+"""Metrics by name. Those of `edgeai_converters.evaluate.metrics`, which imports too much to be asked here."""
 
 EXPORTED = ("c", "android", "ios")
 COMPILED = ("ethos-u", "qnn-context", "openvino-blob", "coreml", "edgetpu", "tensorrt", "rknn")
@@ -80,8 +84,8 @@ TABLES: dict[str, tuple[Key, ...]] = {
         ),
         Key(
             name="metric",
-            kind="text",
-            about="top1, top5, auc, mae, rmse, agreement, cosine or module:function.",
+            kind="metric",
+            about=f"{', '.join(METRICS)} or module:function.",
             example='"top1"',
         ),
         Key(name="labels", kind="path", about="A text file with one class name per line.", example='"labels.txt"'),

@@ -6,15 +6,16 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from edgeai.builder.schema import Key, Kind
+from edgeai.builder.schema import METRICS, Key, Kind
 from edgeai.cli import quantities
 from edgeai.cli.options import nearest
 from edgeai_runtime.errors import EdgeAIError, UsageError
 from edgeai_runtime.manifest import Step
 from edgeai_runtime.transforms.parse import parse_steps
 
+_Amount = TypeVar("_Amount", int, float)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -60,19 +61,30 @@ def _flag(value: Any, *, key: Key, where: str, root: Path) -> bool:
 
 
 def _fraction(value: Any, *, key: Key, where: str, root: Path) -> float:
+    if type(value) is int and value == 1:  # 1% is what most people mean, and 100% is what it says
+        raise UsageError(f"{where}: 1 may be all, or one percent.", hint='Write "1%" or "100%". Received: 1')
     return quantities.parse_fraction(_amount(value, where, key), option=where)
 
 
 def _size(value: Any, *, key: Key, where: str, root: Path) -> int:
-    return quantities.parse_size(_amount(value, where, key), option=where)
+    return _above_zero(quantities.parse_size(_amount(value, where, key), option=where), value, where, key)
 
 
 def _memory(value: Any, *, key: Key, where: str, root: Path) -> float:
-    return quantities.parse_memory(_amount(value, where, key), option=where)
+    return _above_zero(quantities.parse_memory(_amount(value, where, key), option=where), value, where, key)
 
 
 def _latency(value: Any, *, key: Key, where: str, root: Path) -> quantities.LatencyLimit:
-    return quantities.parse_latency(_amount(value, where, key), option=where)
+    limit = quantities.parse_latency(_amount(value, where, key), option=where)
+    _above_zero(limit.milliseconds or limit.ratio or 0.0, value, where, key)
+    return limit
+
+
+def _metric(value: Any, *, key: Key, where: str, root: Path) -> str:
+    name = _text(value, key=key, where=where, root=root)
+    if ":" not in name and name not in METRICS:
+        raise UsageError(f"{where} takes {key.about} Received: {name!r}", hint=nearest(name, METRICS))
+    return name
 
 
 def _word(value: Any, *, key: Key, where: str, root: Path) -> str:
@@ -117,6 +129,7 @@ READERS: dict[Kind, Callable[..., Any]] = {
     "size": _size,
     "memory": _memory,
     "latency": _latency,
+    "metric": _metric,
     "word": _word,
     "words": _words,
     "steps": _steps,
@@ -129,6 +142,13 @@ def _amount(value: Any, where: str, key: Key) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise _wrong(value, where, "an amount", key)
     return value if isinstance(value, str) else str(value)
+
+
+def _above_zero(amount: _Amount, value: Any, where: str, key: Key) -> _Amount:
+    """Return the amount; a limit of nothing is one that nothing can keep."""
+    if amount <= 0:
+        raise _wrong(value, where, "more than 0", key)
+    return amount
 
 
 def _list_of_texts(value: Any, *, key: Key, where: str) -> list[str]:

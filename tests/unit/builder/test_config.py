@@ -10,7 +10,9 @@ import tomllib
 
 from edgeai.builder.config import BuildConfig
 from edgeai.builder.config_read import find_config, parse_config, read_config
+from edgeai.builder.schema import METRICS
 from edgeai.builder.starter import starter_text
+from edgeai_converters.evaluate.metrics import METRICS as known_metrics
 from edgeai_runtime.errors import UsageError
 from edgeai_runtime.manifest import FORMATS, Step
 
@@ -90,6 +92,11 @@ def test_data_are_paths_beside_the_file_and_functions_stay(tmp_path: Path, given
     ("line", "after", "words"),
     [
         ('metrik = "top1"', 'source = "net.onnx"', r"edgeai.toml: models.net: unknown key 'metrik'[\s\S]*mean metric"),
+        ('metric = "topp1"', 'source = "net.onnx"', r"models.net.metric takes top1, [\s\S]*'topp1'[\s\S]*mean top1"),
+        ("budget = { max_drop = 1 }", 'source = "net.onnx"', r"budget.max_drop: 1 may be all, or one percent"),
+        ('budget = { max_size = "0KB" }', 'source = "net.onnx"', r"budget.max_size must be more than 0"),
+        ('gates = { latency = "0%" }', "[models.net.targets.any]", r"gates.latency must be more than 0"),
+        ('gates = { memory = "0MB" }', "[models.net.targets.any]", r"gates.memory must be more than 0"),
         ("seed = 1.5", 'source = "net.onnx"', r"models.net.seed must be a whole number. Received: 1.5"),
         ("threads = 0", 'source = "net.onnx"', r"models.net.threads must be 1 or more"),
         ('version = "beta"', 'name = "app"', r"project.version: [\s\S]*'beta'"),
@@ -127,6 +134,7 @@ def test_a_wrong_line_is_told_with_file_and_key(tmp_path: Path, line: str, after
     [
         (SMALLEST.replace("schema = 1", "schema = 2"), "schema must be 1"),
         (SMALLEST.replace("schema = 1", ""), "schema must be 1"),
+        (SMALLEST.replace("schema = 1", "schema = true"), "schema must be 1"),
         (SMALLEST.replace('name = "app"', ""), "project.name is missing"),
         (SMALLEST.replace('source = "net.onnx"', ""), "models.net.source is missing"),
         (SMALLEST.replace("[models.net.targets.any]", ""), "models.net has no target"),
@@ -146,6 +154,12 @@ def test_a_file_that_is_not_there_or_no_toml_is_told(tmp_path: Path) -> None:
     (tmp_path / "edgeai.toml").write_text("schema = ")
     with pytest.raises(UsageError, match="can not be read"):
         read_config(find_config(tmp_path))
+
+
+def test_metrics_are_those_that_there_are(tmp_path: Path) -> None:
+    assert tuple(known_metrics) == METRICS
+    model = parse(with_lines('metric = "scores:top3"', after='source = "net.onnx"'), tmp_path).models[0]
+    assert model.metric == "scores:top3"
 
 
 def test_the_example_is_read() -> None:
