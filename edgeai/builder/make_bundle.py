@@ -1,4 +1,4 @@
-"""Put name, version and reports of compilers into what `compress` made, and write one `.edge` file: no engine."""
+"""Put name, version, labels and compilers' reports into what `compress` made, and write one `.edge` file: no engine."""
 
 from __future__ import annotations
 
@@ -6,15 +6,22 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from edgeai.builder.labels import read_labels
 from edgeai.builder.make_compress import BUNDLE
 from edgeai.builder.make_export import FACTS
 from edgeai.builder.steps import Making
 
+_LABELS = "labels.txt"
+
 
 def make(making: Making) -> None:
-    """Write `MODEL.edge`."""
+    """Write `MODEL.edge`.
+
+    Raises:
+        UsageError: the labels can not be read, or are not as many as the model has classes.
+    """
     from edgeai_runtime.bundle_paths import MANIFEST_NAME
-    from edgeai_runtime.bundle_writer import write_bundle
+    from edgeai_runtime.bundle_writer import file_entry, write_bundle
     from edgeai_runtime.manifest_checks import manifest_files
     from edgeai_runtime.manifest_json import parse_manifest
 
@@ -29,7 +36,11 @@ def make(making: Making) -> None:
     }
     if compiled:
         manifest = replace(manifest, metadata={**manifest.metadata, "compiled": compiled})
-    members: dict[str, Path | bytes] = {entry.path: folder / entry.path for entry in manifest_files(manifest)}
+    given: dict[str, Path | bytes] = {}
+    if making.model.labels is not None:
+        given[_LABELS] = "".join(f"{name}\n" for name in read_labels(making.model.labels, manifest.outputs)).encode()
+        manifest = replace(manifest, labels=file_entry(_LABELS, given[_LABELS]))
+    members = {entry.path: given.get(entry.path, folder / entry.path) for entry in manifest_files(manifest)}
     write_bundle(making.folder / bundle_name(making.model.name), manifest, members)
 
 

@@ -78,9 +78,6 @@ def json_text_of(recipes: tuple[Recipe, ...]) -> str:
 
 
 def _spec(model: ModelConfig, target: TargetConfig) -> CompressSpec:
-    labels = model.labels.read_text(encoding="utf-8").split("\n") if model.labels is not None else []
-    while labels and not labels[-1].strip():
-        labels.pop()
     device, size = target.device, model.budget.max_size_bytes
     return CompressSpec(
         source=model.source,
@@ -91,7 +88,6 @@ def _spec(model: ModelConfig, target: TargetConfig) -> CompressSpec:
         budget=replace(model.budget, max_size_bytes=size_for(device, size) if device else size),
         preprocessing=model.preprocess,
         postprocessing=model.postprocess,
-        labels=tuple(label.rstrip("\r") for label in labels),
         input_shapes=model.input_shapes,
         prune=model.prune,
         training=replace(DEFAULT_TRAINING, seed=model.seed),

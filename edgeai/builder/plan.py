@@ -58,7 +58,9 @@ def search_step(model: ModelConfig, target: TargetConfig, *, root: Path, digests
         "threads": model.threads,
         "data": _selection(model),
     }
-    files = {role: digests.of_all(paths) for role, paths in input_files(model, root).items()}
+    inputs = input_files(model, root)
+    inputs.pop("labels", None)  # they are put into the bundle, and nothing is searched by them
+    files = {role: digests.of_all(paths) for role, paths in inputs.items()}
     return Step(kind="search", name="search", settings=_plain(settings), files=files, tools=_tools(model, target))
 
 
@@ -88,6 +90,7 @@ def later_steps(
         kind="bundle",
         name="bundle",
         settings={"name": model.name, "version": config.version},
+        files={"labels": digests.of(model.labels)} if model.labels is not None else {},
         needs={step.name: step.digest for step in (compress, *compiled)},
     )
     of_bundle: dict[str, Any] = {"tools": _own_version(), "needs": {bundle.name: bundle.digest}}

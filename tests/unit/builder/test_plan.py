@@ -100,6 +100,14 @@ def test_a_changed_file_redoes_what_depends_on_it(folder: Path, file: str, steps
     assert changed(before, keys(folder)) == steps
 
 
+def test_other_labels_are_put_into_the_bundle_and_nothing_is_searched_for_them(folder: Path) -> None:
+    text = FILE.replace('data = "x.npz"', 'data = "x.npz"\nlabels = "names.txt"')
+    (folder / "names.txt").write_text("one")
+    before = keys(folder, text)
+    (folder / "names.txt").write_text("eins")
+    assert changed(before, keys(folder, text)) == ALL - {"search", "compress"}
+
+
 def test_another_recipe_redoes_all_but_the_search(folder: Path) -> None:
     other = (Recipe(format="tflite", precision="float32", steps=(Step(op="emit"),)),)
     assert changed(keys(folder), keys(folder, recipes=other)) == ALL - {"search"}
