@@ -41,6 +41,13 @@ def starter_text(*, project: str, model: str, source: str, data: str | None, dev
         for key in TABLES[table]:
             value = values.get(key.name)
             about = f"# {key.about}\n"
-            lines.append(about + (f"{key.name} = {json.dumps(value)}" if value else f"# {key.name} = {key.example}"))
+            lines.append(
+                about
+                + (
+                    f"{key.name} = {json.dumps(value, ensure_ascii=False)}"
+                    if value
+                    else f"# {key.name} = {key.example}"
+                )
+            )
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,9 @@ def command(
 ) -> None:
     """Write a commented edgeai.toml: one model, one target, and every key that there is."""
     import os
+    import shlex
 
+    from edgeai.builder.schema import FILE_NAME
     from edgeai.builder.starter import starter_text
     from edgeai.cli import output as out
     from edgeai_devices.catalog import find_profile
@@ -40,7 +43,7 @@ def command(
     folder = output.absolute().parent
     paths = [os.path.relpath(path, folder) if Path(path).exists() else path for path in (source, data) if path]
     text = starter_text(
-        project=_name(folder.name, "project"),
+        project=folder.name or "project",
         model=_name(source.stem, "model"),
         source=Path(paths[0]).as_posix(),
         data=str(paths[1]) if data else None,
@@ -48,11 +51,16 @@ def command(
     )
     out.write_text(output, text)
     if json:
-        out.print_json({"file": output})
+        out.print_json({"file": output, "source": source})
         return
-    typer.echo(f"{output} was written. `edgeai build --dry-run` says what it makes.")
+    file = "" if output.name == FILE_NAME and folder == Path.cwd() else f"{shlex.quote(str(output))} "
+    typer.echo(f"{output} was written. `edgeai build {file}--dry-run` says what it makes.")
+    if model is None and len(here) != 1:
+        found = f"{len(here)} models are here: {', '.join(map(str, here))}" if here else "no model is here"
+        typer.echo(f"Name the source in it: {source} stands for it now, as {found}.")
 
 
 def _name(text: str, default: str) -> str:
-    """Return a name of the letters that may stand in one."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or default
+    """Return a name of the letters that may stand in one, those with marks without them."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", plain).strip("-") or default
