@@ -26,15 +26,19 @@ WAITING = "waiting for another build in this folder"
 def one_at_a_time(state: Path, *, on_step: OnStep | None = None) -> Iterator[None]:
     """Hold the folder `state`, made when missing; wait while another process holds it.
 
-    The operating system frees it with the process, however that ends. Where a file system has no locks, nobody waits.
+    The operating system frees it with the process, however that ends. Nobody waits where a file system has no locks, or
+    where nothing can be written: there an unchanged build still works.
 
     Raises:
-        OutputError: the folder can not be made or written.
+        OutputError: the folder can not be made.
     """
     try:
         state.mkdir(parents=True, exist_ok=True)
         file = (state / _FILE).open("ab")
     except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and state.is_dir():
+            yield
+            return
         raise output_error(state, error) from error
     with file:
         told = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import threading
@@ -81,6 +82,15 @@ def test_a_state_folder_that_can_not_be_made_is_told(folder: Path) -> None:
     (folder / ".edgeai").write_text("a file")
     with pytest.raises(OutputError, match=r"can not write .*\.edgeai"):
         run_build(read_config(folder / "edgeai.toml"))
+
+
+def test_nobody_waits_in_a_folder_that_can_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:  # root is refused nothing
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with one_at_a_time(tmp_path):
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_second_build_waits_until_the_first_ends_even_by_a_kill(tmp_path: Path) -> None:
