@@ -79,7 +79,7 @@ def make_package(request: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
     warnings.simplefilter("ignore")  # of PyTorch and coremltools, about each other
-    import coremltools  # type: ignore[import-not-found, unused-ignore]
+    import coremltools
 
     program = torch.export.load(request["path"]).run_decompositions({})
     beside = Path(request["path"]).with_suffix(BOUNDARY)
