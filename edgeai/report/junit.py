@@ -7,16 +7,13 @@ their own: none is lost.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
 from edgeai.report.bench_runs import RunView, device_words, run_views, without_scenario
+from edgeai.report.junit_xml import clean, element, to_text
 from edgeai.report.wording import time_words
-
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 can not hold, not even escaped (section 2.2 of the recommendation)."""
 
 
 def bench_junit(document: Mapping[str, Any], failures: Sequence[str] = ()) -> str:
@@ -30,7 +27,7 @@ def bench_junit(document: Mapping[str, Any], failures: Sequence[str] = ()) -> st
     cases = [_case(view, left) for view in run_views(document)]
     cases += [_skipped(one) for one in document["skipped"]]
     cases += [
-        _failed(_element("testcase", classname="edgeai.bench", name=f"limit {number}", time="0"), line)
+        _failed(element("testcase", classname="edgeai.bench", name=f"limit {number}", time="0"), line)
         for number, line in enumerate(left, start=1)
     ]
     counts = {
@@ -39,18 +36,17 @@ def bench_junit(document: Mapping[str, Any], failures: Sequence[str] = ()) -> st
         "errors": "0",
         "time": f"{sum(float(case.get('time', '0')) for case in cases):.3f}",
     }
-    root = _element("testsuites", name="edgeai bench", **counts)
-    suite = _element("testsuite", name="edgeai bench", skipped=str(len(document["skipped"])), **counts)
+    root = element("testsuites", name="edgeai bench", **counts)
+    suite = element("testsuite", name="edgeai bench", skipped=str(len(document["skipped"])), **counts)
     if document["created"]:
-        suite.set("timestamp", _clean(document["created"])[:19])
+        suite.set("timestamp", clean(document["created"])[:19])
     properties = ET.SubElement(suite, "properties")
     for group in ("machine", "tools"):
         for key, value in (document[group] or {}).items():
-            properties.append(_element("property", name=f"{group}.{key}", value=value))
+            properties.append(element("property", name=f"{group}.{key}", value=value))
     suite.extend(cases)
     root.append(suite)
-    ET.indent(root)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+    return to_text(root)
 
 
 def _case(view: RunView, left: list[str]) -> ET.Element:
@@ -58,7 +54,7 @@ def _case(view: RunView, left: list[str]) -> ET.Element:
     run, latency = view.data, view.latency
     label = without_scenario(run)
     seconds = latency["median"] * run["calls"] / 1e3
-    case = _element("testcase", classname=f"edgeai.bench.{run['engine']}", name=label, time=f"{seconds:.3f}")
+    case = element("testcase", classname=f"edgeai.bench.{run['engine']}", name=label, time=f"{seconds:.3f}")
     begins = tuple(f"{name}{mark}" for name in view.labels for mark in (": ", " against "))
     own = [line for line in left if line.startswith(begins)]
     for line in own:
@@ -81,26 +77,18 @@ def _case(view: RunView, left: list[str]) -> ET.Element:
     if run["noise"] and run["noise"]["noisy"]:
         words.append(f"noisy: {run['noise']['reason']}")
     said = ET.SubElement(case, "system-out")
-    said.text = _clean("\n".join(words))
+    said.text = clean("\n".join(words))
     return case
 
 
 def _skipped(one: Mapping[str, Any]) -> ET.Element:
-    case = _element("testcase", classname="edgeai.bench", name=one["artifact"], time="0")
-    case.append(_element("skipped", message=one["reason"]))
+    case = element("testcase", classname="edgeai.bench", name=one["artifact"], time="0")
+    case.append(element("skipped", message=one["reason"]))
     return case
 
 
 def _failed(case: ET.Element, lines: str) -> ET.Element:
-    failure = _element("failure", message=lines.splitlines()[0], type="edgeai.bench")
-    failure.text = _clean(lines)
+    failure = element("failure", message=lines.splitlines()[0], type="edgeai.bench")
+    failure.text = clean(lines)
     case.append(failure)
     return case
-
-
-def _element(tag: str, **attributes: str) -> ET.Element:
-    return ET.Element(tag, {name: _clean(str(value)) for name, value in attributes.items()})
-
-
-def _clean(text: str) -> str:
-    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
