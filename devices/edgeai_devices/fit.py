@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from edgeai_devices.fit_report import FitCheck, FitReport, WayFit
-from edgeai_devices.fit_ways import judge_way, mend_shapes, ways_of
+from edgeai_devices.fit_ways import judge_way, keep_integers, mend_shapes, ways_of
 from edgeai_devices.memory_arena import ArenaEngine, plan_arena
 from edgeai_devices.memory_plan import MemoryPlan
 from edgeai_devices.operator_facts import ModelFacts
@@ -53,7 +53,7 @@ def engine_of(format: Format, profile: Profile) -> ArenaEngine:
 def _format(facts: ModelFacts, profile: Profile, ways: Sequence[WayFit]) -> FitCheck:
     ok = facts.format in profile.formats and bool(ways)
     detail = f"{facts.format} runs on {profile.name}" if ok else f"nothing on {profile.name} runs {facts.format}"
-    mend = "" if ok else f"convert it: edgeai convert MODEL --to {profile.formats[0]}"
+    mend = "" if ok else f"convert it: edgeai convert MODEL --to {profile.formats[0]}{keep_integers(facts)}"
     return FitCheck(name="format", ok=ok, limit=profile.formats, value=facts.format, detail=detail, mend=mend)
 
 

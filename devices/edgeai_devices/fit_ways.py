@@ -104,7 +104,12 @@ def needs_fixed_batch(way: Way) -> bool:
 def mend_shapes(facts: ModelFacts) -> str:
     """Return the step that fixes the free shapes of a model."""
     how = "--batch 1" if facts.only_batch_is_free else "--shape NAME=SIZES"
-    return f"fix the shapes: edgeai convert MODEL --to {facts.format} {how}"
+    return f"fix the shapes: edgeai convert MODEL --to {facts.format} {how}{keep_integers(facts)}"
+
+
+def keep_integers(facts: ModelFacts) -> str:
+    """Return what `edgeai convert` needs not to make a float model of an int8 one."""
+    return " --precision int8" if facts.precisions[:1] == ("int8",) else ""
 
 
 def _way(profile: Profile, name: str, kind: WayKind) -> Way:

@@ -20,7 +20,7 @@ from edgeai_devices.catalog import OWN_FOLDER, find_profile
 from edgeai_devices.fit_request import formats_for, precisions_for
 from edgeai_devices.profile import Profile
 from edgeai_runtime.errors import EdgeAIError, UsageError
-from edgeai_runtime.manifest import FORMATS
+from edgeai_runtime.manifest import FORMATS, Format, Precision
 from edgeai_runtime.trust import Trust
 
 _Read = TypeVar("_Read")
@@ -102,13 +102,15 @@ def _read_target(name: str, targets: Mapping[str, Any], of: str, *, file: Path, 
         formats = _named(lambda: formats_for(profile, found.get("formats")), f"{file}: {where}.formats")
         precisions = precisions_for(profile, precisions)
     outputs = found.get("outputs", ("bundle",))
+    formats, precisions = formats or FORMATS, precisions or DEFAULT_PRECISIONS
     if profile is not None:
         _check_outputs(outputs, profile, f"{file}: {where}.outputs")
+    _check_sources(outputs, formats, precisions, f"{file}: {where}.outputs")
     return TargetConfig(
         name=name,
         device=profile,
-        formats=formats or FORMATS,
-        precisions=precisions or DEFAULT_PRECISIONS,
+        formats=formats,
+        precisions=precisions,
         outputs=outputs,
         gates=_gates(gates, f"{file}: {where}.gates"),
     )
@@ -128,6 +130,28 @@ def _check_outputs(outputs: tuple[str, ...], profile: Profile, where: str) -> No
         if output not in known:
             takes = ", ".join(("bundle", *profile.exports, *compiled))
             raise UsageError(f"{where}: {profile.name} takes {takes}. Received: {output!r}")
+
+
+def _check_sources(
+    outputs: tuple[str, ...], formats: tuple[Format, ...], precisions: tuple[Precision, ...], where: str
+) -> None:
+    """Refuse outputs that nothing of what the target makes can be turned into."""
+    from edgeai.exporting.table import EXPORTERS
+    from edgeai_devices.compilers.table import COMPILERS
+
+    compilers = {spec.export: spec for spec in COMPILERS.values()}
+    for output in outputs:
+        if output in compilers:
+            takes: tuple[tuple[str, ...], ...] = (compilers[output].formats,)
+        elif output in EXPORTERS:
+            takes = (EXPORTERS[output].formats, EXPORTERS[output].precisions)
+        else:
+            continue
+        for wanted, made in zip(takes, (formats, precisions), strict=False):
+            if not set(wanted) & set(made):
+                raise UsageError(
+                    f"{where}: {output} is made of {' or '.join(wanted)}, and this target makes {', '.join(made)}."
+                )
 
 
 def _named(read: Callable[[], _Read], where: str) -> _Read:

@@ -110,6 +110,21 @@ def test_data_are_paths_beside_the_file_and_functions_stay(tmp_path: Path, given
             "[models.net.targets.any]",
             r"Raspberry Pi 5 takes bundle",
         ),
+        (
+            'formats = ["onnx"]\noutputs = ["c"]',
+            "[models.net.targets.any]",
+            r"targets.any.outputs: c is made of tflite, and this target makes onnx",
+        ),
+        (
+            'precisions = ["float16"]\noutputs = ["c"]',
+            "[models.net.targets.any]",
+            r"c is made of int8 or int16x8 or float32, and this target makes float16",
+        ),
+        (
+            'formats = ["tflite"]\noutputs = ["qnn-context"]',
+            "[models.net.targets.any]",
+            r"qnn-context is made of onnx, and this target makes tflite",
+        ),
         ("formats = []", "[models.net.targets.any]", r"targets.any.formats must be a list of texts that is not empty"),
         ('outputs = ["bundel"]', "[models.net.targets.any]", r"targets.any.outputs takes [\s\S]*mean bundle"),
         ('gates = "small"', "[models.net.targets.any]", r"targets.any.gates must be a table"),

@@ -211,6 +211,17 @@ def test_a_free_batch_is_no_hindrance_where_the_stored_one_is_read() -> None:
     assert "--batch 1" in check(check_fit(facts, find_profile("coral-usb")), "shapes").mend
 
 
+@pytest.mark.parametrize(("precision", "keeps"), [("int8", True), ("float32", False), ("dynamic_int8", False)])
+def test_what_mends_an_int8_model_does_not_make_it_float(precision: Any, keeps: bool) -> None:
+    facts = model(operator(precision=precision), free=("x [?, 8]",), only_batch_is_free=True)
+    foreign = replace(facts, format="onnx")
+
+    shapes = check(check_fit(facts, find_profile("coral-usb")), "shapes").mend
+    format = check(check_fit(foreign, find_profile("coral-usb")), "format").mend
+
+    assert [mend.endswith(" --precision int8") for mend in (shapes, format)] == [keeps, keeps]
+
+
 @pytest.mark.parametrize(
     ("name", "device", "taken"),
     [("ethos-u", "ethos-u55-128", True), ("ethos-u", "coral-usb", False), ("edgetpu-custom-op", "coral-usb", True)],
