@@ -50,6 +50,8 @@ def _show(model: Path, document: Mapping[str, Any]) -> None:
             typer.echo(f"      note: {note}")
     for note in document["notes"]:
         typer.echo(f"  note: {note}")
+    if variant and any(check["mend"] for check in document["checks"]):
+        typer.echo("  note: MODEL is the model that the bundle was made from")
     for other in document.get("variants", ()):
         failed = ", ".join(check["name"] for check in other["checks"] if not check["ok"])
         typer.echo(f"  variant {other['id']}: {'fits' if other['ok'] else f'does not fit: {failed}'}")

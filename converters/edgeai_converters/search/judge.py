@@ -84,9 +84,13 @@ def _broken_budgets(*, size_bytes: int, measurement: Measurement, budget: Budget
         if most is not None and value is not None and value > most:
             yield Rejection(
                 limit=limit,
-                reason=f"{what} {value:.4g}{unit} is over the limit of {most:.4g}{unit}",
+                reason=f"{what} {_shown(value)}{unit} is over the limit of {_shown(most)}{unit}",
                 excess=value / most - 1 if most else float("inf"),
             )
+
+
+def _shown(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
 def reject_on_search_split(certificate: Certificate, budget: Budget) -> Rejection | None:

@@ -100,6 +100,14 @@ def test_of_a_bundle_one_variant_that_fits_is_enough(model: Path, capsys: pytest
     assert (document["variant"], [each["id"] for each in document["variants"]]) == ("v0", ["v0", "v1"])
 
 
+def test_what_mends_a_bundle_is_done_to_what_it_was_made_from(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "MODEL is the model that the bundle was made from"
+    main(["check", str(bundle_of(model, "onnx")), "--device", "stm32u575"])
+    assert words in capsys.readouterr().out
+    main(["check", str(model), "--device", "stm32u575"])
+    assert words not in capsys.readouterr().out
+
+
 def test_a_profile_of_ones_own_is_used(model: Path) -> None:
     folder = model.with_name("devices")
     folder.mkdir()

@@ -81,6 +81,13 @@ def test_a_broken_limit_is_named_with_how_far_it_is_missed(budget: Budget, limit
     assert found.excess == pytest.approx(excess)
 
 
+def test_a_size_is_told_to_the_byte() -> None:
+    budget = Budget(max_size_bytes=200_000)
+    found = reject_for_cost(precision="int8", size_bytes=209_617, measurement=MEASURED, budget=budget)
+    assert found is not None
+    assert "size 209617 bytes is over the limit of 200000 bytes" in found.reason
+
+
 def test_the_users_limits_come_before_the_promise_on_speed_and_every_broken_one_is_told() -> None:
     slow = _slowed(0.4, 0.6)
     found = reject_for_cost(precision="int8", size_bytes=300, measurement=slow, budget=Budget(max_size_bytes=100))
