@@ -33,7 +33,7 @@ def read_config(file: Path) -> BuildConfig:
         UsageError: no such file, no TOML, an unknown key (the nearest is offered), a wrong value, an unknown device.
     """
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
+        document = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise UsageError(f"There is no file {file}.", hint="`edgeai init` writes one.") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -177,6 +177,11 @@ def test_metrics_are_those_that_there_are(tmp_path: Path) -> None:
     assert model.metric == "scores:top3"
 
 
+def test_what_editors_of_windows_write_is_read(tmp_path: Path) -> None:
+    (tmp_path / "edgeai.toml").write_bytes(b"\xef\xbb\xbf" + SMALLEST.replace("\n", "\r\n").encode())
+    assert read_config(tmp_path / "edgeai.toml").name == "app"
+
+
 def test_the_example_is_read() -> None:
     config = read_config(EXAMPLE)
     assert [target.name for target in config.models[0].targets] == ["pi", "desktop"]
