@@ -88,5 +88,10 @@ class BuildConfig:
 
     @property
     def lock(self) -> Path:
-        """The lock file."""
-        return self.root / "edgeai.lock"
+        """The lock file, `edgeai.lock` of `edgeai.toml`: files in one folder have one each."""
+        return self.file.with_suffix(".lock")
+
+    @property
+    def record(self) -> Path:
+        """What builds of this file wrote to the output folder, which may be that of another file too."""
+        return self.output / f".{self.file.stem}-outputs.json"

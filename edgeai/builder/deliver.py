@@ -1,7 +1,7 @@
 """Copy what was made to the output folder: only what changed, nothing of anybody else's, and nothing stale stays.
 
-The output folder keeps `.edgeai-outputs.json`, the digests of what was written to it: a file that is not in it, or was
-changed since, is somebody's own and is not touched without `force`.
+The output folder keeps a record, `.edgeai-outputs.json` of `edgeai.toml`: the digests of what was written to it. A file
+that is not in it, or was changed since, is somebody's own and is not touched without `force`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ from edgeai.builder.digests import Digests
 from edgeai_runtime.atomic import open_beside, output_error, write_atomically
 from edgeai_runtime.errors import OutputError
 
-_RECORD = ".edgeai-outputs.json"
 
-
-def deliver(output: Path, folder: str, files: Mapping[str, Path], *, digests: Digests, force: bool = False) -> int:
-    """Make `output/folder` hold exactly `files` of ours, and return how many were written.
+def deliver(record: Path, folder: str, files: Mapping[str, Path], *, digests: Digests, force: bool = False) -> int:
+    """Make `folder` of the output folder hold exactly `files` of ours, and return how many were written.
 
     Args:
-        output: the output folder.
+        record: the record of what is ours; it lies in the output folder.
         folder: of the target: `model/target`.
         files: name in the folder (`/` separates) → the file to copy.
         digests: tells which are unchanged.
@@ -32,7 +30,7 @@ def deliver(output: Path, folder: str, files: Mapping[str, Path], *, digests: Di
     Raises:
         OutputError: a file of somebody else's is in the way, or nothing can be written.
     """
-    ours = _read_record(output)
+    output, ours = record.parent, _read_record(record)
     wanted = {f"{folder}/{name}": file for name, file in files.items()}
     changed = {}
     for name, file in wanted.items():
@@ -48,26 +46,26 @@ def deliver(output: Path, folder: str, files: Mapping[str, Path], *, digests: Di
         with file.open("rb") as source, open_beside(output / name) as copy:
             shutil.copyfileobj(source, copy)
     _remove_stale(output, folder, ours, keep=set(wanted), digests=digests)
-    record = {name: digest for name, digest in ours.items() if not name.startswith(f"{folder}/")}
-    record |= {name: digests.of(file) for name, file in wanted.items()}
-    if record != ours:
-        write_atomically(output / _RECORD, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
+    known = {name: digest for name, digest in ours.items() if not name.startswith(f"{folder}/")}
+    known |= {name: digests.of(file) for name, file in wanted.items()}
+    if known != ours:
+        write_atomically(record, (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
     return len(changed)
 
 
-def remove_other_targets(output: Path, targets: Collection[str], *, digests: Digests) -> None:
+def remove_other_targets(record: Path, targets: Collection[str], *, digests: Digests) -> None:
     """Remove what earlier builds wrote for targets that there are no more; `targets` are `model/target`.
 
     Raises:
         OutputError: a file can not be removed.
     """
-    ours = _read_record(output)
+    ours = _read_record(record)
     gone = {"/".join(name.split("/")[:2]) for name in ours} - set(targets)
     for folder in gone:
-        _remove_stale(output, folder, ours, keep=set(), digests=digests)
+        _remove_stale(record.parent, folder, ours, keep=set(), digests=digests)
     if gone:
-        record = {name: digest for name, digest in ours.items() if "/".join(name.split("/")[:2]) not in gone}
-        write_atomically(output / _RECORD, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
+        known = {name: digest for name, digest in ours.items() if "/".join(name.split("/")[:2]) not in gone}
+        write_atomically(record, (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
 
 
 def _remove_stale(output: Path, folder: str, ours: Mapping[str, str], *, keep: set[str], digests: Digests) -> None:
@@ -84,9 +82,9 @@ def _remove_stale(output: Path, folder: str, ours: Mapping[str, str], *, keep: s
                 raise output_error(path, error) from error
 
 
-def _read_record(output: Path) -> dict[str, str]:
+def _read_record(record: Path) -> dict[str, str]:
     try:
-        document = json.loads((output / _RECORD).read_text(encoding="utf-8"))
+        document = json.loads(record.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return {str(name): str(digest) for name, digest in document.items()} if isinstance(document, dict) else {}

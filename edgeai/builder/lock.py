@@ -78,7 +78,7 @@ class Lock:
     def refuse(self, where: str, key: Mapping[str, Any]) -> UsageError:
         """Return the error of a locked build whose lock does not match, with what differs."""
         found = self._targets.get(where)
-        hint = "Run `edgeai build` without --locked, and commit edgeai.lock."
+        hint = f"Run `edgeai build` without --locked, and commit {self.file.name}."
         if not isinstance(found, Mapping):
             reason = f"has no entry for {where}" if self.file.exists() else "is not there"
             return UsageError(f"{self.file.name} {reason}, and --locked does not search.", hint=hint)

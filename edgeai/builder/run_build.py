@@ -102,7 +102,7 @@ def _run_targets(
         with contextlib.chdir(config.root):  # functions and files of steps are looked for there
             outcomes = tuple(run_target(run, model, target) for model, target in chosen)
         if not dry_run:
-            remove_other_targets(config.output, targets, digests=run.digests)
+            remove_other_targets(config.record, targets, digests=run.digests)
     finally:
         if not dry_run:
             run.cache.save()

@@ -197,7 +197,7 @@ def _deliver(way: _Way, *, whole: bool) -> TargetResult:
             folder = made[f"{'compile' if output in COMPILED else 'export'}:{output}"] / FILES
             files |= {f"{output}/{name}": file for name, file in _files_in(folder)}
     all_files = {**files, REPORT_NAME: made["compress"] / REPORT}
-    deliver(run.config.output, way.where, all_files, digests=run.digests, force=run.force)
+    deliver(run.config.record, way.where, all_files, digests=run.digests, force=run.force)
     folder = run.config.output / way.where
     result = read_target_result(model, way.target, made)
     return replace(result, artifacts=tuple(folder / name for name in files), report=folder / REPORT_NAME)

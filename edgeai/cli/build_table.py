@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -29,7 +30,8 @@ def render(document: Mapping[str, Any], *, explain: bool) -> None:
         for artifact in target["artifacts"] if target["ok"] else ():
             typer.echo(f"  {artifact}")
     if document["lock_written"]:
-        typer.echo("edgeai.lock was written: commit it, and `edgeai build --locked` makes the same without a search.")
+        lock = Path(document["file"]).with_suffix(".lock").name
+        typer.echo(f"{lock} was written: commit it, and `edgeai build --locked` makes the same without a search.")
 
 
 def _state(target: Mapping[str, Any]) -> str:

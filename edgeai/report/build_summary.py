@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from edgeai.report.wording import NOTHING, time_words
@@ -21,7 +22,7 @@ def build_summary(document: Mapping[str, Any]) -> str:
     title = f"# {_escaped(document['name'])} {_escaped(document['version'])}: {_headline(len(failed), len(targets))}"
     parts = [title, _target_table(targets), *_problems(failed), *_gate_table(targets)]
     if document["lock_written"]:
-        parts.append("`edgeai.lock` was written: commit it.")
+        parts.append(f"`{Path(document['file']).with_suffix('.lock').name}` was written: commit it.")
     return "\n\n".join(parts) + "\n"
 
 

@@ -182,6 +182,12 @@ def test_what_editors_of_windows_write_is_read(tmp_path: Path) -> None:
     assert read_config(tmp_path / "edgeai.toml").name == "app"
 
 
+def test_two_files_in_one_folder_have_a_lock_and_a_record_each(tmp_path: Path) -> None:
+    configs = [parse_config(tomllib.loads(SMALLEST), file=tmp_path / name) for name in ("edgeai.toml", "release.toml")]
+    assert [config.lock.name for config in configs] == ["edgeai.lock", "release.lock"]
+    assert [config.record.name for config in configs] == [".edgeai-outputs.json", ".release-outputs.json"]
+
+
 def test_the_example_is_read() -> None:
     config = read_config(EXAMPLE)
     assert [target.name for target in config.models[0].targets] == ["pi", "desktop"]

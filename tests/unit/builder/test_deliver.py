@@ -10,6 +10,8 @@ from edgeai.builder.deliver import deliver, remove_other_targets
 from edgeai.builder.digests import Digests
 from edgeai_runtime.errors import OutputError
 
+RECORD = ".edgeai-outputs.json"
+
 
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
@@ -23,7 +25,7 @@ def put(output: Path, *, force: bool = False, **contents: str) -> int:
     for name, content in contents.items():
         files[f"{name}.txt"] = made / name
         files[f"{name}.txt"].write_text(content)
-    return deliver(output, "net/any", files, digests=Digests(output.parent / "digests.json"), force=force)
+    return deliver(output / RECORD, "net/any", files, digests=Digests(output.parent / "digests.json"), force=force)
 
 
 def test_files_are_copied_once(output: Path) -> None:
@@ -43,7 +45,7 @@ def test_what_this_build_does_not_make_any_more_is_removed(output: Path) -> None
 def test_the_folders_of_other_targets_stay(output: Path) -> None:
     other = output.parent / "other"
     other.write_text("other")
-    deliver(output, "net/any2", {"a.txt": other}, digests=Digests(output.parent / "digests.json"))
+    deliver(output / RECORD, "net/any2", {"a.txt": other}, digests=Digests(output.parent / "digests.json"))
     put(output, a="1")
     put(output)
     assert (output / "net/any2/a.txt").read_text() == "other"
@@ -52,13 +54,13 @@ def test_the_folders_of_other_targets_stay(output: Path) -> None:
 def test_targets_that_are_gone_leave_nothing_but_what_is_not_ours(output: Path) -> None:
     put(output, a="1", b="2")
     (output / "net/any/b.txt").write_text("changed")
-    remove_other_targets(output, {"net/other"}, digests=Digests(output.parent / "digests.json"))
+    remove_other_targets(output / RECORD, {"net/other"}, digests=Digests(output.parent / "digests.json"))
     assert [file.name for file in (output / "net/any").iterdir()] == ["b.txt"]
 
 
 def test_targets_that_there_are_keep_their_files(output: Path) -> None:
     put(output, a="1")
-    remove_other_targets(output, {"net/any"}, digests=Digests(output.parent / "digests.json"))
+    remove_other_targets(output / RECORD, {"net/any"}, digests=Digests(output.parent / "digests.json"))
     assert put(output, a="1") == 0
     assert (output / "net/any/a.txt").is_file()
 
@@ -85,3 +87,9 @@ def test_the_same_content_may_lie_there_already(output: Path) -> None:
     (output / "net/any").mkdir(parents=True)
     (output / "net/any/a.txt").write_text("1")
     assert put(output, a="1") == 0
+
+
+def test_what_another_file_built_into_the_same_folder_is_not_ours(output: Path) -> None:
+    put(output, a="1")
+    remove_other_targets(output / ".release-outputs.json", {"net/b"}, digests=Digests(output.parent / "digests.json"))
+    assert (output / "net/any/a.txt").is_file()
