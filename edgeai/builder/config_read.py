@@ -11,7 +11,7 @@ import tomllib
 
 from edgeai.builder.config import VERSION, BuildConfig, ModelConfig, TargetConfig
 from edgeai.builder.gate_result import Gates
-from edgeai.builder.schema import COMPILED, EXPORTED, FILE_NAME, INSIDE, SCHEMA, TABLES, Key
+from edgeai.builder.schema import COMPILED, EXPORTED, EXPORTS, FILE_NAME, INSIDE, SCHEMA, TABLES, Key
 from edgeai.builder.values import READERS, is_name
 from edgeai.cli.options import nearest
 from edgeai.cli.quantities import LatencyLimit
@@ -136,15 +136,14 @@ def _check_sources(
     outputs: tuple[str, ...], formats: tuple[Format, ...], precisions: tuple[Precision, ...], where: str
 ) -> None:
     """Refuse outputs that nothing of what the target makes can be turned into."""
-    from edgeai.exporting.table import EXPORTERS
     from edgeai_devices.compilers.table import COMPILERS
 
     compilers = {spec.export: spec for spec in COMPILERS.values()}
     for output in outputs:
         if output in compilers:
             takes: tuple[tuple[str, ...], ...] = (compilers[output].formats,)
-        elif output in EXPORTERS:
-            takes = (EXPORTERS[output].formats, EXPORTERS[output].precisions)
+        elif output in EXPORTS:
+            takes = EXPORTS[output]
         else:
             continue
         for wanted, made in zip(takes, (formats, precisions), strict=False):

@@ -11,7 +11,7 @@ from typing import Literal
 
 from edgeai.builder.gate_result import ACCURACIES, GATE_DEVICES
 from edgeai_converters.spec import PRUNINGS
-from edgeai_runtime.manifest import FORMATS, PRECISIONS
+from edgeai_runtime.manifest import FORMATS, PRECISIONS, Format, Precision
 
 SCHEMA = 1
 FILE_NAME = "edgeai.toml"
@@ -27,7 +27,15 @@ name, or `module:function`."""
 METRICS = ("top1", "top5", "auc", "mae", "rmse", "agreement", "cosine")
 """Metrics by name. Those of `edgeai_converters.evaluate.metrics`, which imports too much to be asked here."""
 
-EXPORTED = ("c", "android", "ios")
+EXPORTS: dict[str, tuple[tuple[Format, ...], tuple[Precision, ...]]] = {
+    "c": (("tflite",), ("int8", "int16x8", "float32")),
+    "android": (("tflite",), PRECISIONS),
+    "ios": (("tflite",), PRECISIONS),
+}
+"""Exports for an app's sources, with formats and precisions that they take. Those of `edgeai.exporting`, which imports
+too much to be asked while a file is read."""
+
+EXPORTED = tuple(EXPORTS)
 COMPILED = ("ethos-u", "qnn-context", "openvino-blob", "coreml", "edgetpu", "tensorrt", "rknn")
 OUTPUTS = ("bundle", *EXPORTED, *COMPILED)
 """What can be written for a target: the bundle, exports for an app's sources, and files of a device's compiler."""

@@ -10,8 +10,9 @@ import tomllib
 
 from edgeai.builder.config import BuildConfig
 from edgeai.builder.config_read import find_config, parse_config, read_config
-from edgeai.builder.schema import METRICS
+from edgeai.builder.schema import EXPORTS, METRICS
 from edgeai.builder.starter import starter_text
+from edgeai.exporting.table import EXPORTERS
 from edgeai_converters.evaluate.metrics import METRICS as known_metrics
 from edgeai_runtime.errors import UsageError
 from edgeai_runtime.manifest import FORMATS, Step
@@ -180,6 +181,10 @@ def test_metrics_are_those_that_there_are(tmp_path: Path) -> None:
 def test_what_editors_of_windows_write_is_read(tmp_path: Path) -> None:
     (tmp_path / "edgeai.toml").write_bytes(b"\xef\xbb\xbf" + SMALLEST.replace("\n", "\r\n").encode())
     assert read_config(tmp_path / "edgeai.toml").name == "app"
+
+
+def test_exports_take_what_they_say_themselves() -> None:
+    assert {name: (each.formats, each.precisions) for name, each in EXPORTERS.items()} == EXPORTS
 
 
 def test_two_files_in_one_folder_have_a_lock_and_a_record_each(tmp_path: Path) -> None:
