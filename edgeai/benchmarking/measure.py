@@ -118,7 +118,7 @@ def bench(
 
 def run_bench(spec: BenchSpec, *, on_step: OnStep | None = None) -> BenchReport:
     """Measure what `spec` asks for; see `bench`."""
-    from edgeai_runtime.bench.machine import describe_machine
+    from edgeai_runtime.bench.machine import describe_machine, describe_moment
 
     if spec.scenarios and spec.driver == "loadgen":
         require("mlperf_loadgen", extra="loadgen")
@@ -161,7 +161,7 @@ def run_bench(spec: BenchSpec, *, on_step: OnStep | None = None) -> BenchReport:
     if not runs or (spec.data is not None and not any(run.accuracy for run in runs)):
         raise problems[0]
     return BenchReport(
-        machine=describe_machine(),
+        machine=describe_machine() | describe_moment(),
         runs=tuple(runs),
         comparisons=tuple(comparisons),
         skipped=tuple(skipped),

@@ -43,7 +43,7 @@ def bench(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     pre- and post-processing are not in them, but those between the stages of a pipeline.
     """
     from edgeai_runtime.bench.loop import interleave
-    from edgeai_runtime.bench.machine import describe_machine
+    from edgeai_runtime.bench.machine import describe_machine, describe_moment
     from edgeai_runtime.bench.statistics import compare, summarize
 
     runs: dict[str, dict[str, Any]] = {}
@@ -74,7 +74,8 @@ def bench(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
             comparisons.append(
                 {"a": name, "b": first, "ratio": result.ratio, "ci95": list(result.ci95), "verdict": result.verdict}
             )
-    return {"machine": describe_machine(), "runs": list(runs.values()), "comparisons": comparisons}, 0
+    machine = describe_machine() | describe_moment()
+    return {"machine": machine, "runs": list(runs.values()), "comparisons": comparisons}, 0
 
 
 def _tasks(options: argparse.Namespace) -> list[_Task]:

@@ -20,14 +20,10 @@ ISA_FLAGS = (
 def describe_machine() -> dict[str, str]:
     """Return what a latency depends on: processor, instruction set, cores, clock governor, system, Python.
 
-    Of the moment are the clock, the temperature, how often it throttled, and `load`: how many processes wanted a
-    processor in the last minute. Every value is text; what can not be found out is `unknown`. Nothing that identifies
-    a person or a host is in it.
+    It is the same from one moment to the next. Every value is text; what can not be found out is `unknown`. Nothing
+    that identifies a person or a host is in it.
     """
-    from edgeai_runtime.bench.meters import celsius, clock_mhz, throttle_count
-
     info = _cpuinfo()
-    clock, heat, throttles = clock_mhz(), celsius(), throttle_count()
     return {
         "cpu": _cpu_model(info),
         "architecture": platform.machine() or "unknown",
@@ -35,12 +31,21 @@ def describe_machine() -> dict[str, str]:
         "cores": str(os.cpu_count() or "unknown"),
         "usable_cores": str(usable_cores()),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "unknown",
+        "os": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+
+
+def describe_moment() -> dict[str, str]:
+    """Return how the machine is now: clock, temperature, how often it throttled; `load`, processes that want to run."""
+    from edgeai_runtime.bench.meters import celsius, clock_mhz, throttle_count
+
+    clock, heat, throttles = clock_mhz(), celsius(), throttle_count()
+    return {
         "clock_mhz": "unknown" if clock is None else f"{clock:.0f}",
         "celsius": "unknown" if heat is None else f"{heat:.0f}",
         "throttle_count": "unknown" if throttles is None else str(throttles),
         "load": f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "unknown",
-        "os": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
     }
 
 

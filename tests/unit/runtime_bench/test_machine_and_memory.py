@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from edgeai_runtime.bench.machine import describe_machine, isa_flags, usable_cores
+from edgeai_runtime.bench.machine import describe_machine, describe_moment, isa_flags, usable_cores
 from edgeai_runtime.bench.memory import peak_resident_mib, resident_mib
 
 
@@ -19,6 +19,14 @@ def test_the_machine_is_described_by_text_that_goes_into_json() -> None:
 
     assert json.loads(json.dumps(machine)) == machine
     assert all(isinstance(value, str) and value for value in machine.values())
+
+
+def test_what_changes_from_one_moment_to_the_next_is_no_part_of_the_machine() -> None:
+    """Steps are known by the machine that they were measured on: a load average in it would redo them each time."""
+    moment = describe_moment()
+
+    assert set(moment) == {"clock_mhz", "celsius", "throttle_count", "load"}
+    assert not set(moment) & set(describe_machine())
 
 
 def test_the_description_does_not_name_the_host_or_the_user() -> None:
