@@ -56,7 +56,7 @@ def framework(monkeypatch: pytest.MonkeyPatch) -> _Framework:
     made = _Framework()
     monkeypatch.setattr(kept_import, "import_source", made)
     monkeypatch.setattr(kept_import, "detect_source", lambda source: "torch")
-    monkeypatch.setattr("edgeai_converters.float_graph.detect_source", lambda source: "torch")
+    monkeypatch.setattr("edgeai_converters.sources.files.detect_source", lambda source: "torch")
     return made
 
 
