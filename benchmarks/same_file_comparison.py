@@ -192,7 +192,14 @@ def summarize_turns(sessions: Sequence[Session]) -> dict[str, Any]:
         "found": {effect: float(np.mean(bounds[:, 0] * (1 + effect) > 1 + SAME_FILE_MARGIN)) for effect in EFFECTS},
         "p95": float(np.quantile(np.abs([one["ratio"] - 1 for one in pairs]), 0.95)),
         "noisy": float(np.mean([one["document"]["runs"][0]["noise"]["noisy"] for one in sessions])),
-        "load": float(np.median([one["document"]["runs"][0]["noise"]["load"] or math.nan for one in sessions])),
+        "load": float(
+            np.median(
+                [
+                    load if (load := one["document"]["runs"][0]["noise"]["load"]) is not None else math.nan
+                    for one in sessions
+                ]
+            )
+        ),
     }
 
 
