@@ -97,10 +97,8 @@ def command(
     input_shape: options.InputShapes = None,
     threads: options.Threads = 1,
     name: Annotated[str | None, typer.Option(help="Name of the bundle. Default: that of the model file.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything that draws.")] = 0,
-    work: Annotated[
-        Path | None, typer.Option(help="Folder that keeps finished steps, so that a rerun resumes.")
-    ] = None,
+    seed: options.Seed = 0,
+    work: options.Work = None,
     html: Annotated[Path | None, typer.Option(help="Write a report for people to this file.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The bundle. Default: NAME.edge here.")] = None,
     force: options.Force = False,

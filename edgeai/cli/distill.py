@@ -34,17 +34,15 @@ def command(
     ] = None,
     metric: Annotated[str | None, typer.Option(help="As for compress. Default: top1, or agreement.")] = None,
     max_drop: Annotated[str | None, typer.Option(help="Most that may be lost against the teacher: 1%.")] = None,
-    preprocess: Annotated[
-        list[str] | None, typer.Option(metavar="STEPS or NAME=STEPS", help="What is done to samples, as for compress.")
-    ] = None,
+    preprocess: options.Preprocess = None,
     input_shape: options.InputShapes = None,
     teacher_shape: Annotated[
         list[str] | None, typer.Option(metavar="NAME=SIZES", help="Fix a free shape of the teacher.")
     ] = None,
     train_on: Annotated[str, typer.Option(help="cpu, cuda, or auto for a GPU where there is one.")] = "auto",
     threads: options.Threads = 1,
-    seed: Annotated[int, typer.Option(help="Seed of everything that draws.")] = 0,
-    work: Annotated[Path | None, typer.Option(help="Folder that keeps finished steps, for a rerun.")] = None,
+    seed: options.Seed = 0,
+    work: options.Work = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The student: .onnx or .pt2. Default: STUDENT-distilled.onnx.")
     ] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
@@ -14,6 +15,12 @@ _Word = TypeVar("_Word", bound=str)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of words.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files that exist already.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Most threads an engine may use.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything that draws.")]
+Work = Annotated[Path | None, typer.Option("--work", help="Folder that keeps finished steps, so that a rerun resumes.")]
+Preprocess = Annotated[
+    list[str] | None,
+    typer.Option("--preprocess", metavar="STEPS or NAME=STEPS", help="What is done to samples, as for compress."),
+]
 InputShapes = Annotated[
     list[str] | None,
     typer.Option(

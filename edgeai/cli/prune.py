@@ -38,13 +38,11 @@ def command(
     ] = False,
     metric: Annotated[str | None, typer.Option(help="As for compress. Default: top1, or agreement.")] = None,
     max_drop: Annotated[str | None, typer.Option(help="Most that may be lost: 1%. Default: no limit.")] = None,
-    preprocess: Annotated[
-        list[str] | None, typer.Option(metavar="STEPS or NAME=STEPS", help="What is done to samples, as for compress.")
-    ] = None,
+    preprocess: options.Preprocess = None,
     input_shape: options.InputShapes = None,
     threads: options.Threads = 1,
-    seed: Annotated[int, typer.Option(help="Seed of everything that draws.")] = 0,
-    work: Annotated[Path | None, typer.Option(help="Folder that keeps finished steps, for a rerun.")] = None,
+    seed: options.Seed = 0,
+    work: options.Work = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The smaller model. Default: MODEL-pruned.onnx.")
     ] = None,

@@ -35,13 +35,11 @@ def command(
         bool, typer.Option("--qoperator", help="Write int8 for ONNX in integer operators, not Q/DQ nodes.")
     ] = False,
     recipe: Annotated[Path | None, typer.Option(help="Replay the recipes of a JSON file, without a search.")] = None,
-    preprocess: Annotated[
-        list[str] | None, typer.Option(metavar="STEPS or NAME=STEPS", help="What is done to samples, as for compress.")
-    ] = None,
+    preprocess: options.Preprocess = None,
     input_shape: options.InputShapes = None,
     threads: options.Threads = 1,
-    seed: Annotated[int, typer.Option(help="Seed of everything that draws.")] = 0,
-    work: Annotated[Path | None, typer.Option(help="Folder that keeps finished steps, for a rerun.")] = None,
+    seed: options.Seed = 0,
+    work: options.Work = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The artifact. Default: MODEL-PRECISION with its suffix.")
     ] = None,
