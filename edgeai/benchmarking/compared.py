@@ -1,56 +1,32 @@
 """Two stored results compared run by run, and the decision whether something became slower.
 
-Two files were not measured in turns: between them lie another process (its memory at other addresses), another clock,
-other neighbours. That the median of a run is known to 0.1 % says nothing about how far the next session will be from
-it, so the interval of the ratio is made of what sessions differ by, not of what calls differ by:
-
-- **drift**: each run's rounds are cut into blocks in the order of time. How far the blocks' medians lie from each
-  other is how far the machine wanders while one measures. It is *not* divided by the number of blocks, as it would be
-  if they were independent draws: what makes a machine wander (clock, heat, neighbours) changes slowly, and two sessions
-  are at least as far apart as two blocks of one.
-- **between processes**: what is constant within a process and another in the next, `BETWEEN_PROCESSES`, measured by
-  `benchmarks/same_file_comparison.py`.
-- **a percentile's own**: where scenarios are compared, how far their bound by early stopping lies from the figure.
-
-Logarithms of times are compared, the parts add as variances, and few blocks are paid for with Student's t (degrees of
-freedom after Welch–Satterthwaite). A session that was disturbed from its begin to its end looks calm and can not be
-told from a slow model: what is known of the machine stands in `note`, and comparing in one session is always better.
+How sure a ratio between two sessions is, is decided in `between_sessions.py`; which runs belong to each other, and what
+else changed between them, in `matched.py`. Comparing in one session is always better: there one machine, at one time,
+runs both.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from edgeai.benchmarking.between_sessions import LEAST_ROUNDS, SessionRatio, has_common_figure, session_ratio
 from edgeai.benchmarking.matched import RunDict, machine_notes, match_runs, run_label, run_notes
 from edgeai.benchmarking.result import PairComparison, Verdict
-from edgeai_runtime.bench.statistics import CONFIDENCE
 from edgeai_runtime.errors import UsageError
 
-BETWEEN_PROCESSES = 0.015
-"""Standard deviation of the logarithm of the ratio of one file to itself in another process, drift apart."""
+_YARDSTICK_KEYS = ("cpu", "architecture", "os", "python")
+"""What of two machines must be the same for a yardstick to mean the same."""
 
-BLOCKS = 8
-"""Long enough to hold drift that changes slowly, enough of them for their variance to mean something."""
-
-LEAST_ROUNDS = 12
-"""Below, blocks of rounds say nothing of drift."""
-
-_LARGE = 1e6
-"""Degrees of freedom from which on Student's t is the normal distribution."""
-
-_BOUND_DEVIATIONS = 2.326
-"""A bound that holds with 99 % confidence lies so many standard deviations from the figure."""
+_Yardsticks = tuple[Sequence[float], Sequence[float]]
 
 
 def compare_stored(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[PairComparison, ...]:
     """Compare the runs that two results share (see `match_runs`).
 
-    The medians of the rounds are compared; of two runs of a scenario its figure, a rate turned into the time of one.
+    The medians of the rounds are compared, of the calm ones where both files tell which these are; of two runs of a
+    scenario its figure, a rate turned into the time of one.
 
     Args:
         old, new: documents as `edgeai.benchmarking.stored.read_report` returns them.
@@ -68,7 +44,9 @@ def compare_stored(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Pair
             hint="Measure the same artifacts, in the same way.",
         )
     machine = machine_notes(old, new)
-    return tuple(_compare(before, after, machine) for before, after in pairs)
+    return tuple(
+        _compare(before, after, _common_yardstick(old, new, before, after), machine) for before, after in pairs
+    )
 
 
 def unmatched(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
@@ -84,23 +62,28 @@ def unmatched(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]
 def slower_than(comparisons: Iterable[PairComparison], limit: float) -> tuple[str, ...]:
     """Return one line per comparison that proves `a` slower than `b` by more than `limit` (0.05: 5 %).
 
-    Proven means that the whole interval lies beyond the limit; see `unproven_slower` for the rest.
+    Proven means that the whole interval lies beyond the limit, and that neither session was disturbed in a way that the
+    interval does not hold; see `unproven_slower` for the rest.
 
     Raises:
         UsageError: the limit is negative or no number.
     """
     bound = 1.0 + _checked_limit(limit)
-    return tuple(_line(one, limit) for one in comparisons if one.ci95[0] > bound)
+    return tuple(_line(one, limit) for one in comparisons if one.ci95[0] > bound and not one.disturbed)
 
 
 def unproven_slower(comparisons: Iterable[PairComparison], limit: float) -> tuple[str, ...]:
-    """Return one line per comparison whose ratio is beyond the limit while its interval is not: no failure, a hint.
+    """Return one line per comparison whose ratio is beyond the limit and that proves nothing: no failure, a hint.
 
     Raises:
         UsageError: the limit is negative or no number.
     """
     bound = 1.0 + _checked_limit(limit)
-    return tuple(f"unproven: {_line(one, limit)}" for one in comparisons if one.ratio > bound >= one.ci95[0])
+    return tuple(
+        f"unproven: {_line(one, limit)}"
+        for one in comparisons
+        if one.ratio > bound and (one.disturbed or one.ci95[0] <= bound)
+    )
 
 
 def _checked_limit(limit: float) -> float:
@@ -122,72 +105,51 @@ def _told(document: Mapping[str, Any]) -> str:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Level:
-    """Logarithm of a run's time, the variance of that within its session, and the degrees of freedom behind it."""
-
-    log_ms: float
-    variance: float
-    freedom: float
-
-
-def _level(run: RunDict) -> _Level:
-    rounds = np.log(np.maximum(np.asarray(run["rounds_ms"], dtype=np.float64), 1e-9))
-    if len(rounds) < LEAST_ROUNDS:
-        return _level_by_interval(run)
-    count = min(BLOCKS, len(rounds) // 3)
-    blocks = np.array([np.median(block) for block in np.array_split(rounds, count)])
-    return _Level(log_ms=float(np.median(rounds)), variance=float(np.var(blocks, ddof=1)), freedom=count - 1.0)
-
-
-def _level_by_interval(run: RunDict) -> _Level:
-    """Return the level of a run with too few rounds in the file: by its median's interval, taken as one deviation."""
-    latency = run["latency_ms"]
-    low, high = (math.log(max(bound, 1e-9)) for bound in latency["median_ci95"])
-    return _Level(log_ms=math.log(max(latency["median"], 1e-9)), variance=((high - low) / 2) ** 2, freedom=2.0)
+def _common_yardstick(
+    old: Mapping[str, Any], new: Mapping[str, Any], before: RunDict, after: RunDict
+) -> _Yardsticks | None:
+    """Return the yardstick's rounds beside both runs; `None` where one has none, or they do not mean the same."""
+    if any(old["machine"].get(key) != new["machine"].get(key) for key in _YARDSTICK_KEYS):
+        return None
+    found = [
+        next((each for each in document["yardsticks"] if each["group"] == run["group"]), None)
+        for document, run in ((old, before), (new, after))
+    ]
+    if found[0] is None or found[1] is None or found[0]["name"] != found[1]["name"]:
+        return None
+    first, second = found[0]["rounds_ms"], found[1]["rounds_ms"]
+    if not first or not second or (len(first), len(second)) != (len(before["rounds_ms"]), len(after["rounds_ms"])):
+        return None
+    return first, second
 
 
-def _has_figure(run: RunDict) -> bool:
-    """Say whether a run holds a scenario's figure that is sure enough to be compared: a rate, or a bounded latency."""
-    outcome = run["outcome"]
-    return bool(outcome) and outcome["value"] > 0 and (outcome["bound"] or not outcome["metric"].endswith("_ms"))
-
-
-def _scenario_level(run: RunDict) -> _Level:
-    """Return the level of a scenario's figure; the machine's drift is told by the rounds of the same session."""
-    outcome, level = run["outcome"], _level(run)
-    sign = 1.0 if outcome["metric"].endswith("_ms") else -1.0
-    own = math.log((outcome["bound"] or outcome["value"]) / outcome["value"]) / _BOUND_DEVIATIONS
-    return _Level(log_ms=sign * math.log(outcome["value"]), variance=level.variance + own**2, freedom=level.freedom)
-
-
-def _compare(before: RunDict, after: RunDict, machine: list[str]) -> PairComparison:
-    notes = run_notes(before, after)
-    for word, run in (("old", before), ("new", after)):
-        if len(run["rounds_ms"]) < LEAST_ROUNDS:
-            notes.append(f"the {word} run holds too few rounds to tell its drift")
-    if _has_figure(before) and _has_figure(after) and before["outcome"]["metric"] == after["outcome"]["metric"]:
-        notes.insert(0, f"by {after['outcome']['metric']}")
-        middle, half = _ratio(_scenario_level(before), _scenario_level(after))
-    else:
-        middle, half = _ratio(_level(before), _level(after))
-    verdict: Verdict = "faster" if middle + half < 0 else "slower" if middle - half > 0 else "no_difference"
+def _compare(before: RunDict, after: RunDict, yardsticks: _Yardsticks | None, machine: Sequence[str]) -> PairComparison:
+    found = session_ratio(before, after, yardsticks)
+    noisy = any(run["noise"] and run["noise"]["noisy"] for run in (before, after))
+    low, high = found.ci95
+    verdict: Verdict = "faster" if high < 1.0 else "slower" if low > 1.0 else "no_difference"
     return PairComparison(
         a=run_label(after),
         b=run_label(before),
-        ratio=math.exp(middle),
-        ci95=(math.exp(middle - half), math.exp(middle + half)),
+        ratio=found.ratio,
+        ci95=found.ci95,
         verdict=verdict,
         how="stored",
-        note="; ".join([*notes, *machine]),
+        note="; ".join([*_how_notes(before, after, found), *run_notes(before, after), *machine]),
+        disturbed=not found.of_calm and (noisy or (found.calm is not None and not has_common_figure(before, after))),
     )
 
 
-def _ratio(before: _Level, after: _Level) -> tuple[float, float]:
-    """Return the logarithm of the ratio of two times and half the width of its 95 % interval."""
-    from scipy.special import stdtrit
-
-    total = BETWEEN_PROCESSES**2 + before.variance + after.variance
-    spent = before.variance**2 / before.freedom + after.variance**2 / after.freedom
-    freedom = min(total**2 / spent, _LARGE) if spent else _LARGE
-    return after.log_ms - before.log_ms, float(stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * math.sqrt(total)
+def _how_notes(before: RunDict, after: RunDict, found: SessionRatio) -> list[str]:
+    """Return what was compared, and what it lacks."""
+    notes = [f"by {after['outcome']['metric']}"] if has_common_figure(before, after) else []
+    if found.of_calm and found.calm is not None and min(found.calm) < 1.0:
+        notes.append(f"by the calm rounds, {found.calm[0]:.0%} of the old run and {found.calm[1]:.0%} of the new")
+    elif found.slowdown is not None and not found.of_calm:
+        word = "slower" if found.slowdown > 1.0 else "faster"
+        times = math.exp(abs(math.log(found.slowdown)))
+        notes.append(f"the machine itself was {times:.2f} times {word} in the new session")
+    for word, run in (("old", before), ("new", after)):
+        if len(run["rounds_ms"]) < LEAST_ROUNDS:
+            notes.append(f"the {word} run holds too few rounds to tell its drift")
+    return notes

@@ -16,10 +16,11 @@ from typing import Any
 
 from edgeai.benchmarking.opened import Opened, match_bare, open_target
 from edgeai.benchmarking.parts import measure_parts
-from edgeai.benchmarking.result import BenchReport, PairComparison, Run, Scenario, Skipped, Tier
+from edgeai.benchmarking.result import BenchReport, PairComparison, Run, Scenario, Skipped, Tier, Yardstick
 from edgeai.benchmarking.spec import BenchSpec
 from edgeai.benchmarking.targets import Target, find_targets
 from edgeai.benchmarking.turns import Turns, compare_turns, measure_in_turns
+from edgeai.benchmarking.yardstick import NAME as YARDSTICK
 from edgeai_converters.require import require
 from edgeai_runtime.errors import DataError, EdgeAIError, MissingEngineError
 
@@ -127,6 +128,7 @@ def run_bench(spec: BenchSpec, *, on_step: OnStep | None = None) -> BenchReport:
     runs: list[Run] = []
     measured: set[Target] = set()
     comparisons: list[PairComparison] = []
+    yardsticks: list[Yardstick] = []
     problems: list[EdgeAIError] = []
 
     def skip(name: str, error: EdgeAIError) -> None:
@@ -149,6 +151,7 @@ def run_bench(spec: BenchSpec, *, on_step: OnStep | None = None) -> BenchReport:
                 match_bare(opened, spec.reference)
                 turns = measure_in_turns(opened, spec, on_share=progress.share_of(len(opened)))
                 comparisons += compare_turns(opened, turns)
+                yardsticks.append(Yardstick(group=number, name=YARDSTICK, rounds_ms=turns.yardstick_ms))
                 progress.done += len(opened)
                 for each in [one for one in opened if one.target not in measured]:
                     measured.add(each.target)
@@ -168,6 +171,7 @@ def run_bench(spec: BenchSpec, *, on_step: OnStep | None = None) -> BenchReport:
         tools=_tools(runs),
         settings=spec.settings(),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        yardsticks=tuple(yardsticks),
     )
 
 

@@ -1,7 +1,8 @@
 """Whether the machine was quiet enough for a measurement to be believed, and measuring again while it was not.
 
-Three things are looked at: how far the rounds spread, whether the run agrees with itself (its even rounds with its odd
-ones, its second half with its first), and what other processes took of the processors meanwhile.
+Four things are looked at: how far the rounds spread, whether the run agrees with itself (its even rounds with its odd
+ones, its second half with its first), what other processes took of the processors meanwhile, and whether the yardstick
+that was called in the same rounds ran undisturbed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from edgeai.benchmarking.ratio import ratio_of_groups
 from edgeai.benchmarking.result import Noise
+from edgeai.benchmarking.yardstick import calm_rounds, undisturbed_ms
 from edgeai_runtime.errors import UsageError
 
 MOST_SPREAD = 0.05
@@ -26,6 +28,9 @@ MOST_DRIFT = 1.05
 
 MOST_LOAD = 0.1
 """Share of the machine's processors that others may take."""
+
+LEAST_CALM = 0.5
+"""Share of the rounds that must be calm: below, the median is that of a disturbed machine."""
 
 _LEAST_ROUNDS = 12
 """With fewer, halves of a run are too small to be compared."""
@@ -40,6 +45,7 @@ def judge_noise(
     load_after: float | None = None,
     cores: int | None = None,
     repeats: int = 0,
+    yardstick_ms: Sequence[float] | None = None,
 ) -> Noise:
     """Say whether a measurement is noisy, and why.
 
@@ -49,6 +55,7 @@ def judge_noise(
             (`edgeai_runtime.bench.meters.load_meter`); the greater counts. `None` where the system does not tell.
         cores: of the machine; by default as many as the system tells.
         repeats: how often this was measured before.
+        yardstick_ms: the yardstick's median call in each of the rounds.
 
     Raises:
         UsageError: there are no rounds.
@@ -69,12 +76,21 @@ def judge_noise(
     reasons += _disagreements(rounds)
     if load is not None and load > MOST_LOAD * cores:
         reasons.append(f"other processes took {load:.1f} of {cores} cores")
+    calm = None
+    if yardstick_ms is not None:
+        floor = undisturbed_ms(yardstick_ms)
+        mask = calm_rounds(yardstick_ms, floor)
+        calm = float(mask.mean())
+        if calm < LEAST_CALM:
+            times = float(np.median(np.asarray(yardstick_ms)[~mask])) / floor
+            reasons.append(f"the machine itself was {times:.2f} times slower in {1 - calm:.0%} of the rounds")
     return Noise(
         noisy=bool(reasons),
         reason="; ".join(reasons) or f"quiet: the median is known to ±{spread:.1%}",
         spread=float(spread),
         load=load,
         repeats=repeats,
+        calm=calm,
     )
 
 

@@ -223,6 +223,7 @@ class Noise:
         spread: half the width of the median's 95 % interval over the median.
         load: what other processes took of the processor, in cores; `None` where the system does not tell.
         repeats: how often the run was made again because it was noisy.
+        calm: share of the rounds in which the machine was undisturbed, by the yardstick of this session.
     """
 
     noisy: bool
@@ -230,6 +231,7 @@ class Noise:
     spread: float
     load: float | None
     repeats: int = 0
+    calm: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,8 +299,10 @@ class Run:
 class PairComparison:
     """`ratio` is the time of `a` divided by that of `b` (their labels); `faster` means that `a` is, beyond chance.
 
-    `how` is `interleaved` (measured together, round by round) or `stored` (two files, made at different times: what
-    changed on the machine between them is in the ratio).
+    Attributes:
+        how: `interleaved` (measured together, round by round) or `stored` (two files, made at different times).
+        disturbed: of stored results: one of them was made on a disturbed machine and holds nothing calm to compare, so
+            the ratio proves nothing, whatever its interval says.
     """
 
     a: str
@@ -308,6 +312,22 @@ class PairComparison:
     verdict: Verdict
     how: Literal["interleaved", "stored"] = "interleaved"
     note: str = ""
+    disturbed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Yardstick:
+    """How fast the machine itself was (`edgeai.benchmarking.yardstick`) while the runs of one group were measured.
+
+    Attributes:
+        group: of the runs it was called in turns with.
+        name: which work it is; times under two names are not compared.
+        rounds_ms: its median call in each round; the rounds are those of the runs.
+    """
+
+    group: int
+    name: str
+    rounds_ms: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -324,6 +344,7 @@ class BenchReport:
 
     Attributes:
         machine: processor, governor, load, system (`edgeai_runtime.bench.machine`).
+        yardsticks: one per group of runs.
         tools: versions of edgeai, Python, numpy and the engines used.
         settings: what was asked for, so that the run can be repeated.
         created: when, ISO 8601 in UTC.
@@ -337,6 +358,7 @@ class BenchReport:
     tools: dict[str, str] | None = None
     settings: dict[str, Any] | None = None
     created: str = ""
+    yardsticks: tuple[Yardstick, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that `edgeai bench --json` prints and `edgeai report` reads."""

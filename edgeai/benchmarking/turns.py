@@ -1,4 +1,4 @@
-"""Calling what is open in turns, summing the times up, and comparing all with the first."""
+"""Calling what is open in turns, and the yardstick with it; summing the times up, and comparing all with the first."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from typing import Any
 from edgeai.benchmarking.opened import Opened
 from edgeai.benchmarking.result import EMULATED, Histogram, Latency, Noise, PairComparison
 from edgeai.benchmarking.spec import BenchSpec
+from edgeai.benchmarking.yardstick import yardstick
+
+_YARDSTICK = "\0yardstick"
+"""No artifact has this label."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Turns:
-    """What one interleaved measurement gave, by label."""
+    """What one interleaved measurement gave, by label; the yardstick's median call in each round beside it."""
 
     samples: dict[str, Any]
     latency: dict[str, Latency]
     noise: dict[str, Noise]
+    yardstick_ms: tuple[float, ...]
 
     def rounds_ms(self, label: str) -> tuple[float, ...]:
         """Return the median call of each round."""
@@ -25,7 +30,10 @@ class Turns:
 
 
 def measure_in_turns(opened: Sequence[Opened], spec: BenchSpec, *, on_share: Callable[[float], object]) -> Turns:
-    """Measure what is open, interleaved; again while the machine is noisy and `spec.patience_s` allows it."""
+    """Measure what is open, interleaved; again while the machine is noisy and `spec.patience_s` allows it.
+
+    The yardstick's blocks (2 ms a round) are within the duration.
+    """
     from edgeai.benchmarking.noise import repeat_while_noisy
 
     calls = {each.target.label: each.call for each in opened}
@@ -44,10 +52,18 @@ def _measure_once(
     from edgeai_runtime.bench.meters import load_meter
 
     others = load_meter()
-    samples = interleave(calls, duration_s=duration_s, on_share=on_share)
+    samples = interleave({**calls, _YARDSTICK: yardstick}, duration_s=duration_s, on_share=on_share)
     load = others()
-    noise = {name: judge_noise(each.round_ms, load_after=load) for name, each in samples.items()}
-    turns = Turns(samples=samples, latency={name: latency_of(each) for name, each in samples.items()}, noise=noise)
+    rounds_ms = tuple(float(value) for value in samples.pop(_YARDSTICK).round_ms)
+    noise = {
+        name: judge_noise(each.round_ms, load_after=load, yardstick_ms=rounds_ms) for name, each in samples.items()
+    }
+    turns = Turns(
+        samples=samples,
+        latency={name: latency_of(each) for name, each in samples.items()},
+        noise=noise,
+        yardstick_ms=rounds_ms,
+    )
     return turns, max(noise.values(), key=lambda one: (one.noisy, one.spread))
 
 
