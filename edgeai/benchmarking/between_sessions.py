@@ -4,10 +4,10 @@ That the median of a run is known to 0.1 % says nothing about how far the next s
 of the ratio is made of what sessions differ by, not of what calls differ by:
 
 - **the machine**: whatever else runs there makes all programs slower while it lasts, often for a whole session. The
-  yardstick (`yardstick.py`) ran in every round of both sessions; what it takes undisturbed is the faster of the two.
+  yardsticks (`yardstick.py`) ran in every round of both sessions; what they take undisturbed is the faster of the two.
   Where both sessions have enough calm rounds by that, only these are compared. Where one has none, the machine itself
   was slower by a known factor, and nobody knows how much of it fell on the model: the whole factor counts as one
-  standard deviation. Without a common yardstick all rounds are compared.
+  standard deviation. Without common yardsticks all rounds are compared.
 - **drift**: the rounds are cut into blocks in the order of time. How far the blocks' medians lie from each other is how
   far the machine wanders while one measures. It is *not* divided by the number of blocks, as it would be if they were
   independent draws: what makes a machine wander changes slowly, and two sessions are at least as far apart as two
@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeai.benchmarking.yardstick import calm_rounds, undisturbed_ms
+from edgeai.benchmarking.yardstick import calm_rounds, slowness, undisturbed_ms
 from edgeai_runtime.bench.statistics import CONFIDENCE
 
 BETWEEN_PROCESSES = 0.015
@@ -48,6 +48,8 @@ _BOUND_DEVIATIONS = 2.326
 """A bound that holds with 99 % confidence lies so many standard deviations from the figure."""
 
 RunDict = Mapping[str, Any]
+Yardsticks = tuple[Mapping[str, Sequence[float]], Mapping[str, Sequence[float]]]
+"""Of the old and the new session: per yardstick its median call in each round, under the same names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +57,8 @@ class SessionRatio:
     """The time of the new run over that of the old.
 
     Attributes:
-        calm: shares of both runs' rounds (old, new) that were calm; `None` without a common yardstick.
-        slowdown: how many times as long the yardstick took in the new session as in the old; `None` likewise.
+        calm: shares of both runs' rounds (old, new) that were calm; `None` without common yardsticks.
+        slowdown: how many times as slow the machine itself was in the new session as in the old; `None` likewise.
         of_calm: only calm rounds are compared.
     """
 
@@ -67,23 +69,22 @@ class SessionRatio:
     of_calm: bool
 
 
-def session_ratio(
-    before: RunDict, after: RunDict, yardsticks: tuple[Sequence[float], Sequence[float]] | None
-) -> SessionRatio:
+def session_ratio(before: RunDict, after: RunDict, yardsticks: Yardsticks | None) -> SessionRatio:
     """Return the ratio of two runs' times, with its 95 % interval.
 
     Args:
         before, after: runs as `read_report` returns them; two scenarios of one metric are compared by it, a rate turned
             into the time of one; all others by their rounds.
-        yardsticks: the yardstick's median call in each round of either run, where they may be compared.
+        yardsticks: of both sessions, where they may be compared.
     """
     by_figure = has_common_figure(before, after)
     calm, slowdown, masks = None, None, None
     if yardsticks is not None:
-        floor = undisturbed_ms(*yardsticks)
-        masks = [calm_rounds(rounds, floor) for rounds in yardsticks]
+        floors = {name: undisturbed_ms(*(each[name] for each in yardsticks)) for name in yardsticks[0]}
+        slow = [slowness(each, floors) for each in yardsticks]
+        masks = [calm_rounds(each) for each in slow]
         calm = (float(masks[0].mean()), float(masks[1].mean()))
-        slowdown = float(np.median(yardsticks[1]) / np.median(yardsticks[0]))
+        slowdown = float(np.median(slow[1]) / np.median(slow[0]))
     of_calm = masks is not None and not by_figure and min(int(mask.sum()) for mask in masks) >= LEAST_ROUNDS
     kept = masks if masks is not None and of_calm else [slice(None), slice(None)]
     levels = [_level(run, which) for run, which in zip((before, after), kept, strict=True)]

@@ -11,15 +11,19 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from edgeai.benchmarking.between_sessions import LEAST_ROUNDS, SessionRatio, has_common_figure, session_ratio
+from edgeai.benchmarking.between_sessions import (
+    LEAST_ROUNDS,
+    SessionRatio,
+    Yardsticks,
+    has_common_figure,
+    session_ratio,
+)
 from edgeai.benchmarking.matched import RunDict, machine_notes, match_runs, run_label, run_notes
 from edgeai.benchmarking.result import PairComparison, Verdict
 from edgeai_runtime.errors import UsageError
 
 _YARDSTICK_KEYS = ("cpu", "architecture", "os", "python")
-"""What of two machines must be the same for a yardstick to mean the same."""
-
-_Yardsticks = tuple[Sequence[float], Sequence[float]]
+"""What of two machines must be the same for yardsticks to mean the same."""
 
 
 def compare_stored(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[PairComparison, ...]:
@@ -45,7 +49,7 @@ def compare_stored(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Pair
         )
     machine = machine_notes(old, new)
     return tuple(
-        _compare(before, after, _common_yardstick(old, new, before, after), machine) for before, after in pairs
+        _compare(before, after, _common_yardsticks(old, new, before, after), machine) for before, after in pairs
     )
 
 
@@ -105,25 +109,25 @@ def _told(document: Mapping[str, Any]) -> str:
     )
 
 
-def _common_yardstick(
+def _common_yardsticks(
     old: Mapping[str, Any], new: Mapping[str, Any], before: RunDict, after: RunDict
-) -> _Yardsticks | None:
-    """Return the yardstick's rounds beside both runs; `None` where one has none, or they do not mean the same."""
+) -> Yardsticks | None:
+    """Return the yardsticks' rounds beside both runs; `None` where there are none, or they do not mean the same."""
     if any(old["machine"].get(key) != new["machine"].get(key) for key in _YARDSTICK_KEYS):
         return None
-    found = [
-        next((each for each in document["yardsticks"] if each["group"] == run["group"]), None)
+    first, second = (
+        {each["name"]: each["rounds_ms"] for each in document["yardsticks"] if each["group"] == run["group"]}
         for document, run in ((old, before), (new, after))
-    ]
-    if found[0] is None or found[1] is None or found[0]["name"] != found[1]["name"]:
-        return None
-    first, second = found[0]["rounds_ms"], found[1]["rounds_ms"]
-    if not first or not second or (len(first), len(second)) != (len(before["rounds_ms"]), len(after["rounds_ms"])):
-        return None
+    )
+    names = [name for name in first if name in second]
+    first, second = ({name: each[name] for name in names} for each in (first, second))
+    for run, sticks in ((before, first), (after, second)):
+        if not sticks or any(len(rounds) != len(run["rounds_ms"]) or not rounds for rounds in sticks.values()):
+            return None
     return first, second
 
 
-def _compare(before: RunDict, after: RunDict, yardsticks: _Yardsticks | None, machine: Sequence[str]) -> PairComparison:
+def _compare(before: RunDict, after: RunDict, yardsticks: Yardsticks | None, machine: Sequence[str]) -> PairComparison:
     found = session_ratio(before, after, yardsticks)
     noisy = any(run["noise"] and run["noise"]["noisy"] for run in (before, after))
     low, high = found.ci95

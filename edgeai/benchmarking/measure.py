@@ -20,7 +20,6 @@ from edgeai.benchmarking.result import BenchReport, PairComparison, Run, Scenari
 from edgeai.benchmarking.spec import BenchSpec
 from edgeai.benchmarking.targets import Target, find_targets
 from edgeai.benchmarking.turns import Turns, compare_turns, measure_in_turns
-from edgeai.benchmarking.yardstick import NAME as YARDSTICK
 from edgeai_converters.require import require
 from edgeai_runtime.errors import DataError, EdgeAIError, MissingEngineError
 
@@ -151,7 +150,9 @@ def run_bench(spec: BenchSpec, *, on_step: OnStep | None = None) -> BenchReport:
                 match_bare(opened, spec.reference)
                 turns = measure_in_turns(opened, spec, on_share=progress.share_of(len(opened)))
                 comparisons += compare_turns(opened, turns)
-                yardsticks.append(Yardstick(group=number, name=YARDSTICK, rounds_ms=turns.yardstick_ms))
+                yardsticks += [
+                    Yardstick(group=number, name=name, rounds_ms=ms) for name, ms in turns.yardsticks_ms.items()
+                ]
                 progress.done += len(opened)
                 for each in [one for one in opened if one.target not in measured]:
                     measured.add(each.target)

@@ -1,15 +1,15 @@
 """Whether the machine was quiet enough for a measurement to be believed, and measuring again while it was not.
 
 Four things are looked at: how far the rounds spread, whether the run agrees with itself (its even rounds with its odd
-ones, its second half with its first), what other processes took of the processors meanwhile, and whether the yardstick
-that was called in the same rounds ran undisturbed.
+ones, its second half with its first), what other processes took of the processors meanwhile, and whether the yardsticks
+that were called in the same rounds ran undisturbed.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from edgeai.benchmarking.ratio import ratio_of_groups
 from edgeai.benchmarking.result import Noise
-from edgeai.benchmarking.yardstick import calm_rounds, undisturbed_ms
+from edgeai.benchmarking.yardstick import calm_rounds, slowness, undisturbed_ms
 from edgeai_runtime.errors import UsageError
 
 MOST_SPREAD = 0.05
@@ -45,7 +45,7 @@ def judge_noise(
     load_after: float | None = None,
     cores: int | None = None,
     repeats: int = 0,
-    yardstick_ms: Sequence[float] | None = None,
+    yardsticks_ms: Mapping[str, Sequence[float]] | None = None,
 ) -> Noise:
     """Say whether a measurement is noisy, and why.
 
@@ -55,7 +55,7 @@ def judge_noise(
             (`edgeai_runtime.bench.meters.load_meter`); the greater counts. `None` where the system does not tell.
         cores: of the machine; by default as many as the system tells.
         repeats: how often this was measured before.
-        yardstick_ms: the yardstick's median call in each of the rounds.
+        yardsticks_ms: per yardstick its median call in each of the rounds.
 
     Raises:
         UsageError: there are no rounds.
@@ -77,12 +77,12 @@ def judge_noise(
     if load is not None and load > MOST_LOAD * cores:
         reasons.append(f"other processes took {load:.1f} of {cores} cores")
     calm = None
-    if yardstick_ms is not None:
-        floor = undisturbed_ms(yardstick_ms)
-        mask = calm_rounds(yardstick_ms, floor)
+    if yardsticks_ms:
+        slow = slowness(yardsticks_ms, {name: undisturbed_ms(each) for name, each in yardsticks_ms.items()})
+        mask = calm_rounds(slow)
         calm = float(mask.mean())
         if calm < LEAST_CALM:
-            times = float(np.median(np.asarray(yardstick_ms)[~mask])) / floor
+            times = float(np.median(slow[~mask]))
             reasons.append(f"the machine itself was {times:.2f} times slower in {1 - calm:.0%} of the rounds")
     return Noise(
         noisy=bool(reasons),

@@ -223,7 +223,7 @@ class Noise:
         spread: half the width of the median's 95 % interval over the median.
         load: what other processes took of the processor, in cores; `None` where the system does not tell.
         repeats: how often the run was made again because it was noisy.
-        calm: share of the rounds in which the machine was undisturbed, by the yardstick of this session.
+        calm: share of the rounds in which the machine was undisturbed, by the yardsticks of this session.
     """
 
     noisy: bool
@@ -317,7 +317,7 @@ class PairComparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Yardstick:
-    """How fast the machine itself was (`edgeai.benchmarking.yardstick`) while the runs of one group were measured.
+    """How fast a fixed piece of work ran (`edgeai.benchmarking.yardstick`) while the runs of one group were measured.
 
     Attributes:
         group: of the runs it was called in turns with.
@@ -344,7 +344,7 @@ class BenchReport:
 
     Attributes:
         machine: processor, governor, load, system (`edgeai_runtime.bench.machine`).
-        yardsticks: one per group of runs.
+        yardsticks: each of them, per group of runs.
         tools: versions of edgeai, Python, numpy and the engines used.
         settings: what was asked for, so that the run can be repeated.
         created: when, ISO 8601 in UTC.

@@ -1,4 +1,4 @@
-"""Calling what is open in turns, and the yardstick with it; summing the times up, and comparing all with the first."""
+"""Calling what is open in turns, and the yardsticks with it; summing the times up, and comparing all with the first."""
 
 from __future__ import annotations
 
@@ -7,32 +7,33 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgeai.benchmarking.opened import Opened
-from edgeai.benchmarking.result import EMULATED, Histogram, Latency, Noise, PairComparison
+from edgeai.benchmarking.result import EMULATED, Histogram, Latency, Noise, PairComparison, Yardstick
 from edgeai.benchmarking.spec import BenchSpec
-from edgeai.benchmarking.yardstick import yardstick
-
-_YARDSTICK = "\0yardstick"
-"""No artifact has this label."""
+from edgeai.benchmarking.yardstick import yardsticks
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Turns:
-    """What one interleaved measurement gave, by label; the yardstick's median call in each round beside it."""
+    """What one interleaved measurement gave, by label; and each yardstick's median call in each round."""
 
     samples: dict[str, Any]
     latency: dict[str, Latency]
     noise: dict[str, Noise]
-    yardstick_ms: tuple[float, ...]
+    yardsticks_ms: Mapping[str, tuple[float, ...]]
 
     def rounds_ms(self, label: str) -> tuple[float, ...]:
         """Return the median call of each round."""
         return tuple(float(value) for value in self.samples[label].round_ms)
 
+    def yardsticks(self, *, group: int) -> list[Yardstick]:
+        """Return the yardsticks as the document holds them."""
+        return [Yardstick(group=group, name=name, rounds_ms=rounds) for name, rounds in self.yardsticks_ms.items()]
+
 
 def measure_in_turns(opened: Sequence[Opened], spec: BenchSpec, *, on_share: Callable[[float], object]) -> Turns:
     """Measure what is open, interleaved; again while the machine is noisy and `spec.patience_s` allows it.
 
-    The yardstick's blocks (2 ms a round) are within the duration.
+    The yardsticks' blocks (2 ms each per round) are within the duration.
     """
     from edgeai.benchmarking.noise import repeat_while_noisy
 
@@ -52,17 +53,16 @@ def _measure_once(
     from edgeai_runtime.bench.meters import load_meter
 
     others = load_meter()
-    samples = interleave({**calls, _YARDSTICK: yardstick}, duration_s=duration_s, on_share=on_share)
+    sticks = {f"\0{name}": work for name, work in yardsticks().items()}  # no artifact has such a label
+    samples = interleave({**calls, **sticks}, duration_s=duration_s, on_share=on_share)
     load = others()
-    rounds_ms = tuple(float(value) for value in samples.pop(_YARDSTICK).round_ms)
-    noise = {
-        name: judge_noise(each.round_ms, load_after=load, yardstick_ms=rounds_ms) for name, each in samples.items()
-    }
+    rounds = {name[1:]: tuple(float(value) for value in samples.pop(name).round_ms) for name in sticks}
+    noise = {name: judge_noise(each.round_ms, load_after=load, yardsticks_ms=rounds) for name, each in samples.items()}
     turns = Turns(
         samples=samples,
         latency={name: latency_of(each) for name, each in samples.items()},
         noise=noise,
-        yardstick_ms=rounds_ms,
+        yardsticks_ms=rounds,
     )
     return turns, max(noise.values(), key=lambda one: (one.noisy, one.spread))
 

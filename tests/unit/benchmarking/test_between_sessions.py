@@ -10,11 +10,12 @@ import pytest
 
 from edgeai.benchmarking.compared import compare_stored, slower_than, unproven_slower
 from edgeai.benchmarking.result import Noise, Yardstick
-from edgeai.benchmarking.yardstick import CALM, calm_rounds, undisturbed_ms, yardstick
+from edgeai.benchmarking.yardstick import CALM, calm_rounds, slowness, sum_of_squares, undisturbed_ms, yardsticks
 
 Make = Callable[..., Any]
 ROUNDS = 200
-QUIET_MS = 0.073
+POWERS = {"squares": 1.7, "copy": 0.8}
+"""How much more, or less, than the model a yardstick suffers."""
 
 
 @pytest.fixture
@@ -22,17 +23,22 @@ def session(make_run: Make, make_document: Make) -> Make:
     """Return a document of one run of `ms`, of whose rounds a share was disturbed: model and yardstick slower."""
 
     def make(
-        ms: float = 1.0, *, share: float = 0.0, times: float = 1.3, name: str = "squares", seed: int = 0, **machine: str
+        ms: float = 1.0, *, share: float = 0.0, times: float = 1.3, version: int = 1, seed: int = 0, **machine: str
     ) -> Any:
         draw = np.random.default_rng(seed)
-        disturbed = np.arange(ROUNDS) < share * ROUNDS
-        model = ms * np.where(disturbed, times, 1.0) * np.exp(draw.normal(scale=0.004, size=ROUNDS))
-        sticks = QUIET_MS * np.where(disturbed, times**1.7, 1.0) * np.exp(draw.normal(scale=0.01, size=ROUNDS))
+        slower = np.where(np.arange(ROUNDS) < share * ROUNDS, times, 1.0)
+
+        def rounds(quiet_ms: float, power: float) -> tuple[float, ...]:
+            return tuple(map(float, quiet_ms * slower**power * np.exp(draw.normal(scale=0.005, size=ROUNDS))))
+
         noise = Noise(noisy=share > 0, reason="disturbed", spread=0.01, load=None)
-        document = make_document(make_run("a.onnx", rounds_ms=tuple(map(float, model)), noise=noise))
-        told = Yardstick(group=0, name=name, rounds_ms=tuple(map(float, sticks)))
+        document = make_document(make_run("a.onnx", rounds_ms=rounds(ms, 1.0), noise=noise))
+        told = [
+            vars(Yardstick(group=0, name=f"{name}/{version}", rounds_ms=rounds(0.08, power)))
+            for name, power in POWERS.items()
+        ]
         changed = {**document["machine"], **machine}
-        return {**document, "machine": changed, "yardsticks": [{**vars(told)}]}
+        return {**document, "machine": changed, "yardsticks": told}
 
     return make
 
@@ -63,8 +69,8 @@ def test_a_session_that_was_disturbed_from_begin_to_end_proves_nothing(session: 
     assert "the machine itself was 1.56 times faster in the new session" in back.note
 
 
-@pytest.mark.parametrize("why", [{"name": "other work"}, {"python": "3.14.0"}, {"cpu": "another"}])
-def test_yardsticks_that_do_not_mean_the_same_are_not_compared(session: Make, why: dict[str, str]) -> None:
+@pytest.mark.parametrize("why", [{"version": 2}, {"python": "3.14.0"}, {"cpu": "another"}])
+def test_yardsticks_that_do_not_mean_the_same_are_not_compared(session: Make, why: dict[str, Any]) -> None:
     (found,) = compare_stored(session(seed=1), session(seed=2, share=1.0, **why))
     assert found.ratio == pytest.approx(1.3, abs=0.01)
     assert "the machine itself" not in found.note
@@ -78,8 +84,14 @@ def test_a_quiet_run_without_a_yardstick_may_prove_something(session: Make) -> N
     assert len(slower_than(pair, 0.05)) == 1
 
 
-def test_calm_rounds_are_those_near_the_fastest_of_both_sessions() -> None:
-    quiet, busy = [1.0] * 20, [1.5] * 20
-    assert undisturbed_ms(quiet, busy) == 1.0
-    assert calm_rounds([1.0, CALM, CALM + 0.01], 1.0).tolist() == [True, True, False]
-    assert yardstick() == sum(number**2 for number in range(2000))
+def test_a_round_is_calm_when_every_yardstick_is_near_its_fastest_before_and_after_it_too() -> None:
+    assert undisturbed_ms([1.0] * 20, [1.5] * 20) == 1.0
+    slow = slowness({"a": [2.0, 2.0, 3.0, 2.0, 2.0, 2.0], "b": [1.0] * 5 + [CALM]}, {"a": 2.0, "b": 1.0})
+    assert slow.tolist() == [1.0, 1.0, 1.5, 1.0, 1.0, CALM]
+    assert calm_rounds(slow).tolist() == [True, False, False, False, True, True]
+
+
+def test_the_yardsticks_do_their_work() -> None:
+    assert sum_of_squares() == sum(number**2 for number in range(2000))
+    for work in yardsticks().values():
+        work()
