@@ -1,20 +1,17 @@
-"""Keys, signatures and policies: what is signed is accepted, whatever else is refused with its reason."""
+"""Signing and policies: what is signed is accepted, what a policy forbids is refused with its reason."""
 
 from __future__ import annotations
 
 import base64
 import json
-import os
-import stat
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edgeai.signing import ALGORITHMS, KeyPair, generate_keys, make_signature, sign_bundle
-from edgeai_runtime.bundle import file_entry, open_bundle, verify_bundle, write_bundle
+from edgeai_runtime.bundle import open_bundle, verify_bundle
 from edgeai_runtime.bundle_files import open_container
 from edgeai_runtime.errors import (
     BundleError,
@@ -24,74 +21,14 @@ from edgeai_runtime.errors import (
     SignatureError,
     UsageError,
 )
-from edgeai_runtime.loading import load
-from edgeai_runtime.manifest import Manifest, TensorSpec, Variant
-from edgeai_runtime.signature import check_signature, read_keys
-from edgeai_runtime.trust import KEYS_VARIABLE, Trust, trust_here
+from edgeai_runtime.signature import check_signature
+from edgeai_runtime.trust import Trust
+from tests.unit.signing.conftest import MODEL, write
 
 pytest.importorskip("cryptography")
 
 REFERENCE = Path(__file__).parent / "reference"
-MODEL = "variants/a/model.tflite"
 REFERENCE_FILES = {"manifest.json": b'{"some": "manifest"}\n', MODEL: b"some model", "variants/a.txt": b""}
-
-
-def write(path: Path, *, version: str = "1.2", as_folder: bool = False) -> Path:
-    """Write a small unsigned bundle that no engine can run."""
-    content = b"no real model"
-    spec = (TensorSpec(name="x", shape=(1, 2), dtype="float32"),)
-    entry = file_entry(MODEL, content)
-    variant = Variant(
-        id="a", format="tflite", precision="float32", delegates=(), files=(entry,), inputs=spec, outputs=spec
-    )
-    manifest = Manifest(name="pets", version=version, inputs=spec, outputs=spec, variants=(variant,))
-    write_bundle(path, manifest, {MODEL: content}, as_folder=as_folder)
-    return path
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> KeyPair:
-    return generate_keys(tmp_path_factory.mktemp("keys") / "a.key")
-
-
-@pytest.fixture(scope="module")
-def trust(keys: KeyPair) -> Trust:
-    return Trust(keys=keys.public)
-
-
-@pytest.fixture
-def folder(tmp_path: Path, keys: KeyPair) -> Path:
-    """A signed bundle as a folder."""
-    path = write(tmp_path / "signed", as_folder=True)
-    sign_bundle(path, key=keys.private)
-    return path
-
-
-def edit(folder: Path, change: Callable[[Any], object]) -> None:
-    """Change the document of a folder's signature."""
-    file = folder / "signature.json"
-    document = json.loads(file.read_bytes())
-    change(document)
-    file.write_text(json.dumps(document))
-
-
-def edit_payload(folder: Path, keys: KeyPair, change: Callable[[Any], object]) -> None:
-    """Change the statement and sign it anew: what a mistaken signer would do."""
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    from edgeai_runtime.signature import signed_bytes
-
-    private: Any = load_pem_private_key(keys.private.read_bytes(), None)
-
-    def both(document: Any) -> None:
-        envelope = document["dsseEnvelope"]
-        statement = json.loads(base64.b64decode(envelope["payload"]))
-        change(statement)
-        payload = json.dumps(statement).encode()
-        envelope["payload"] = base64.b64encode(payload).decode()
-        envelope["signatures"][0]["sig"] = base64.b64encode(private.sign(signed_bytes(payload))).decode()
-
-    edit(folder, both)
 
 
 @pytest.mark.parametrize("as_folder", [False, True])
@@ -141,27 +78,6 @@ def test_the_same_bundle_and_key_give_the_same_signature(tmp_path: Path) -> None
     assert (tmp_path / "one.edge").read_bytes() == (tmp_path / "two.edge").read_bytes()
 
 
-def test_a_statement_that_lists_a_member_twice_is_refused(folder: Path, keys: KeyPair) -> None:
-    import hashlib
-
-    def double(statement: Any) -> None:
-        resources = statement["predicate"]["resources"]
-        resources.append(resources[0])
-        whole = hashlib.sha256(b"".join(bytes.fromhex(one["digest"]) for one in resources)).hexdigest()
-        statement["subject"][0]["digest"]["sha256"] = whole
-
-    edit_payload(folder, keys, double)
-    with pytest.raises(SignatureError, match="not consistent"):
-        open_bundle(folder, trust=Trust(keys=keys.public))
-
-
-def test_a_signature_larger_than_any_is_not_read(folder: Path, trust: Trust) -> None:
-    with (folder / "signature.json").open("r+b") as file:
-        file.truncate(17 * 2**20)
-    with pytest.raises(SignatureError, match="larger than any signature"):
-        open_bundle(folder, trust=trust)
-
-
 def test_an_unsigned_bundle_is_refused_unless_that_is_allowed(tmp_path: Path, keys: KeyPair, trust: Trust) -> None:
     path = write(tmp_path / "b.edge")
     with pytest.raises(SignatureError, match="is not signed"):
@@ -176,125 +92,6 @@ def test_a_key_that_is_not_trusted_is_named(tmp_path: Path, folder: Path, keys: 
     with pytest.raises(SignatureError, match=rf"unknown key, '{keys.key_id[:16]}'(.|\n)*Trusted: {other.key_id[:16]}"):
         open_bundle(folder, trust=Trust(keys=other.public))
     assert open_bundle(folder, trust=Trust(keys=[other.public, keys.public])).signed_by == keys.key_id
-
-
-def test_a_signature_that_names_a_trusted_key_and_is_not_its_own_is_false(tmp_path: Path, folder: Path) -> None:
-    other = generate_keys(tmp_path / "other.key")
-    edit(folder, lambda document: document["verificationMaterial"]["publicKey"].update(hint=other.key_id))
-    with pytest.raises(SignatureError, match="signature is false"):
-        open_bundle(folder, trust=Trust(keys=other.public))
-
-
-def test_without_a_hint_every_trusted_key_is_tried(tmp_path: Path, folder: Path, keys: KeyPair) -> None:
-    other = generate_keys(tmp_path / "other.key", algorithm="ecdsa-p256")
-    edit(folder, lambda document: document["verificationMaterial"]["publicKey"].clear())
-    assert open_bundle(folder, trust=Trust(keys=[other.public, keys.public])).signed_by == keys.key_id
-    with pytest.raises(SignatureError, match="signature is false"):
-        open_bundle(folder, trust=Trust(keys=other.public))
-
-
-def test_a_changed_member_is_refused(folder: Path, trust: Trust) -> None:
-    (folder / MODEL).write_bytes(b"no_real model")
-    with pytest.raises(IntegrityError, match="sha256 differs"):
-        open_bundle(folder, trust=trust)
-
-
-def test_a_manifest_that_lists_another_member_is_refused_before_it_is_parsed(folder: Path, trust: Trust) -> None:
-    (folder / "manifest.json").write_bytes(b"{ this would not be parsed")
-    with pytest.raises(IntegrityError, match=r"manifest\.json was changed after it was signed"):
-        open_bundle(folder, trust=trust)
-
-
-def test_an_added_and_a_removed_member_are_named(folder: Path, trust: Trust) -> None:
-    (folder / "extra.bin").write_bytes(b"")
-    with pytest.raises(IntegrityError, match=r"were added after it was signed: 'extra\.bin'"):
-        open_bundle(folder, trust=trust)
-    (folder / "extra.bin").unlink()
-    (folder / MODEL).unlink()
-    with pytest.raises(IntegrityError, match=r"were removed after it was signed: 'variants/a/model\.tflite'"):
-        open_bundle(folder, trust=trust)
-
-
-def test_a_signature_whose_digest_of_a_member_is_not_the_manifests_is_refused(folder: Path, keys: KeyPair) -> None:
-    import hashlib
-
-    def lie(statement: Any) -> None:
-        resources = statement["predicate"]["resources"]
-        resources[1]["digest"] = "00" * 32
-        whole = hashlib.sha256(b"".join(bytes.fromhex(one["digest"]) for one in resources)).hexdigest()
-        statement["subject"][0]["digest"]["sha256"] = whole
-
-    edit_payload(folder, keys, lie)
-    with pytest.raises(IntegrityError, match="is not the member that was signed"):
-        open_bundle(folder, trust=Trust(keys=keys.public))
-
-
-@pytest.mark.parametrize(
-    ("place", "value", "words"),
-    [
-        (("predicateType",), "https://example.org/other", "it says something else"),
-        (("predicate", "serialization", "method"), "shards", "not the sha256 of whole files"),
-        (("predicate", "resources", 0, "algorithm"), "blake3", "not the sha256 of whole files"),
-        (("predicate", "resources", 0, "digest"), "00" * 32, "not consistent"),
-        (("predicate", "resources", 0, "name"), MODEL, "not consistent"),
-        (("predicate", "resources"), [], "not the sha256 of whole files"),
-        (("subject",), [], "not enough values"),
-        (("predicate",), 5, "not a signature of a bundle"),
-    ],
-)
-def test_a_statement_that_does_not_fit_is_refused(
-    folder: Path, keys: KeyPair, place: tuple[Any, ...], value: Any, words: str
-) -> None:
-    def change(statement: Any) -> None:
-        for key in place[:-1]:
-            statement = statement[key]
-        statement[place[-1]] = value
-
-    edit_payload(folder, keys, change)
-    with pytest.raises(SignatureError, match=words):
-        open_bundle(folder, trust=Trust(keys=keys.public))
-
-
-@pytest.mark.parametrize(
-    ("place", "value", "words"),
-    [
-        (("mediaType",), "text/plain", "media type 'text/plain'"),
-        (("dsseEnvelope", "payloadType"), "text/plain", "payload type 'text/plain'"),
-        (("dsseEnvelope", "signatures"), [], "not enough values"),
-        (("dsseEnvelope", "signatures", 0, "sig"), "AAAA", "signature is false"),
-        (("dsseEnvelope", "signatures", 0, "sig"), "!", "not a signature of a bundle"),
-        (("dsseEnvelope", "payload"), 7, "not a signature of a bundle"),
-        (("verificationMaterial",), {"certificate": {}}, "certificate or an identity"),
-        (("verificationMaterial", "publicKey"), [], "not a signature of a bundle"),
-        (("verificationMaterial", "publicKey", "hint"), {"a": 1}, "not a signature of a bundle"),
-    ],
-)
-def test_an_envelope_that_does_not_fit_is_refused(
-    folder: Path, trust: Trust, place: tuple[Any, ...], value: Any, words: str
-) -> None:
-    def change(document: Any) -> None:
-        for key in place[:-1]:
-            document = document[key]
-        document[place[-1]] = value
-
-    edit(folder, change)
-    with pytest.raises(SignatureError, match=words):
-        open_bundle(folder, trust=trust)
-
-
-@pytest.mark.parametrize("part", [0.0, 0.5, 0.99])
-def test_a_truncated_signature_is_refused(folder: Path, trust: Trust, part: float) -> None:
-    content = (folder / "signature.json").read_bytes()
-    (folder / "signature.json").write_bytes(content[: int(part * len(content))])
-    with pytest.raises(SignatureError, match="not a signature of a bundle"):
-        open_bundle(folder, trust=trust)
-
-
-@pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff\xfe", b"null", b"NaN", b'{"mediaType": []}'])
-def test_a_signature_that_is_no_document_is_refused(folder: Path, trust: Trust, content: bytes) -> None:
-    (folder / "signature.json").write_bytes(content)
-    with pytest.raises(SignatureError, match="not a signature of a bundle"):
-        open_bundle(folder, trust=trust)
 
 
 def test_a_signature_that_nobody_asked_about_is_not_looked_at(folder: Path) -> None:
@@ -336,41 +133,6 @@ def test_a_policy_that_can_not_hold_is_a_wrong_usage() -> None:
         Trust(minimum_version="v2")
 
 
-def test_what_is_no_public_key_is_a_wrong_usage(tmp_path: Path, keys: KeyPair) -> None:
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    public = rsa.generate_private_key(65537, 2048).public_key()
-    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    for content, words in (
-        (keys.private.read_bytes(), "is private"),
-        (b"hello", "is not PEM"),
-        (pem, "neither Ed25519 nor ECDSA"),
-        (b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----", "can not be read"),
-    ):
-        with pytest.raises(UsageError, match=words):
-            read_keys([content])
-    with pytest.raises(UsageError, match="can not be read"):
-        read_keys([tmp_path / "missing.pub"])
-
-
-def test_a_file_may_hold_several_keys(tmp_path: Path, folder: Path, keys: KeyPair) -> None:
-    other = generate_keys(tmp_path / "other.key")
-    both = tmp_path / "fleet.pem"
-    both.write_bytes(other.public.read_bytes() + b"a comment\n" + keys.public.read_bytes())
-    assert open_bundle(folder, trust=Trust(keys=both)).signed_by == keys.key_id
-
-
-def test_load_takes_the_keys_of_the_environment(tmp_path: Path, keys: KeyPair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(KEYS_VARIABLE, os.pathsep.join([str(keys.public), ""]))
-    assert trust_here() == Trust(keys=[str(keys.public)])
-    with pytest.raises(SignatureError, match="is not signed"):
-        load(write(tmp_path / "b.edge"))
-    (tmp_path / "a.tflite").write_bytes(b"x")
-    with pytest.raises(SignatureError, match="is a bare artifact"):
-        load(tmp_path / "a.tflite")
-
-
 def test_a_bundle_that_changed_since_it_was_checked_is_not_opened(folder: Path) -> None:
     digest = open_bundle(folder).digest
     assert open_bundle(folder, digest=digest).digest == digest
@@ -389,34 +151,6 @@ def test_a_missing_cryptography_is_told_with_the_pip_line(
     with pytest.raises(MissingEngineError, match=r'pip install "edgeai\[sign\]"'):
         sign_bundle(folder, key=keys.private, force=True)
     assert open_bundle(folder).signed_by == ""
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
-def test_a_private_key_is_readable_by_its_owner_alone(keys: KeyPair) -> None:
-    assert stat.S_IMODE(keys.private.stat().st_mode) == 0o600
-
-
-def test_keys_are_not_overwritten(tmp_path: Path) -> None:
-    pair = generate_keys(tmp_path / "k.key")
-    before = pair.private.read_bytes()
-    with pytest.raises(OutputError, match="exists already"):
-        generate_keys(tmp_path / "k.key")
-    pair.private.unlink()
-    with pytest.raises(OutputError, match=r"k\.pub exists already"):
-        generate_keys(tmp_path / "k.key")
-    assert generate_keys(tmp_path / "k.key", force=True).private.read_bytes() != before
-    with pytest.raises(UsageError, match="would be the public key"):
-        generate_keys(tmp_path / "k.pub", force=True)
-
-
-def test_an_encrypted_key_wants_its_password(tmp_path: Path) -> None:
-    pair = generate_keys(tmp_path / "k.key", password="swordfish")
-    path = write(tmp_path / "b.edge")
-    with pytest.raises(UsageError, match="there is no password"):
-        sign_bundle(path, key=pair.private)
-    with pytest.raises(UsageError, match="the password is wrong"):
-        sign_bundle(path, key=pair.private, password="herring")
-    assert sign_bundle(path, key=pair.private, password="swordfish").key_id == pair.key_id
 
 
 def test_a_signature_is_replaced_only_by_force(tmp_path: Path, folder: Path, keys: KeyPair) -> None:
