@@ -17,9 +17,10 @@ from typing import Any
 from edgeai.benchmarking.opened import Opened, match_bare, open_target
 from edgeai.benchmarking.parts import measure_parts
 from edgeai.benchmarking.result import BenchReport, PairComparison, Run, Scenario, Skipped, Tier, Yardstick
+from edgeai.benchmarking.run_facts import make_run
 from edgeai.benchmarking.spec import BenchSpec
 from edgeai.benchmarking.targets import Target, find_targets
-from edgeai.benchmarking.turns import Turns, compare_turns, measure_in_turns
+from edgeai.benchmarking.turns import compare_turns, measure_in_turns
 from edgeai_converters.require import require
 from edgeai_runtime.errors import DataError, EdgeAIError, MissingEngineError
 
@@ -83,8 +84,9 @@ def bench(
 
     Raises:
         UsageError: nothing to measure.
-        EdgeAIError: a bare artifact can not be loaded, or none of the runs could be made, or none scored on the data;
-            runs that can not while others can, and parts that can not be measured, are listed in `skipped`.
+        EdgeAIError: a bare artifact can not be loaded, or none of the runs could be made, scored on the data, or be
+            made to do a scenario or a sustained run; what can not while others can is listed in `skipped`.
+        BenchInterrupted: Ctrl-C; it holds what was measured until then.
 
     Example:
         >>> edgeai.bench(["model.edge", "other.tflite"]).comparisons  # doctest: +SKIP
@@ -117,63 +119,114 @@ def bench(
 
 
 def run_bench(spec: BenchSpec, *, on_step: OnStep | None = None) -> BenchReport:
-    """Measure what `spec` asks for; see `bench`."""
-    from edgeai_runtime.bench.machine import describe_machine, describe_moment
+    """Measure what `spec` asks for; see `bench`.
 
+    Raises:
+        BenchInterrupted: Ctrl-C, when something was measured already; else KeyboardInterrupt itself.
+    """
     if spec.scenarios and spec.driver == "loadgen":
         require("mlperf_loadgen", extra="loadgen")
     targets, skipped = find_targets(spec)
-    progress = _Progress(on_step, total=len(targets) * (3 if spec.has_parts() else 2))
-    runs: list[Run] = []
-    measured: set[Target] = set()
-    comparisons: list[PairComparison] = []
-    yardsticks: list[Yardstick] = []
-    problems: list[EdgeAIError] = []
+    session = _Session(spec, skipped, _Progress(on_step, total=len(targets) * (3 if spec.has_parts() else 2)))
+    try:
+        for number, group in enumerate(_groups(targets)):
+            session.measure(group, number)
+    except KeyboardInterrupt as error:
+        if not session.runs:
+            raise
+        raise BenchInterrupted(session.interrupted_report(targets)) from error
+    report = session.report()
+    asked = (
+        (spec.data is not None, "accuracy"),
+        (bool(spec.scenarios), "outcome"),
+        (bool(spec.sustained_s), "sustained"),
+    )
+    if not report.runs or any(wanted and not any(getattr(run, name) for run in report.runs) for wanted, name in asked):
+        raise session.problems[0]
+    return report
 
-    def skip(name: str, error: EdgeAIError) -> None:
-        problems.append(error)
-        skipped.append(Skipped(artifact=name, reason=error.message))
 
-    for number, group in enumerate(_groups(targets)):
+class BenchInterrupted(KeyboardInterrupt):
+    """Ctrl-C was pressed; `report` holds what was measured until then, and in `skipped` what was not."""
+
+    def __init__(self, report: BenchReport) -> None:
+        super().__init__()
+        self.report = report
+
+
+class _Session:
+    """What is measured so far of what `spec` asks for."""
+
+    def __init__(self, spec: BenchSpec, skipped: list[Skipped], progress: _Progress) -> None:
+        self.spec, self.skipped, self.progress = spec, skipped, progress
+        self.runs: dict[Target, list[Run]] = {}
+        self.unfinished: set[Target] = set()
+        self.comparisons: list[PairComparison] = []
+        self.yardsticks: list[Yardstick] = []
+        self.problems: list[EdgeAIError] = []
+
+    def measure(self, group: Sequence[Target], number: int) -> None:
+        """Open the targets of a group, call them in turns, and measure each by itself where that is asked for."""
         opened: list[Opened] = []
         try:
             for target in group:
-                progress.say(f"loading {target.label}")
+                self.progress.say(f"loading {target.label}")
                 try:
-                    opened.append(_open(target, spec, others=opened))
+                    opened.append(_open(target, self.spec, others=opened))
                 except EdgeAIError as error:
-                    if not _may_be_skipped(target, spec, error):
+                    if not _may_be_skipped(target, self.spec, error):
                         raise
-                    skip(target.label, error)
-                progress.done += 1
+                    self._skip(target.label, error)
+                self.progress.done += 1
             if opened:
-                match_bare(opened, spec.reference)
-                turns = measure_in_turns(opened, spec, on_share=progress.share_of(len(opened)))
-                comparisons += compare_turns(opened, turns)
-                yardsticks += [
-                    Yardstick(group=number, name=name, rounds_ms=ms) for name, ms in turns.yardsticks_ms.items()
-                ]
-                progress.done += len(opened)
-                for each in [one for one in opened if one.target not in measured]:
-                    measured.add(each.target)
-                    run = _run(each, turns, group=number)
-                    runs += measure_parts(run, each, spec, on_label=progress.say, on_skip=skip)
-                    progress.done += spec.has_parts()
+                self._measure_opened(opened, number)
         finally:
             for each in opened:
                 each.model.close()
-    if not runs or (spec.data is not None and not any(run.accuracy for run in runs)):
-        raise problems[0]
-    return BenchReport(
-        machine=describe_machine() | describe_moment(),
-        runs=tuple(runs),
-        comparisons=tuple(comparisons),
-        skipped=tuple(skipped),
-        tools=_tools(runs),
-        settings=spec.settings(),
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        yardsticks=tuple(yardsticks),
-    )
+
+    def _measure_opened(self, opened: Sequence[Opened], number: int) -> None:
+        match_bare(opened, self.spec.reference)
+        turns = measure_in_turns(opened, self.spec, on_share=self.progress.share_of(len(opened)))
+        self.comparisons += compare_turns(opened, turns)
+        self.yardsticks += turns.yardsticks(group=number)
+        self.progress.done += len(opened)
+        new = [each for each in opened if each.target not in self.runs]
+        self.runs |= {each.target: [make_run(each, turns, group=number)] for each in new}
+        self.unfinished = {each.target for each in new if self.spec.has_parts()}
+        for each in new:
+            (run,) = self.runs[each.target]
+            for found in measure_parts(run, each, self.spec, on_label=self.progress.say, on_skip=self._skip):
+                self.runs[each.target] = list(found)
+            self.unfinished.discard(each.target)
+            self.progress.done += self.spec.has_parts()
+
+    def _skip(self, name: str, error: EdgeAIError) -> None:
+        self.problems.append(error)
+        self.skipped.append(Skipped(artifact=name, reason=error.message))
+
+    def interrupted_report(self, targets: Sequence[Target]) -> BenchReport:
+        """Return what there is, with a word on each target that is not measured, or not whole."""
+        for target in targets:
+            if target not in self.runs:
+                self.skipped.append(Skipped(artifact=target.label, reason="interrupted before it was measured"))
+            elif target in self.unfinished:
+                self.skipped.append(Skipped(artifact=target.label, reason="interrupted before all of it was measured"))
+        return self.report()
+
+    def report(self) -> BenchReport:
+        from edgeai_runtime.bench.machine import describe_machine, describe_moment
+
+        runs = tuple(run for found in self.runs.values() for run in found)
+        return BenchReport(
+            machine=describe_machine() | describe_moment(),
+            runs=runs,
+            comparisons=tuple(self.comparisons),
+            skipped=tuple(self.skipped),
+            tools=_tools(runs),
+            settings=self.spec.settings(),
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            yardsticks=tuple(self.yardsticks),
+        )
 
 
 class _Progress:
@@ -215,68 +268,6 @@ def _groups(targets: Sequence[Target]) -> list[list[Target]]:
         first, *rest = [target for target in targets if target.batch == batch]
         groups += [[first, *rest[start : start + size]] for start in range(0, len(rest) or 1, size)]
     return groups
-
-
-def _run(opened: Opened, turns: Turns, *, group: int) -> Run:
-    from edgeai_runtime.installed import engine_version
-
-    report, target, variant = opened.model.placement, opened.target, opened.model.variant
-    placement = {str(device): share for device, share in report.shares().items()}
-    size, digest = _file_facts(opened)
-    latency = turns.latency[target.label]
-    return Run(
-        artifact=target.artifact,
-        label=target.label,
-        format=opened.format(),
-        precision=None if variant is None else variant.precision,
-        engine=report.engine,
-        engine_version=engine_version(report.engine) or None,
-        delegate=report.delegate,
-        placement=placement,
-        ran_on=where_it_ran(placement),
-        threads=target.threads,
-        batch=opened.batch,
-        emulated=opened.is_emulated,
-        scenario="single_stream",
-        latency_ms=latency,
-        throughput_per_s=1e3 * opened.batch / latency.median,
-        load_ms=opened.load_ms,
-        first_ms=opened.first_ms,
-        rss_mib=opened.rss_mib,
-        outputs_match=opened.match,
-        outputs_cosine=opened.cosine,
-        calls=len(turns.samples[target.label].call_ms),
-        group=group,
-        rounds_ms=turns.rounds_ms(target.label),
-        noise=turns.noise[target.label],
-        size_bytes=size,
-        digest=digest,
-    )
-
-
-def where_it_ran(placement: dict[str, float]) -> str:
-    """Return the device that ran every operation, `mixed` when several did, `unknown` when nobody tells."""
-    used = [device for device, share in placement.items() if share > 0]
-    return used[0] if len(used) == 1 else "mixed" if used else "unknown"
-
-
-def _file_facts(opened: Opened) -> tuple[int | None, str | None]:
-    """Return size in bytes and digest of all files of what is loaded; of a bundle's variant from its manifest."""
-    import hashlib
-
-    from edgeai_converters.sources.files import source_files
-
-    variant, path = opened.model.variant, opened.target.path
-    if variant is not None:
-        facts = [(entry.size_bytes, entry.sha256) for entry in variant.files]
-    elif path.is_file():
-        files = (path,) if opened.is_pipeline else source_files(path)
-        facts = [(file.stat().st_size, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
-    else:
-        return None, None
-    digests = [digest for _, digest in facts]
-    whole = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    return sum(size for size, _ in facts), whole
 
 
 def _tools(runs: Sequence[Run]) -> dict[str, str]:

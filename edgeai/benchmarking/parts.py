@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from edgeai.benchmarking.opened import Opened
-from edgeai.benchmarking.result import Run
+from edgeai.benchmarking.result import Run, Scenario, ScenarioOutcome
 from edgeai.benchmarking.spec import BenchSpec
 from edgeai_runtime.errors import EdgeAIError, UsageError
 
@@ -19,13 +20,13 @@ def measure_parts(
     *,
     on_label: Callable[[str], object],
     on_skip: Callable[[str, EdgeAIError], object],
-) -> list[Run]:
-    """Return the run with the parts that `spec` asks for; one run per scenario when there are several.
+) -> Iterator[list[Run]]:
+    """Yield what is measured so far, after each part that `spec` asks for: the run, or a run per scenario.
 
     A part that can not be measured stays empty, and `on_skip` is called with its name and the error.
 
     Raises:
-        EdgeAIError: what is asked for makes no sense, or a sustained run or a scenario fails.
+        UsageError: what is asked for makes no sense.
     """
     target = opened.target
     where: dict[str, Any] = {"variant": target.variant, "delegate": run.delegate, "threads": target.threads}
@@ -44,48 +45,52 @@ def measure_parts(
         from edgeai.benchmarking.phases import measure_phases
 
         run = replace(run, phases=part("phases", lambda: measure_phases(target.path, arrays=opened.arrays, **where)))
+        yield [run]
     if spec.memory and not opened.is_pipeline:
         from edgeai.benchmarking.memory import measure_memory
 
         run = replace(run, memory=part("memory", lambda: measure_memory(target.path, arrays=opened.arrays, **where)))
+        yield [run]
     if spec.operators and not opened.is_pipeline:
         from edgeai.profiling.profile import profile_artifact
 
         profile = part("operations", lambda: profile_artifact(target.path, arrays=opened.arrays, **where))
         run = replace(run, operators=profile)
+        yield [run]
     if spec.energy:
         from edgeai.benchmarking.energy import measure_energy
 
         energy = part("energy", lambda: measure_energy(opened.call, seconds=max(spec.duration_s, 1.0)))
         run = replace(run, energy=energy)
+        yield [run]
     if spec.data is not None:
         from edgeai.benchmarking.accuracy import measure_accuracy
 
         run = replace(run, accuracy=part("accuracy", lambda: measure_accuracy(opened, spec)))
+        yield [run]
     if spec.sustained_s:
         from edgeai.benchmarking.sustained import run_sustained
 
-        on_label(f"sustained run of {target.label}")
-        run = replace(run, sustained=run_sustained(opened.call, seconds=spec.sustained_s))
-    return _with_scenarios(run, opened, spec, on_label)
+        sustained = part("sustained run", lambda: run_sustained(opened.call, seconds=spec.sustained_s))
+        run = replace(run, sustained=sustained)
+        yield [run]
+    found: list[Run] = []
+    for scenario in spec.scenarios:
+        outcome = part(scenario, partial(_outcome, opened, spec, scenario))
+        if outcome is not None:
+            label = run.label if len(spec.scenarios) == 1 else f"{run.label} ({scenario})"
+            found.append(replace(run, scenario=scenario, outcome=outcome, label=label))
+            yield found
 
 
-def _with_scenarios(run: Run, opened: Opened, spec: BenchSpec, on_label: Callable[[str], object]) -> list[Run]:
-    if not spec.scenarios:
-        return [run]
+def _outcome(opened: Opened, spec: BenchSpec, scenario: Scenario) -> ScenarioOutcome:
     from edgeai.benchmarking.scenario_run import run_model_scenario
 
-    runs = []
-    for scenario in spec.scenarios:
-        on_label(f"{scenario} of {opened.target.label}")
-        outcome = run_model_scenario(
-            opened.model,
-            opened.arrays,
-            scenario=scenario,
-            tier=spec.tier,
-            latency_bound_ms=spec.latency_bound_ms,
-            driver=spec.driver,
-        )
-        label = run.label if len(spec.scenarios) == 1 else f"{run.label} ({scenario})"
-        runs.append(replace(run, scenario=scenario, outcome=outcome, label=label))
-    return runs
+    return run_model_scenario(
+        opened.model,
+        opened.arrays,
+        scenario=scenario,
+        tier=spec.tier,
+        latency_bound_ms=spec.latency_bound_ms,
+        driver=spec.driver,
+    )

@@ -83,15 +83,17 @@ def command(
     from edgeai.cli import output as out
     from edgeai.cli.bench_files import BenchFiles
     from edgeai.cli.bench_table import render
+    from edgeai.cli.failures import EXIT_INTERRUPTED
     from edgeai.cli.quantities import parse_fraction
 
     files = BenchFiles(output=output, html=html, markdown=markdown, csv=csv, junit=junit, trace=trace)
     files.require_free(force=force)
     limit = None if fail_if_slower is None else parse_fraction(fail_if_slower, option="--fail-if-slower")
+    interrupted = False
     if compare:
         document, comparisons = _compared(models)
     else:
-        document, comparisons = _measured(
+        document, comparisons, interrupted = _measured(
             models,
             inputs=inputs,
             engines=engines,
@@ -116,7 +118,7 @@ def command(
     written = files.write(document, failures)
     if not json:
         render(document)
-    if limit is not None and not comparisons:
+    if limit is not None and not comparisons and not interrupted:
         raise UsageError(
             "--fail-if-slower has nothing to compare: there is one run, or none of the same batch.",
             hint="Name the reference first, or compare stored results with --compare.",
@@ -127,12 +129,18 @@ def command(
         out.warn(f"written: {path}")
     for line in (*unproven, *failures):
         out.warn(line)
+    if interrupted:
+        out.warn("interrupted: this is what was measured until then")
+        raise SystemExit(EXIT_INTERRUPTED)
     if failures:
         raise typer.Exit(1)
 
 
-def _measured(models: list[Path], *, quiet: bool, parts: set[str], **asked: Any) -> tuple[dict[str, Any], Comparisons]:
-    from edgeai.benchmarking.measure import bench
+def _measured(
+    models: list[Path], *, quiet: bool, parts: set[str], **asked: Any
+) -> tuple[dict[str, Any], Comparisons, bool]:
+    """Return what was measured, how it compares, and whether the user interrupted it."""
+    from edgeai.benchmarking.measure import BenchInterrupted, bench
     from edgeai.benchmarking.spec import ENGINE_NAMES, SCENARIOS, TIERS
     from edgeai.cli import output as out
     from edgeai.cli.progress import progress
@@ -146,31 +154,35 @@ def _measured(models: list[Path], *, quiet: bool, parts: set[str], **asked: Any)
         return 0.0 if asked[name] is None else parse_duration(asked[name], option=f"--{name.replace('_', '-')}")
 
     engines, scenarios, delegates = asked["engines"], asked["scenarios"], asked["delegates"]
+    interrupted = False
     with progress(quiet=quiet) as on_step:
-        report = bench(
-            models,
-            engines=options.choices(engines, ENGINE_NAMES, option="--engine") if engines else None,
-            delegates=[word.strip() for word in delegates.split(",") if word.strip()] if delegates else None,
-            threads=asked["threads"],
-            batches=asked["batches"],
-            duration_s=seconds("duration"),
-            inputs=None if asked["inputs"] is None else read_samples(asked["inputs"]),
-            scenarios=options.choices(scenarios, SCENARIOS, option="--scenario") if scenarios else (),
-            tier=options.choice(asked["tier"], TIERS, option="--tier"),
-            latency_bound_ms=seconds("latency_bound") * 1e3 or None,
-            driver=options.choice(asked["driver"], ("edgeai", "loadgen"), option="--driver"),
-            sustained_s=seconds("sustained"),
-            patience_s=seconds("patience"),
-            data=asked["data"],
-            metric=asked["metric"],
-            preprocess=options.named_steps(asked["preprocess"]),
-            on_step=on_step,
-            phases="phases" in parts,
-            memory="memory" in parts,
-            operators="operators" in parts,
-            energy="energy" in parts,
-        )
-    return report.to_json(), report.comparisons
+        try:
+            report = bench(
+                models,
+                engines=options.choices(engines, ENGINE_NAMES, option="--engine") if engines else None,
+                delegates=[word.strip() for word in delegates.split(",") if word.strip()] if delegates else None,
+                threads=asked["threads"],
+                batches=asked["batches"],
+                duration_s=seconds("duration"),
+                inputs=None if asked["inputs"] is None else read_samples(asked["inputs"]),
+                scenarios=options.choices(scenarios, SCENARIOS, option="--scenario") if scenarios else (),
+                tier=options.choice(asked["tier"], TIERS, option="--tier"),
+                latency_bound_ms=seconds("latency_bound") * 1e3 or None,
+                driver=options.choice(asked["driver"], ("edgeai", "loadgen"), option="--driver"),
+                sustained_s=seconds("sustained"),
+                patience_s=seconds("patience"),
+                data=asked["data"],
+                metric=asked["metric"],
+                preprocess=options.named_steps(asked["preprocess"]),
+                on_step=on_step,
+                phases="phases" in parts,
+                memory="memory" in parts,
+                operators="operators" in parts,
+                energy="energy" in parts,
+            )
+        except BenchInterrupted as error:
+            report, interrupted = error.report, True
+    return report.to_json(), report.comparisons, interrupted
 
 
 def _compared(paths: list[Path]) -> tuple[dict[str, Any], Comparisons]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeai.benchmarking.measure import TOGETHER, _groups, where_it_ran
+from edgeai.benchmarking.measure import TOGETHER, _groups
+from edgeai.benchmarking.run_facts import where_it_ran
 from edgeai.benchmarking.spec import BenchSpec
 from edgeai.benchmarking.targets import find_targets
 from edgeai_runtime.errors import UsageError
