@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import lcm
 
 from edgeai_devices.fit_ways import needs_fixed_batch, ways_of
@@ -48,6 +48,28 @@ def width_multiple(profile: Profile, precision: Precision) -> int:
 
 
 def wants_fixed_batch(profile: Profile) -> bool:
-    """Whether nothing on the device takes a model whose batch is free."""
-    ways = ways_of(profile)
-    return bool(ways) and all(needs_fixed_batch(way) for way in ways)
+    """Whether nothing on the device takes a model whose batch is free; of an accelerator, nothing of its own."""
+    return bool(fixed_batch_ways(profile))
+
+
+def fixed_batch_ways(
+    profile: Profile,
+    formats: Sequence[Format] | None = None,
+    *,
+    compilers: Collection[str] = (),
+    hardware: str | None = None,
+) -> tuple[str, ...]:
+    """Return the ways for whose sake the batch must be fixed; none where what is wanted takes a free one.
+
+    Args:
+        profile: the device. Something on it must take the model; of a device that is an accelerator, the accelerator.
+        formats: what is made; ways that read none of these are left out. By default all.
+        compilers: those that must take it as well, by name.
+        hardware: `npu` or `gpu`, one way to which must take it as well.
+    """
+    ways = [way for way in ways_of(profile) if formats is None or set(way.formats) & set(formats)]
+    reach = [way for way in ways if way.hardware in ("npu", "gpu")]
+    one_of = [reach if profile.kind == "npu" and reach else ways, [way for way in ways if way.hardware == hardware]]
+    one_of += [[way] for way in ways if way.kind == "compiler" and way.name in compilers]
+    closed = [group for group in one_of if group and all(needs_fixed_batch(way) for way in group)]
+    return tuple(dict.fromkeys(way.name for group in closed for way in group))

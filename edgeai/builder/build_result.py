@@ -6,7 +6,7 @@
                   "error": null | {type, message, hint},
                   "gates": [{"name", "ok", "limit", "value", "reason", "where"}],
                   "steps": [{"name", "kind", "status": "up to date" | "made" | "failed" | "skipped" | "would run",
-                             "why": [phrase], "duration_s"}]}]}
+                             "why": [phrase], "notes": [line], "duration_s"}]}]}
 
 Paths are relative to the folder of the file, where they lie below it.
 """
@@ -28,12 +28,13 @@ Status = Literal["up to date", "made", "failed", "skipped", "would run"]
 
 @dataclass(frozen=True, kw_only=True)
 class StepOutcome:
-    """What became of a step, and why it was (or would be) run: what changed since it was last up to date."""
+    """What became of a step, why it was (or would be) run: what changed since it was last up to date; and its notes."""
 
     name: str
     kind: str
     status: Status
     why: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     duration_s: float = 0.0
 
 
@@ -111,7 +112,7 @@ def _target_to_json(target: TargetOutcome, root: Path) -> dict[str, Any]:
         "report": _shown(target.made.report, root) if target.made else None,
         "error": target.error.to_json() if target.error else None,
         "gates": [asdict(gate) for gate in target.gates],
-        "steps": [{**asdict(step), "why": list(step.why)} for step in target.steps],
+        "steps": [{**asdict(step), "why": list(step.why), "notes": list(step.notes)} for step in target.steps],
     }
 
 

@@ -11,7 +11,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from edgeai.builder.config import ModelConfig, TargetConfig
+from edgeai.builder.fixed_batch import batch_fixed_for, shaped_graph
 from edgeai.builder.steps import Making
 from edgeai_converters.progress import OnStep
 from edgeai_converters.recipe import Recipe
@@ -30,7 +30,7 @@ def search(making: Making) -> None:
     Raises:
         ModelError, DataError: the source or the data can not be used, or nothing could be made.
     """
-    _run(_spec(making.model, making.target), None, making)
+    _run(_spec(making), None, making)
 
 
 def compress(making: Making) -> None:
@@ -43,7 +43,7 @@ def compress(making: Making) -> None:
         shutil.copytree(making.found, making.folder, dirs_exist_ok=True)
         return
     assert making.recipes is not None
-    spec = _spec(making.model, making.target)
+    spec = _spec(making)
     formats = tuple(dict.fromkeys(recipe.format for recipe in making.recipes))
     budget = replace(spec.budget, judge_times=False)
     _run(replace(spec, recipes=making.recipes, formats=formats, budget=budget), making.recipes, making)
@@ -77,8 +77,11 @@ def json_text_of(recipes: tuple[Recipe, ...]) -> str:
     return json.dumps([recipe.to_json() for recipe in recipes], indent=1) + "\n"
 
 
-def _spec(model: ModelConfig, target: TargetConfig) -> CompressSpec:
-    device, size = target.device, model.budget.max_size_bytes
+def _spec(making: Making) -> CompressSpec:
+    model, device, size = making.model, making.target.device, making.model.budget.max_size_bytes
+    target, shapes = making.target, model.input_shapes
+    if batch_fixed_for(target):
+        _, shapes, _ = shaped_graph(model, target, making.config.state)
     return CompressSpec(
         source=model.source,
         data=model.data,
@@ -88,7 +91,7 @@ def _spec(model: ModelConfig, target: TargetConfig) -> CompressSpec:
         budget=replace(model.budget, max_size_bytes=size_for(device, size) if device else size),
         preprocessing=model.preprocess,
         postprocessing=model.postprocess,
-        input_shapes=model.input_shapes,
+        input_shapes=shapes,
         prune=model.prune,
         training=replace(DEFAULT_TRAINING, seed=model.seed),
         threads=model.threads,

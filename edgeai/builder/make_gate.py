@@ -35,7 +35,8 @@ def make(making: Making) -> None:
 def read_target_result(model: ModelConfig, target: TargetConfig, made: Mapping[str, Path]) -> TargetResult:
     """Return what the steps of a target made, from the folders of their results by name of the step."""
     compressed, bundle = made["compress"], made["bundle"] / bundle_name(model.name)
-    document = _read_json(compressed / REPORT)
+    report = made.get("measure", compressed) / REPORT  # with the figures of this machine, where gates go by them
+    document = _read_json(report)
     by_id = {one["id"]: one for one in document["candidates"]}
     return TargetResult(
         model=model.name,
@@ -44,7 +45,7 @@ def read_target_result(model: ModelConfig, target: TargetConfig, made: Mapping[s
         artifacts=(bundle,),
         bundle=bundle,
         candidates=tuple(by_id[recipe.id] for recipe in read_found_recipes(compressed)),
-        report=compressed / REPORT,
+        report=report,
         document=document,
         fit=_read_json(made["check"] / CHECK) if "check" in made else None,
         compiled={

@@ -10,13 +10,17 @@ from typing import Any, Literal
 
 from edgeai.builder.config import BuildConfig, ModelConfig, TargetConfig
 from edgeai.builder.digests import Digests
+from edgeai.builder.fixed_batch import batch_fixed_for
 from edgeai.builder.inputs import input_files
+from edgeai.builder.make_measure import asks_for_figures, asks_this_machine
 from edgeai.builder.schema import COMPILED, EXPORTED
 from edgeai.builder.secrets_read import fingerprint
 from edgeai.builder.steps import Step
 from edgeai_converters.recipe import Recipe
 from edgeai_converters.versions import tool_versions
 from edgeai_converters.workfolder import digest_of
+from edgeai_devices.fit_request import wants_fixed_batch
+from edgeai_runtime.bench.machine import describe_machine
 from edgeai_runtime.manifest import Format
 
 _ALWAYS = ("edgeai", "numpy", "onnx", "onnx-ir", "onnxruntime")
@@ -58,10 +62,22 @@ def search_step(model: ModelConfig, target: TargetConfig, *, root: Path, digests
         "threads": model.threads,
         "data": _selection(model),
     }
+    ways = batch_fixed_for(target)
+    if ways and target.device is not None and not wants_fixed_batch(target.device):  # there it is of the device alone
+        settings["batch_fixed_for"] = ways
     inputs = input_files(model, root)
     inputs.pop("labels", None)  # they are put into the bundle, and nothing is searched by them
     files = {role: digests.of_all(paths) for role, paths in inputs.items()}
     return Step(kind="search", name="search", settings=_plain(settings), files=files, tools=_tools(model, target))
+
+
+def preflight_step(model: ModelConfig, target: TargetConfig, search: Step, *, digests: Digests) -> Step:
+    """Return the step that looks for what no search could mend, in the time of one conversion."""
+    settings = {**search.settings, "batch_fixed_for": batch_fixed_for(target)}
+    files = {"source": search.files["source"]}
+    if model.labels is not None:
+        files["labels"] = digests.of(model.labels)
+    return Step(kind="preflight", name="preflight", settings=_plain(settings), files=files, tools=search.tools)
 
 
 def compress_step(search: Step, recipes: Sequence[Recipe]) -> Step:
@@ -75,6 +91,12 @@ def later_steps(
 ) -> tuple[Step, ...]:
     """Return the steps after `compress`, in order: compilers, bundle, check, exports, gates, encryption, signature."""
     device = _device(target)
+    measured = []
+    if asks_for_figures(target.gates):
+        machine = {"machine": describe_machine()}
+        measured = [
+            Step(kind="measure", name="measure", settings=machine, needs={"compress": compress.digest}),
+        ]
     compiled = [
         Step(
             kind="compile",
@@ -100,8 +122,8 @@ def later_steps(
         for output in target.outputs
         if output in EXPORTED
     ]
-    gate = _gate_step(model, target, (compress, *compiled, bundle, *checks), digests)
-    steps = [*compiled, bundle, *checks, *exports, gate]
+    gate = _gate_step(model, target, (compress, *measured, *compiled, bundle, *checks), digests)
+    steps = [*measured, *compiled, bundle, *checks, *exports, gate]
     last = bundle
     for kind, key in _secrets(config):
         last = Step(
@@ -114,6 +136,8 @@ def later_steps(
 def _gate_step(model: ModelConfig, target: TargetConfig, needed: Sequence[Step], digests: Digests) -> Step:
     reference = target.gates.not_slower_than
     settings = asdict(replace(target.gates, not_slower_than=None)) | {"where": f"{model.name}/{target.name}"}
+    if asks_this_machine(target.gates):
+        settings["machine"] = describe_machine()
     return Step(
         kind="gate",
         name="gate",

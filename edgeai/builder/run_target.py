@@ -21,9 +21,9 @@ from edgeai.builder.make_bundle import bundle_name
 from edgeai.builder.make_compress import REPORT, read_found_recipes
 from edgeai.builder.make_export import FILES
 from edgeai.builder.make_gate import read_target_result, read_verdicts
-from edgeai.builder.plan import compress_step, later_steps, search_step
+from edgeai.builder.plan import compress_step, later_steps, preflight_step, search_step
 from edgeai.builder.schema import COMPILED
-from edgeai.builder.steps import Making, Step, maker
+from edgeai.builder.steps import NOTES, Making, Step, maker
 from edgeai_converters.progress import OnStep
 from edgeai_converters.recipe import Recipe
 from edgeai_runtime.errors import EdgeAIError
@@ -75,6 +75,7 @@ def run_target(run: Run, model: ModelConfig, target: TargetConfig) -> TargetOutc
     made: TargetResult | None = None
     search = search_step(model, target, root=run.config.root, digests=run.digests)
     try:
+        _make(way, preflight_step(model, target, search, digests=run.digests))
         found, recipes = _find_recipes(way, search)
         compress = compress_step(search, recipes or ())
         steps = [compress, *later_steps(run.config, model, target, compress, digests=run.digests)]
@@ -135,7 +136,8 @@ def _make(way: _Way, step: Step, *, recipes: Sequence[Recipe] | None = None, fou
     if ready is not None and not again:
         way.made[step.name] = ready
         run.cache.remember(name, step.key)
-        way.outcomes.append(StepOutcome(name=step.name, kind=step.kind, status="up to date"))
+        notes = _read_notes(ready)
+        way.outcomes.append(StepOutcome(name=step.name, kind=step.kind, status="up to date", notes=notes))
         return
     why = _why(run.cache.last_key(name), step, forced=ready is not None)
     if run.dry_run:
@@ -167,7 +169,16 @@ def _make(way: _Way, step: Step, *, recipes: Sequence[Recipe] | None = None, fou
         status = "made"
     finally:
         took = time.monotonic() - started
-        way.outcomes.append(StepOutcome(name=step.name, kind=step.kind, status=status, why=why, duration_s=took))
+        notes = _read_notes(way.made.get(step.name))
+        way.outcomes.append(
+            StepOutcome(name=step.name, kind=step.kind, status=status, why=why, notes=notes, duration_s=took)
+        )
+
+
+def _read_notes(folder: Path | None) -> tuple[str, ...]:
+    """Return what a finished step tells."""
+    file = None if folder is None else folder / NOTES
+    return tuple(json.loads(file.read_text(encoding="utf-8"))) if file is not None and file.is_file() else ()
 
 
 def _why(last: Mapping[str, Any] | None, step: Step, *, forced: bool) -> tuple[str, ...]:
@@ -196,7 +207,7 @@ def _deliver(way: _Way, *, whole: bool) -> TargetResult:
         if output != "bundle":
             folder = made[f"{'compile' if output in COMPILED else 'export'}:{output}"] / FILES
             files |= {f"{output}/{name}": file for name, file in _files_in(folder)}
-    all_files = {**files, REPORT_NAME: made["compress"] / REPORT}
+    all_files = {**files, REPORT_NAME: made.get("measure", made["compress"]) / REPORT}
     deliver(run.config.record, way.where, all_files, digests=run.digests, force=run.force)
     folder = run.config.output / way.where
     result = read_target_result(model, way.target, made)

@@ -1,9 +1,9 @@
 """The steps of a build, as data: what each kind does, what its result depends on, which function makes it.
 
-    search ─► compress ─► compile… ─► bundle ─► check ─► export… ─► gate ─► encrypt ─► sign
+    preflight ─► search ─► compress ─► measure ─► compile… ─► bundle ─► check ─► export… ─► gate ─► encrypt ─► sign
 
 Per model and target. `search` is left out where `edgeai.lock` knows the recipes; `compress` makes their artifacts;
-`check` is for targets with a device.
+`measure` is for gates on times and memory, `check` for targets with a device.
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ from edgeai_converters.progress import OnStep
 from edgeai_converters.recipe import Recipe
 from edgeai_converters.workfolder import digest_of
 
-Kind = Literal["search", "compress", "compile", "bundle", "check", "export", "gate", "encrypt", "sign"]
+Kind = Literal[
+    "preflight", "search", "compress", "measure", "compile", "bundle", "check", "export", "gate", "encrypt", "sign"
+]  # fmt: skip
 
 MAKERS: dict[Kind, str] = {
+    "preflight": "edgeai.builder.make_preflight:make",
     "search": "edgeai.builder.make_compress:search",
     "compress": "edgeai.builder.make_compress:compress",
+    "measure": "edgeai.builder.make_measure:make",
     "compile": "edgeai.builder.make_compile:make",
     "bundle": "edgeai.builder.make_bundle:make",
     "check": "edgeai.builder.make_check:make",
@@ -33,6 +37,9 @@ MAKERS: dict[Kind, str] = {
     "sign": "edgeai.builder.make_sign:make",
 }
 """What fills the folder of a step's result. Imported when a step is run, so that an unchanged build is quick."""
+
+NOTES = "notes.json"
+"""In the folder of a result: lines that `--explain` tells of the step, where it has any."""
 
 KEY_VERSION = 1
 """Goes into every key; raised when a step begins to mean something else."""

@@ -21,6 +21,8 @@ def render(document: Mapping[str, Any], *, explain: bool) -> None:
         for step in target["steps"] if explain else ():
             why = f" ({'; '.join(step['why'])})" if step["why"] else ""
             typer.echo(f"  {step['name']}: {step['status']}{why}")
+            for note in step["notes"]:
+                typer.echo(f"    {note}")
         if target["error"]:
             hint = f"\n    → {target['error']['hint']}" if target["error"]["hint"] else ""
             typer.echo(f"  failed: {target['error']['message']}{hint}")

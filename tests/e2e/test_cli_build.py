@@ -158,6 +158,7 @@ def test_a_new_version_makes_the_bundle_again_and_not_the_search(app: Path, tmp_
     code, document = run(folder, "--locked")
     assert code == 0, document
     assert statuses(document) == {
+        "preflight": "up to date",
         "compress": "up to date",
         "bundle": "made",
         "check": "made",
