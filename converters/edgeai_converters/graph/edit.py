@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
+from edgeai_converters.graph.free_names import take_name
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -114,15 +116,10 @@ def add_node(
 
 def unique_name(model: ir.Model, stem: str) -> str:
     """Return `stem`, or `stem_<i>` when a value or node of the graph has that name already."""
-    taken = {value.name for node in model.graph for value in node.outputs}
-    taken.update(node.name for node in model.graph)
-    taken.update(value.name for value in model.graph.inputs)
-    taken.update(model.graph.initializers)
-    name, i = stem, 0
-    while name in taken:
-        i += 1
-        name = f"{stem}_{i}"
-    return name
+    names = [value.name for node in model.graph for value in node.outputs]
+    names += [node.name for node in model.graph]
+    names += [value.name for value in model.graph.inputs]
+    return take_name(stem, {name for name in (*names, *model.graph.initializers) if name})
 
 
 def replace_value(model: ir.Model, old: ir.Value, new: ir.Value) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 
+from edgeai_converters.graph.free_names import take_name
 from edgeai_converters.graph.prepare import OPSET
 from edgeai_converters.graph.shapes import fix_shapes
 from edgeai_converters.graph.space_to_batch import add_functions
@@ -192,15 +193,7 @@ def _output_names(model: Any) -> list[str]:
     if len(names) != len(model.outputs):
         names = [_name(tensor).split("/")[0] for tensor in model.outputs]
     taken = {_name(tensor) for tensor in model.inputs}
-    unique = []
-    for name in names:
-        fresh, i = name, 0
-        while fresh in taken:
-            i += 1
-            fresh = f"{name}_{i}"
-        taken.add(fresh)
-        unique.append(fresh)
-    return unique
+    return [take_name(name, taken) for name in names]
 
 
 def _hold_captured(proto: onnx.ModelProto, concrete: Any) -> None:

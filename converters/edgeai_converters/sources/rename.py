@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import onnx
 
+from edgeai_converters.graph.free_names import take_name
+
 
 def rename_boundary(proto: onnx.ModelProto, inputs: Mapping[str, str], outputs: Sequence[str]) -> None:
     """Rename the inputs (old name → new name) and the outputs (by position) of a model, in place.
@@ -30,10 +32,7 @@ def _separate_outputs(graph: onnx.GraphProto) -> None:
     taken = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
     for value in graph.output:
         if value.name in taken:
-            own, i = f"{value.name}_output", 0
-            while own in taken:
-                i += 1
-                own = f"{value.name}_output_{i}"
+            own = take_name(f"{value.name}_output", taken)
             graph.node.append(onnx.helper.make_node("Identity", [value.name], [own]))
             value.name = own
         taken.add(value.name)

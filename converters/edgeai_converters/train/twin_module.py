@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from edgeai_converters.graph.free_names import take_name
 from edgeai_converters.graph.shapes import shape_of
 from edgeai_converters.require import require
 from edgeai_converters.train.ops.view import Tensor
@@ -106,8 +107,4 @@ def _attribute_name(name: str, taken: set[str]) -> str:
     """Return a name that PyTorch accepts for a parameter: no dots, not empty, not taken."""
     stem = re.sub(r"\W", "_", name) or "constant"
     stem = f"value_{stem}" if stem[0].isdigit() or stem[0] == "_" else stem
-    wanted, n = stem, 1
-    while wanted in taken:
-        wanted, n = f"{stem}_{n}", n + 1
-    taken.add(wanted)
-    return wanted
+    return take_name(stem, taken)

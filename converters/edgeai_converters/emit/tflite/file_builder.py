@@ -13,8 +13,7 @@ from edgeai_converters.emit.tflite.layout import Shape
 from edgeai_converters.emit.tflite.op_versions import operator_version
 from edgeai_converters.emit.tflite.quantization import Array, Quantization
 from edgeai_converters.emit.tflite.schema import load_schema, operator_code, tensor_type
-
-OptionValues = Mapping[str, object]
+from edgeai_converters.graph.free_names import take_name
 
 
 @dataclass(kw_only=True)
@@ -229,11 +228,7 @@ def _make_names_unique(tensors: Sequence[Any], *, first: Sequence[int]) -> None:
     order = dict.fromkeys([*(int(index) for index in first), *range(len(tensors))])
     taken: set[str] = set()
     for index in order:
-        name, count = tensors[index].name, 0
-        while tensors[index].name in taken:
-            count += 1
-            tensors[index].name = f"{name}_{count}"
-        taken.add(tensors[index].name)
+        tensors[index].name = take_name(tensors[index].name, taken)
 
 
 def _stored_bytes(data: Array) -> bytes:

@@ -20,6 +20,7 @@ from edgeai_converters.emit.tflite.flatbuffer import code_name
 from edgeai_converters.emit.tflite.layout import Shape
 from edgeai_converters.emit.tflite.quantization import Array, Quantization, dequantize
 from edgeai_converters.emit.tflite.schema import numpy_type, tensor_type
+from edgeai_converters.graph.free_names import take_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -204,13 +205,8 @@ class ReadContext:
         return context
 
     def unique(self, stem: str) -> str:
-        """Return a name that no value has yet."""
-        name, count = stem, 0
-        while name in self._taken:
-            count += 1
-            name = f"{stem}_{count}"
-        self._taken.add(name)
-        return name
+        """Return a name that no value has yet, and take it."""
+        return take_name(stem, self._taken)
 
     def name(self, tensor: int) -> str:
         """Return the name of a tensor's value in the graph."""

@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgeai_converters.graph.edit import constant_of, nodes, replace_value
+from edgeai_converters.graph.free_names import take_name
 from edgeai_converters.graph.passes.tidy import remove_dead_nodes
 from edgeai_converters.graph.recurrent.loop import CountedLoop, original, read_loop
 
@@ -107,7 +108,7 @@ class _Copier:
 
     def add(self, op_type: str, inputs: list[ir.Value], **attributes: int) -> ir.Value:
         """Add a node of one output."""
-        name = self._free(f"{self._before.name or 'loop'}/{op_type}")
+        name = take_name(f"{self._before.name or 'loop'}/{op_type}", self._taken)
         output = ir.Value(name=name, type=inputs[0].type)
         self._graph.insert_before(self._before, ir.node(op_type, inputs, attributes, outputs=[output], name=name))
         return output
@@ -115,26 +116,18 @@ class _Copier:
     def _copy(self, node: ir.Node, values: dict[ir.Value, ir.Value], name: str) -> None:
         outputs = []
         for output in node.outputs:
-            copied = ir.Value(name=self._free(f"{name}/{output.name}" if len(node.outputs) > 1 else name))
+            copied = ir.Value(name=take_name(f"{name}/{output.name}" if len(node.outputs) > 1 else name, self._taken))
             copied.type = output.type
             outputs.append(copied)
         inputs = [None if value is None else values.get(value, value) for value in node.inputs]
         made = ir.Node(node.domain, node.op_type, inputs, list(node.attributes.values()), outputs=outputs)
-        made.name = self._free(name)
+        made.name = take_name(name, self._taken)
         self._graph.insert_before(self._before, made)
         values.update(zip(node.outputs, outputs, strict=True))
 
     def _constant(self, array: np.ndarray[tuple[int, ...], np.dtype[np.generic]], stem: str) -> ir.Value:
-        name = self._free(stem)
+        name = take_name(stem, self._taken)
         tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
         value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
         self._graph.register_initializer(value)
         return value
-
-    def _free(self, stem: str) -> str:
-        name, count = stem, 0
-        while name in self._taken:
-            count += 1
-            name = f"{stem}_{count}"
-        self._taken.add(name)
-        return name

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from edgeai_converters.graph.free_names import take_name
 from edgeai_converters.graph.recurrent.layer import Activation, Matrix
 from edgeai_converters.graph.shapes import Dim
 
@@ -58,7 +59,7 @@ class StepWriter:
 
     def constant(self, array: NDArray[Any], label: str) -> ir.Value:
         """Add a constant."""
-        name = self._free(f"{self._stem}/{label}")
+        name = take_name(f"{self._stem}/{label}", self._taken)
         tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
         value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
         self._graph.register_initializer(value)
@@ -130,22 +131,16 @@ class StepWriter:
         label: str,
         attributes: Mapping[str, Any] | None,
     ) -> list[ir.Value]:
-        name = self._free(f"{self._stem}/{label}")
-        names = [name] if len(shapes) == 1 else [self._free(f"{name}/{place}") for place in range(len(shapes))]
+        name = take_name(f"{self._stem}/{label}", self._taken)
+        names = (
+            [name] if len(shapes) == 1 else [take_name(f"{name}/{place}", self._taken) for place in range(len(shapes))]
+        )
         outputs = [
             ir.Value(name=text, shape=ir.Shape(shape), type=_FLOAT) for text, shape in zip(names, shapes, strict=True)
         ]
         node = ir.node(op_type, inputs, dict(attributes or {}), outputs=outputs, name=name)
         self._graph.insert_before(self._before, node)
         return outputs
-
-    def _free(self, stem: str) -> str:
-        name, count = stem, 0
-        while name in self._taken:
-            count += 1
-            name = f"{stem}_{count}"
-        self._taken.add(name)
-        return name
 
 
 def _dims(value: ir.Value) -> tuple[Dim, ...]:

@@ -10,6 +10,7 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 
+from edgeai_converters.graph.free_names import take_name
 from edgeai_converters.sources.openvino_ir.operation import Key, Operation, UnreadableError, key_of
 
 if TYPE_CHECKING:
@@ -39,12 +40,7 @@ class ReadContext:
 
     def unique(self, stem: str) -> str:
         """Return a name that no value has yet, and take it."""
-        name, count = stem, 0
-        while name in self._taken:
-            count += 1
-            name = f"{stem}_{count}"
-        self._taken.add(name)
-        return name
+        return take_name(stem, self._taken)
 
     def bind(self, key: Key, name: str) -> None:
         """Note the ONNX value that stands for an output."""

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import onnx.helper
 
+from edgeai_converters.graph.free_names import take_name
 from edgeai_converters.graph.space_to_batch import add_functions
 from edgeai_converters.sources.openvino_ir.context import ReadContext
 from edgeai_converters.sources.openvino_ir.folding import fold, read_constant
@@ -132,11 +133,7 @@ def _boundaries(model: Any, where: str) -> tuple[tuple[Boundary, ...], tuple[Bou
 
     def boundary(port: Any, fallback: str, layout: str) -> Boundary:
         name = str(port.get_any_name()) if port.get_names() else fallback
-        fresh, count = name, 0
-        while fresh in taken:
-            count += 1
-            fresh = f"{name}_{count}"
-        taken.add(fresh)
+        fresh = take_name(name, taken)
         stored = str(port.get_element_type().get_type_name())
         try:
             shape, dtype = partial_shape(port.get_partial_shape()), graph_dtype(stored).name
