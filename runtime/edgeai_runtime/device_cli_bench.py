@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from edgeai_runtime import __version__
+from edgeai_runtime.bundle import is_bundle, open_bundle
 from edgeai_runtime.device_cli_inputs import draw_inputs, read_inputs, recorded_stage_inputs
 from edgeai_runtime.device_cli_placement import add_placement_options, read_placement, read_threads
 
 if TYPE_CHECKING:
+    from edgeai_runtime.manifest import Variant
     from edgeai_runtime.model import Model
+
+SCHEMA = "edgeai.device-bench/1"
+"""Of the document; what it holds is checked where it is read."""
 
 _Task = tuple[Path, "str | None"]
 
@@ -35,7 +44,11 @@ def add_parser(verbs: Any) -> None:
 
 
 def bench(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
-    """Return the document `{machine, runs, comparisons}` and exit code 0.
+    """Return the document and exit code 0: `{schema, created, machine, tools, runs, comparisons}`.
+
+    It holds what `edgeai.benchmarking.device_result` makes a result of `edgeai bench` of, and no more than the device
+    alone can tell: the digests of the files (`files`: of each its sha256 and its bytes), the median call of each round
+    (`rounds_ms`), what other processes took meanwhile (`load`, in cores). A bundle's name in it has its variant.
 
     With a scenario, a run has its `outcome` too: the fields of `bench.scenarios.ScenarioResult` without `call_ms`.
     `load_ms` is `load()` with the engine imported already and the file checked; `first_ms` is the first call. `rss_mib`
@@ -44,6 +57,8 @@ def bench(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     """
     from edgeai_runtime.bench.loop import interleave
     from edgeai_runtime.bench.machine import describe_machine, describe_moment
+    from edgeai_runtime.bench.meters import load_meter
+    from edgeai_runtime.bench.percentiles import histogram
     from edgeai_runtime.bench.statistics import compare, summarize
 
     runs: dict[str, dict[str, Any]] = {}
@@ -53,16 +68,16 @@ def bench(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         name = f"{path}#{variant}" if variant else str(path)
         runs[name], model, arrays = _prepare(path, variant, name, options)
         models[name], calls[name] = (model, arrays), functools.partial(model.run_raw, arrays)
+    others = load_meter()
     samples = interleave(calls, duration_s=options.duration * len(calls))
+    load = others()
     for name, run in runs.items():
         summary = summarize(samples[name])
-        run["latency_ms"] = {
-            "median": summary.median_ms,
-            "p90": summary.p90_ms,
-            "p99": summary.p99_ms,
-            "median_ci95": list(summary.median_ci95_ms),
-        }
+        run["latency_ms"] = {key.removesuffix("_ms"): value for key, value in summary.__dict__.items()}
+        run["rounds_ms"] = samples[name].round_ms.tolist()
+        run["histogram"] = [each.tolist() for each in histogram(samples[name].call_ms)]
         run["throughput_per_s"] = 1e3 * run["batch"] / summary.median_ms
+        run["load"] = load
         if options.scenario:
             run["outcome"] = _run_scenario(*models[name], options)
     firsts: dict[int, str] = {}
@@ -71,17 +86,19 @@ def bench(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         first = firsts.setdefault(run["batch"], name)
         if first != name:
             result = compare(samples[name], samples[first])
-            comparisons.append(
-                {"a": name, "b": first, "ratio": result.ratio, "ci95": list(result.ci95), "verdict": result.verdict}
-            )
-    machine = describe_machine() | describe_moment()
-    return {"machine": machine, "runs": list(runs.values()), "comparisons": comparisons}, 0
+            comparisons.append({"a": name, "b": first, **result.__dict__})
+    return {
+        "schema": SCHEMA,
+        "created": time.strftime("%FT%TZ", time.gmtime()),
+        "machine": describe_machine() | describe_moment(),
+        "tools": {"edgeai-runtime": __version__, "numpy": np.__version__},
+        "runs": list(runs.values()),
+        "comparisons": comparisons,
+    }, 0
 
 
 def _tasks(options: argparse.Namespace) -> list[_Task]:
     """Return what is timed: paths, each with a variant's id when all variants of a bundle are asked for."""
-    from edgeai_runtime.bundle import is_bundle, open_bundle
-
     tasks: list[_Task] = []
     for path in options.models:
         variants = open_bundle(path).manifest.variants if options.all_variants and is_bundle(path) else ()
@@ -105,7 +122,10 @@ def _prepare(
 ) -> tuple[dict[str, Any], Model, list[Any]]:
     from edgeai_runtime.bench.memory import resident_mib
     from edgeai_runtime.bench.model_calls import count_samples, is_emulated
+    from edgeai_runtime.engines.artifact_file import format_of
+    from edgeai_runtime.installed import engine_version
     from edgeai_runtime.loading import load
+    from edgeai_runtime.selfcheck import compare_golden
 
     open_model = functools.partial(
         load, path, placement=read_placement(options), threads=read_threads(options), variant=variant
@@ -115,20 +135,27 @@ def _prepare(
     start = time.perf_counter()
     model = open_model(isolate=False)
     loaded = time.perf_counter()
+    bundle = open_bundle(path) if model.manifest else None
     if options.input is not None:
         arrays = model.preprocess(read_inputs(options.input, [spec.name for spec in model.inputs]))
     else:
-        arrays = _stage_inputs(model, path, options.batch) or draw_inputs(model.inputs, batch=options.batch)
+        recorded = recorded_stage_inputs(bundle, options.batch) if bundle else None
+        arrays = recorded or draw_inputs(model.inputs, batch=options.batch)
     before = time.perf_counter()
     model.run_raw(arrays)
     first = time.perf_counter()
     grown = resident_mib()
+    report, chosen = model.placement, model.variant
     run = {
         "artifact": name,
-        "format": _format(model, path),
-        "engine": model.placement.engine,
-        "delegate": model.placement.delegate,
-        "placement": dict(model.placement.shares()),
+        "variant": chosen.id if chosen else None,
+        "format": chosen.format if chosen else "pipeline" if bundle else format_of(path),
+        "precision": chosen.precision if chosen else None,
+        "files": _files(path, chosen),
+        "engine": report.engine,
+        "engine_version": engine_version(report.engine),
+        "delegate": report.delegate,
+        "placement": dict(report.shares()),
         "emulated": is_emulated(model),
         "threads": model.threads,
         "scenario": "single_stream",
@@ -136,32 +163,16 @@ def _prepare(
         "load_ms": (loaded - start) * 1e3,
         "first_ms": (first - before) * 1e3,
         "rss_mib": grown - memory if grown is not None and memory is not None else None,
-        "outputs_match": _matches(model, path),
+        "outputs_match": compare_golden(bundle, model)[0] if bundle and chosen and bundle.manifest.golden else None,
     }
     return run, model, arrays
 
 
-def _format(model: Model, path: Path) -> str:
-    from edgeai_runtime.engines.artifact_file import format_of
+def _files(path: Path, variant: Variant | None) -> list[tuple[str, int]]:
+    """Return the sha256 and the size of each file that is loaded; none of a folder with several models."""
+    from edgeai_runtime.isolation import companions
 
-    if model.manifest is not None:
-        return model.variant.format if model.variant is not None else "pipeline"
-    return format_of(path)
-
-
-def _stage_inputs(model: Model, path: Path, batch: int) -> list[Any] | None:
-    if model.manifest is None or model.manifest.pipeline is None:
-        return None
-    from edgeai_runtime.bundle import open_bundle
-
-    return recorded_stage_inputs(open_bundle(path), batch)
-
-
-def _matches(model: Model, path: Path) -> bool | None:
-    """Say whether a variant's golden outputs come back; `None` for what has none."""
-    if model.variant is None or model.manifest is None or not model.manifest.golden:
-        return None
-    from edgeai_runtime.bundle import open_bundle
-    from edgeai_runtime.selfcheck import compare_golden
-
-    return compare_golden(open_bundle(path), model)[0]
+    if variant is not None:
+        return [(entry.sha256, entry.size_bytes) for entry in variant.files]
+    contents = [file.read_bytes() for file in (path, *companions(path)) if file.is_file()]
+    return [(hashlib.sha256(content).hexdigest(), len(content)) for content in contents]

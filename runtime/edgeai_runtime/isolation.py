@@ -227,7 +227,7 @@ def _verdict_file(path: Path, engine: str, delegate: str, options: Mapping[str, 
 
     try:
         digest = hashlib.sha256()
-        for file in [path, *_companions(path)]:
+        for file in [path, *companions(path)]:
             with file.open("rb") as stream:
                 while chunk := stream.read(1 << 20):
                     digest.update(chunk)
@@ -245,7 +245,7 @@ def _verdict_file(path: Path, engine: str, delegate: str, options: Mapping[str, 
     return cache_folder() / "opened" / digest.hexdigest()
 
 
-def _companions(path: Path) -> list[Path]:
+def companions(path: Path) -> list[Path]:
     """Return the files that belong to an artifact: an IR's weights, an ONNX model's external data by usual names."""
     if path.suffix == ".xml":
         return [file for file in [path.with_suffix(".bin")] if file.is_file()]

@@ -61,7 +61,7 @@ def test_bench_times_every_variant_and_compares_with_the_first(
         *("artifact", "format", "engine", "delegate", "placement", "threads", "scenario", "latency_ms"),
         *("throughput_per_s", "load_ms", "first_ms", "rss_mib", "outputs_match"),
     }
-    assert set(document["runs"][0]["latency_ms"]) == {"median", "p90", "p99", "median_ci95"}
+    assert set(document["runs"][0]["latency_ms"]) >= {"median", "p90", "p99", "median_ci95"}
     assert set(document["comparisons"][0]) == {"a", "b", "ratio", "ci95", "verdict"}
 
 
