@@ -102,8 +102,12 @@ def judge(documents: Sequence[dict[str, Any]], theirs: Sequence[float]) -> dict[
 
 
 def stated_noise(documents: Sequence[dict[str, Any]]) -> float:
-    """Return by how much two of our own results may differ without it meaning anything: the median over neighbours."""
-    pairs = [compare_stored(old, new)[0] for old, new in pairwise(documents)]
+    """Return by how much two of our own results may differ without it meaning anything: the median over neighbours.
+
+    All rounds count, as the peers' do: they have no yardsticks that would tell the calm ones.
+    """
+    bare = [{**document, "yardsticks": []} for document in documents]
+    pairs = [compare_stored(old, new)[0] for old, new in pairwise(bare)]
     return float(np.median([math.sqrt(one.ci95[1] / one.ci95[0]) - 1 for one in pairs])) if pairs else 0.0
 
 
@@ -131,7 +135,7 @@ def to_markdown(rows: Sequence[dict[str, Any]], rounds: int, how: dict[str, Any]
         f"{how['threads']},",
         f"{how['duration_s']:g} s per measurement, {rounds} measurements each, every one in a fresh process, in turns",
         "whose order is drawn. *noise*: by how much two of our own results may differ without it",
-        "meaning anything, as `edgeai bench --compare` states it. The ratio is ours by theirs, the median over the",
+        "meaning anything, as `edgeai bench --compare` states it without yardsticks, which the others have not. The ratio is ours by theirs, the median over the",
         "rounds with its 95 % interval; the benchmarks agree when it lies within the noise. Where that is above "
         f"{MOST_NOISE:.0%}",
         "nothing is said.",

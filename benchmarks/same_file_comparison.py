@@ -22,7 +22,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ from comparing.same_file_page import to_markdown
 from runtime_cold_start import make_artifacts, write_network
 
 from edgeai.benchmarking.compared import compare_stored, slower_than
+from edgeai.benchmarking.result import PairComparison
 from edgeai.benchmarking.stored import check_report
+from edgeai.benchmarking.yardstick import yardsticks
 from edgeai_converters.versions import tool_versions
 from edgeai_runtime.bench.machine import describe_machine
 from edgeai_runtime.bench.statistics import SAME_FILE_MARGIN
@@ -61,7 +64,12 @@ def main() -> int:
     if arguments.session:
         print(json.dumps(run_session(*arguments.session, duration_s=arguments.duration)))
         return 0
-    settings = {"duration_s": arguments.duration, "cpu": describe_machine()["cpu"], "tools": tool_versions()}
+    settings = {
+        "duration_s": arguments.duration,
+        "cpu": describe_machine()["cpu"],
+        "tools": tool_versions(),
+        "yardsticks": list(yardsticks()),
+    }
     sessions = read_state(arguments.state, settings)
     more = run_missing(sessions, arguments, settings)
     rows = [row for condition in CONDITIONS for row in summarize_all(more, condition)]
@@ -70,7 +78,8 @@ def main() -> int:
     print(text)
     if arguments.write:
         arguments.write.write_text(text, encoding="utf-8")
-    return 1 if any(row["rate"]["ci95"][1] < STATED_RATE for row in rows) else 0
+    rates = [one for row in rows for one in (row["rate"], row.get("passed")) if one is not None]
+    return 1 if any(one["ci95"][1] < STATED_RATE for one in rates) else 0
 
 
 def read_state(path: Path, settings: Session) -> list[Session]:
@@ -155,7 +164,8 @@ def run_session(file: Path, copy: Path, *, duration_s: float) -> Session:
     run = document["runs"][0]
     run["latency_ms"]["histogram"] = None
     run["artifact"] = run["label"] = file.name
-    run["rounds_ms"] = [float(f"{value:.5g}") for value in run["rounds_ms"]]
+    for one in (run, *document["yardsticks"]):
+        one["rounds_ms"] = [float(f"{value:.5g}") for value in one["rounds_ms"]]
     return {"pair": pair, "document": {**document, "runs": [run], "comparisons": [], "settings": None}}
 
 
@@ -206,17 +216,32 @@ def summarize_turns(sessions: Sequence[Session]) -> dict[str, Any]:
 def summarize_stored(sessions: Sequence[Session]) -> dict[str, Any]:
     """Return what comparing each two sessions that follow each other said, every session in one pair."""
     documents = [check_report(one["document"], where="a session") for one in sessions]
-    found = [compare_stored(old, new)[0] for old, new in zip(documents[::2], documents[1::2], strict=False)]
-    low = np.array([one.ci95[0] for one in found])
+    pairs = list(zip(documents[::2], documents[1::2], strict=False))
+    found = [compare_stored(*pair)[0] for pair in pairs]
     return {
         "how": "stored",
         "rate": rate(sum(one.verdict == "no_difference" for one in found), len(found)),
-        "alarms": len(slower_than(found, LIMIT)),
-        "found": {effect: float(np.mean(low * (1 + effect) > 1)) for effect in EFFECTS},
+        "passed": rate(len(found) - len(slower_than(found, LIMIT)), len(found)),
+        "found": {effect: float(np.mean([one.ci95[0] * (1 + effect) > 1 for one in found])) for effect in EFFECTS},
+        "caught": {effect: len(slower_than(map(slowed(effect), found), LIMIT)) / len(found) for effect in EFFECTS},
+        "disturbed": float(np.mean([one.disturbed for one in found])),
         "half": float(np.median([math.sqrt(one.ci95[1] / one.ci95[0]) - 1 for one in found])),
         "deviation": float(np.sqrt(np.mean(np.log([one.ratio for one in found]) ** 2))),
+        "raw": float(np.sqrt(np.mean([raw_ratio(*pair) ** 2 for pair in pairs]))),
         "p95": float(np.quantile(np.abs([one.ratio - 1 for one in found]), 0.95)),
     }
+
+
+def slowed(effect: float) -> Callable[[PairComparison], PairComparison]:
+    """Return what makes of a comparison the same one whose new file takes longer by a share."""
+    return lambda one: replace(
+        one, ratio=one.ratio * (1 + effect), ci95=(one.ci95[0] * (1 + effect), one.ci95[1] * (1 + effect))
+    )
+
+
+def raw_ratio(old: Session, new: Session) -> float:
+    """Return the logarithm of the ratio of two sessions' medians, all rounds counted."""
+    return math.log(new["runs"][0]["latency_ms"]["median"] / old["runs"][0]["latency_ms"]["median"])
 
 
 if __name__ == "__main__":
