@@ -135,8 +135,8 @@ def to_markdown(rows: Sequence[dict[str, Any]], rounds: int, how: dict[str, Any]
         f"{how['threads']},",
         f"{how['duration_s']:g} s per measurement, {rounds} measurements each, every one in a fresh process, in turns",
         "whose order is drawn. *noise*: by how much two of our own results may differ without it",
-        "meaning anything, as `edgeai bench --compare` states it where there is no yardstick: the others have none. The",
-        "ratio is ours by theirs, the median over the",
+        "meaning anything, as `edgeai bench --compare` states it without yardsticks (the others have none).",
+        "The ratio is ours by theirs, the median over the",
         "rounds with its 95 % interval; the benchmarks agree when it lies within the noise. Where that is above "
         f"{MOST_NOISE:.0%}",
         "nothing is said.",

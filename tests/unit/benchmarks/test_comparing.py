@@ -82,7 +82,9 @@ def test_a_session_counts_once_and_margins_are_told_apart(same_file: ModuleType)
     assert (turns["rate"]["hits"], turns["rate"]["n"]) == (3, 4)
     assert turns["by_margin"] == {0.0: 0.5, 0.01: 0.5, 0.02: 0.75, 0.03: 0.75}
     assert turns["found"][0.05] == 0.75
-    assert (stored["rate"]["hits"], stored["rate"]["n"], stored["alarms"]) == (1, 2, 1)
+    assert (stored["rate"]["hits"], stored["rate"]["n"], stored["passed"]["hits"]) == (1, 2, 1)
+    assert stored["caught"] == {0.05: 0.5, 0.1: 1.0, 0.2: 1.0}
+    assert stored["raw"] == pytest.approx(math.log(2) / math.sqrt(2))
     assert same_file.summarize_all(sessions, "load") == []
 
 
@@ -91,7 +93,7 @@ def test_the_page_of_same_files_has_a_line_per_row(same_file: ModuleType) -> Non
     limits = {"rate": 0.95, "margins": same_file.MARGINS, "effects": same_file.EFFECTS, "slower": 0.05}
     text = same_file.to_markdown(rows, SETTINGS, limits)
     tables = [line for line in text.splitlines() if line.startswith("|")]
-    assert [line.count("|") for line in tables] == [16] * 3 + [13] * 3
+    assert [line.count("|") for line in tables] == [16] * 3 + [14] * 3 + [9] * 3
     assert "| rest | litert | 4 | 100.0% | 39.8% to 100.0% |" in text
 
 
