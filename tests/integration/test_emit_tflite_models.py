@@ -12,11 +12,12 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from edgeai_converters.calibrate.collect import collect_ranges
-from edgeai_converters.emit.tflite.flatbuffer import operator_counts, read_model
+from edgeai_converters.emit.tflite.flatbuffer import read_model
 from edgeai_converters.emit.tflite.writer import emit_tflite, unsupported_nodes
 from edgeai_converters.graph.execute import GraphRunner
 from edgeai_converters.graph.prepare import prepare_graph
 from edgeai_converters.graph.simplify import simplify
+from edgeai_converters.inspection.tflite import inspect_tflite
 from edgeai_converters.quantize.insert_qdq import insert_qdq
 from edgeai_converters.quantize.planner import plan_quantization
 from edgeai_converters.quantize.schemes import SCHEMES
@@ -132,7 +133,7 @@ def test_int8_network_agrees_with_the_graph_in_one_partition(tmp_path: Path) -> 
     found, partitions, _ = run(artifact.path, IMAGES)
     assert partitions == 1
     assert np.abs(found - answer(model, IMAGES)).max() < 0.02
-    counts = operator_counts(artifact.path.read_bytes())
+    counts = inspect_tflite(artifact.path).operators
     assert counts == artifact.operators
     assert counts["QUANTIZE"] == 1  # at the input only
     assert counts["DEQUANTIZE"] == 1  # before Softmax only

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgeai_converters.graph.execute import GraphRunner
 from edgeai_converters.graph.prepare import prepare_graph
-from edgeai_converters.prune.depth import DepthPlan, plan_depth, plan_depth_in_turns, rank_blocks, remove_blocks
+from edgeai_converters.prune.depth import DepthPlan, plan_depth, rank_blocks, remove_blocks
 from edgeai_converters.prune.depth_blocks import Block, find_blocks
 from edgeai_runtime.errors import DataError, UsageError
 
@@ -244,14 +244,11 @@ def _with_a_useless_block() -> ir.Model:
     return model
 
 
-@pytest.mark.parametrize("by", ["output", "angle"])
-def test_the_block_that_does_nothing_goes_first(by: Any) -> None:
+def test_the_block_that_does_nothing_goes_first() -> None:
     model = _with_a_useless_block()
-    blocks = find_blocks(model)
-    worth = rank_blocks(model, blocks, _batches(model), by=by)
-    plan = plan_depth(blocks, worth, count=1)
+    plan = plan_depth(model, find_blocks(model), _batches(model), count=1)
     assert [block.id for block in plan.removed] == ["s3"]
-    assert worth["s3"] < 0.01 < worth["s1"]
+    assert plan.worth["s3"] < 0.01 < plan.worth["s1"]
 
 
 def test_worth_is_the_error_of_the_outputs() -> None:
@@ -259,16 +256,6 @@ def test_worth_is_the_error_of_the_outputs() -> None:
     wanted, found = _run(model), _run(resnet(first=False))
     worth = rank_blocks(model, find_blocks(model), _batches(model))
     assert worth["s1"] == pytest.approx(np.linalg.norm(found - wanted) / np.linalg.norm(wanted), rel=1e-5)
-
-
-def test_the_angle_is_a_share_of_a_half_turn() -> None:
-    model = _model("(float[N,2] x) => (float[N,2] y)", "f = MatMul(x, w) s = Add(x, f) y = Relu(s)", {}, w=_TURN)
-    worth = rank_blocks(model, find_blocks(model), [{"x": np.eye(2, dtype=np.float32)}], by="angle")
-    assert worth == {"s": pytest.approx(0.5)}
-
-
-_TURN = np.asarray([[-1.0, 1.0], [-1.0, -1.0]])
-"""With the sum around it, a quarter turn."""
 
 
 def test_blocks_that_stand_in_for_each_other_do_not_both_go() -> None:
@@ -279,24 +266,23 @@ def test_blocks_that_stand_in_for_each_other_do_not_both_go() -> None:
     blocks = find_blocks(model)
     drawn = np.random.default_rng(0).normal(size=(64, 2)) * [1, 0.1]
     batches = [{"x": drawn.astype(np.float32)}]
-    alone = plan_depth(blocks, rank_blocks(model, blocks, batches), count=2)
-    turns = plan_depth_in_turns(model, blocks, batches, count=2)
-    assert {block.id for block in alone.removed} == {"s", "t"}
-    assert {block.id for block in turns.removed} != {"s", "t"}
+    worth = rank_blocks(model, blocks, batches)
+    plan = plan_depth(model, blocks, batches, count=2)
+    assert set(sorted(worth, key=lambda name: worth[name])[:2]) == {"s", "t"}
+    assert {block.id for block in plan.removed} != {"s", "t"}
 
 
 def test_the_share_of_weights_is_reached() -> None:
-    model = resnet()
+    model = _with_a_useless_block()
     blocks = find_blocks(model)
-    worth = {"s1": 0.1, "s3": 0.2}
-    assert [block.id for block in plan_depth(blocks, worth, share=0.3).removed] == ["s1"]
-    assert [block.id for block in plan_depth(blocks, worth, share=0.5).removed] == ["s1", "s3"]
+    share = {block.id: block.parameters / sum(each.parameters for each in blocks) for block in blocks}["s3"]
+    for least, gone in ((share, ["s3"]), (share + 0.01, ["s1", "s3"])):
+        assert [block.id for block in plan_depth(model, blocks, _batches(model), share=least).removed] == gone
 
 
 def test_a_plan_survives_json() -> None:
     model = resnet()
-    blocks = find_blocks(model)
-    plan = plan_depth(blocks, {"s1": 0.1, "s3": 0.2}, count=1)
+    plan = plan_depth(model, find_blocks(model), _batches(model), count=1)
     again = DepthPlan.from_json(json.loads(json.dumps(plan.to_json())))
     assert again == plan
     assert remove_blocks(model, again)[1]
@@ -304,12 +290,11 @@ def test_a_plan_survives_json() -> None:
 
 def test_what_can_not_be_asked_is_refused() -> None:
     model = resnet()
-    blocks = find_blocks(model)
-    worth = {"s1": 0.1, "s3": 0.2}
+    blocks, batches = find_blocks(model), _batches(model)
     with pytest.raises(UsageError, match="Say either"):
-        plan_depth(blocks, worth)
+        plan_depth(model, blocks, batches)
     with pytest.raises(UsageError, match="2 blocks"):
-        plan_depth(blocks, worth, count=3)
+        plan_depth(model, blocks, batches, count=3)
     with pytest.raises(UsageError, match="no block that ends at 'gone'"):
         remove_blocks(model, [Block(id="gone", kind="chain", entry="x", values=(), weights=(), parameters=0)])
     with pytest.raises(DataError, match="no calibration samples"):

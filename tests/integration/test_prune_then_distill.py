@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgeai_converters.graph.execute import GraphRunner
 from edgeai_converters.graph.prepare import prepare_graph
 from edgeai_converters.graph.simplify import simplify
-from edgeai_converters.prune.depth import plan_depth, rank_blocks, remove_blocks
+from edgeai_converters.prune.depth import plan_depth, remove_blocks
 from edgeai_converters.prune.depth_blocks import find_blocks
 from edgeai_converters.prune.low_rank import factorise
 from edgeai_converters.prune.low_rank_plan import plan_low_rank
@@ -119,13 +119,12 @@ def test_a_quarter_of_the_weights_is_enough_for_a_network_that_is_taught(digits:
 def test_the_block_worth_least_costs_least_and_teaching_makes_up_for_it() -> None:
     digits = _trained(_RESIDUAL)
     blocks = find_blocks(digits.model)
-    worth = rank_blocks(digits.model, blocks, [digits.train.inputs])
     whole = _accuracy(digits, digits.model)
     kept = {block.id: _accuracy(digits, remove_blocks(digits.model, [block])[0]) for block in blocks}
-    plan = plan_depth(blocks, worth, count=1)
+    plan = plan_depth(digits.model, blocks, [digits.train.inputs], count=1)
     assert len(blocks) == 3
     assert kept[plan.removed[0].id] >= max(kept.values()) - 0.01
-    shallower, _ = remove_blocks(digits.model, plan_depth(blocks, worth, count=2))
+    shallower, _ = remove_blocks(digits.model, plan_depth(digits.model, blocks, [digits.train.inputs], count=2))
     lost = whole - _accuracy(digits, shallower)
     assert lost > 0.1
     assert whole - _taught(digits, shallower) < 0.1 * lost

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -158,8 +157,3 @@ def _look_with_openvino(model: ir.Model, folder: Path) -> tuple[Obstacle, ...]:
 
 def _obstacle(operation: str, name: str, reason: str) -> Obstacle:
     return Obstacle(operation=operation, name=name, reason=reason, rewrite=REWRITES.get(operation, ""))
-
-
-def count_by_operation(obstacles: tuple[Obstacle, ...]) -> dict[str, int]:
-    """Return how often each operation stands in the way, most frequent first."""
-    return dict(Counter(each.operation for each in obstacles).most_common())

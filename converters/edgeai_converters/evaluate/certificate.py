@@ -89,35 +89,11 @@ def certify(
     )
 
 
-def screen_drop(metric: Metric, source_outputs: Outputs, outputs: Outputs, labels: NDArray[Any] | None) -> float:
-    """Return the point drop alone, a fraction, positive when the variant is worse; for screening on the search split.
-
-    Raises:
-        ModelError: outputs that do not match the source's, or hold NaN.
-        DataError: labels that do not fit the metric.
-    """
-    _check_outputs(source_outputs, outputs)
-    metric = metric_for_outputs(metric, source_outputs)
-    source_score = metric.score(source_outputs, labels, source_outputs)
-    score = metric.score(outputs, labels, source_outputs)
-    return float(drop_between(metric, source_score, score, metric.drop_unit(labels)))
-
-
 def judge_drop(drop: float, upper: float, max_drop: float | None) -> Verdict:
     """Return `certified` (upper bound within the budget), `unproven` (point within, bound not) or `violated`."""
     if max_drop is None or upper <= max_drop:
         return "certified"
     return "unproven" if drop <= max_drop else "violated"
-
-
-def smallest_certifiable_drop(n: int) -> float:
-    """Return the least budget that n samples can certify for a 0/1 metric: the bound without a single changed sample.
-
-    Example:
-        >>> smallest_certifiable_drop(381) < 0.01 < smallest_certifiable_drop(380)
-        True
-    """
-    return tango_interval(0, 0, n)[1]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,17 +2,16 @@
 
     x → block → y → …   →   x → …         nothing is left of the block; a residual one was `y = x + f(x)`
 
-Worth of a block, on samples: the error of the network's outputs without it, or how far it turns what flows through it
-(angular distance of entry and exit: Gromov et al. 2024, arXiv:2403.17887, section 3.2, for layers of language models;
-ShortGPT's block influence, arXiv:2403.03853, is its cosine). The second needs one run for all blocks, the first one run
-each, and sees what later layers make of it.
+Worth of a block, on samples: the error of the network's outputs without it. That takes one run per block. The angle by
+which a block turns what flows through it (Gromov et al. 2024, arXiv:2403.17887, section 3.2; its cosine is the block
+influence of ShortGPT, arXiv:2403.03853) takes one run for all blocks, but does not see what later layers make of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -74,19 +73,16 @@ def rank_blocks(
     blocks: Sequence[Block],
     batches: Batches,
     *,
-    by: Literal["output", "angle"] = "output",
     without: Sequence[Block] = (),
     on_step: OnStep | None = None,
 ) -> dict[str, float]:
-    """Return block → worth; less is less worth.
+    """Return block → worth: the relative error of the outputs without it, the mean over the outputs; 0 for none.
 
     Args:
         model: the graph.
         blocks: those to rank.
-        batches: prepared inputs by name; read once for each block and once more (`output`), or once (`angle`).
-        by: `output`: relative error of the outputs without the block, 0 for none, the mean over the outputs. `angle`:
-            mean angle between what goes in and what comes out, as a share of a half turn, in [0, 1].
-        without: blocks that are gone already when the error is taken (`output` only).
+        batches: prepared inputs by name; read once for each block and once more.
+        without: blocks that are gone already when the error is taken.
         on_step: told after each block.
 
     Raises:
@@ -94,8 +90,6 @@ def rank_blocks(
     """
     if not batches:
         raise DataError("There are no calibration samples.", hint="Give at least one batch.")
-    if by == "angle":
-        return _angles(model, blocks, batches)
     wanted = _outputs(model, batches)
     found = {}
     for done, block in enumerate(blocks):
@@ -119,44 +113,7 @@ def _relative_error(wanted: Sequence[NDArray[np.float64]], found: Sequence[NDArr
     return float(np.mean(errors))
 
 
-def _angles(model: ir.Model, blocks: Sequence[Block], batches: Batches) -> dict[str, float]:
-    names = dict.fromkeys(name for block in blocks for name in (block.entry, block.id))
-    runner = GraphRunner(model, outputs=list(names)) if names else None
-    turns: dict[str, list[NDArray[np.float64]]] = {block.id: [] for block in blocks}
-    for batch in batches:
-        values = runner.run(batch) if runner is not None else {}
-        for block in blocks:
-            a, b = (values[name].reshape(len(values[name]), -1).astype(np.float64) for name in (block.entry, block.id))
-            lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-            cosine = (a * b).sum(axis=1) / np.maximum(lengths, 1e-30)
-            turns[block.id].append(np.arccos(np.clip(cosine, -1, 1)) / np.pi)
-    return {name: float(np.concatenate(each).mean()) for name, each in turns.items()}
-
-
 def plan_depth(
-    blocks: Sequence[Block], worth: Mapping[str, float], *, count: int | None = None, share: float | None = None
-) -> DepthPlan:
-    """Decide which blocks go: those worth least, each for itself.
-
-    Args:
-        blocks: the blocks of a graph.
-        worth: block → worth, from `rank_blocks`.
-        count: how many go.
-        share: least share of the trained values of all blocks that goes, in [0, 1].
-
-    Raises:
-        UsageError: none or both are given, or more than there is.
-    """
-    _check(blocks, count, share)
-    gone: list[Block] = []
-    for block in sorted(blocks, key=lambda each: worth[each.id]):
-        if _is_enough(blocks, gone, count, share):
-            break
-        gone.append(block)
-    return _plan(blocks, gone, worth)
-
-
-def plan_depth_in_turns(
     model: ir.Model,
     blocks: Sequence[Block],
     batches: Batches,
@@ -165,12 +122,21 @@ def plan_depth_in_turns(
     share: float | None = None,
     on_step: OnStep | None = None,
 ) -> DepthPlan:
-    """Decide as `plan_depth`, but rank those left anew after each that goes: two blocks may stand in for each other.
+    """Decide which blocks go: the one worth least, then the one worth least of those left, ranked anew, and so on.
 
-    Runs the network once per block and turn. The worth is the error with all that went before, too.
+    Two blocks may stand in for each other, so worth counts what has gone before. Runs the network once per block
+    that is left, for every block that goes.
+
+    Args:
+        model: the graph; not changed.
+        blocks: its blocks.
+        batches: calibration samples.
+        count: how many go.
+        share: least share of the trained values of all blocks that goes, in [0, 1].
+        on_step: told after each block that was ranked.
 
     Raises:
-        UsageError: as `plan_depth`.
+        UsageError: none or both of `count` and `share` are given, or more than there is.
         DataError: there is no batch.
     """
     _check(blocks, count, share)

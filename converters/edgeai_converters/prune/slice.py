@@ -24,7 +24,7 @@ Cut = Mapping[str, Collection[int]]
 def slice_channels(model: ir.Model, cut: Cut, *, groups: Iterable[ChannelGroup] | None = None) -> tuple[ir.Model, bool]:
     """Return a smaller graph without the channels, and whether anything was cut.
 
-    Exact: when the channels were zero (`zero_channels`), the outputs stay the same to rounding; except for groups with
+    Exact: when the channels were zero, the outputs stay the same to rounding; except for groups with
     `coupled` nodes, whose norms see fewer channels. Names of values, inputs and outputs stay.
 
     Args:
@@ -56,31 +56,6 @@ def slice_channels(model: ir.Model, cut: Cut, *, groups: Iterable[ChannelGroup] 
     infer_shapes(model)
     _check_shapes(model, expected)
     return model, True
-
-
-def zero_channels(model: ir.Model, cut: Cut, *, groups: Iterable[ChannelGroup] | None = None) -> tuple[ir.Model, bool]:
-    """Return a copy whose channels of a cut are zero: the weights that make or read them, and what is added to them.
-
-    A graph of the same shapes that computes what the sliced one does: for trying a cut, and for tests.
-
-    Raises:
-        UsageError: as `slice_channels`.
-    """
-    groups = tuple(find_groups(model) if groups is None else groups)
-    removed = places_of(cut, groups)
-    zeroed = {
-        (member.value, member.axis)
-        for group in groups
-        for member in group.of_kind("produced", "read", "added", "state")
-    }
-    model = model.clone()
-    for (name, axis), places in removed.items():
-        value = model.graph.initializers.get(name)
-        if value is not None and value.const_value is not None and (name, axis) in zeroed:
-            array = value.const_value.numpy().copy()
-            np.moveaxis(array, axis, 0)[places] = 0
-            value.const_value = ir.tensor(array, name=name)
-    return model, bool(removed)
 
 
 def places_of(cut: Cut, groups: Iterable[ChannelGroup]) -> Removed:

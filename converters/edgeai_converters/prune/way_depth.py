@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from edgeai_converters.prune.depth import plan_depth_in_turns, remove_blocks
+from edgeai_converters.prune.depth import plan_depth, remove_blocks
 from edgeai_converters.prune.depth_blocks import find_blocks
 from edgeai_converters.prune.way import PruneJob, Smaller
 from edgeai_runtime.errors import ModelError
@@ -30,7 +30,7 @@ def prune_depth(job: PruneJob) -> Smaller:
             hint="A block is a residual branch, or a layer whose output has the shape of its input.",
         )
     what, amount = job.spec.amount
-    plan = plan_depth_in_turns(
+    plan = plan_depth(
         job.model,
         blocks,
         job.batches,

@@ -200,11 +200,6 @@ def take_back(
     return choices.plan(widths, cost, "taken_back")
 
 
-def widest_of_same_cost(widths: Widths, choices: Choices, cost: Cost, *, free: float = FREE) -> dict[str, int]:
-    """Return widths of which each is as wide as it can be for the same cost, to `free` for all groups together."""
-    return _spend(widths, choices, cost, cost.predict_ratio(widths) + free)
-
-
 def _path(choices: Choices, cost: Cost) -> Iterator[dict[str, int]]:
     """Yield ever narrower widths, from the whole to where no cut saves anything."""
     widths = dict(choices.sizes)

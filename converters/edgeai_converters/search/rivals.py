@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import onnx_ir as ir
 
 from edgeai_converters.evaluate.evidence import Evidence
-from edgeai_converters.prune.depth import plan_depth_in_turns, remove_blocks
+from edgeai_converters.prune.depth import plan_depth, remove_blocks
 from edgeai_converters.prune.depth_blocks import find_blocks
 from edgeai_converters.prune.groups import ChannelGroup, find_groups, prunable
 from edgeai_converters.prune.low_rank_layers import factorable_layers
@@ -104,7 +104,7 @@ def depth_ways(
 
     def without(count: int) -> tuple[Step, ir.Model, Cost]:
         if count not in shallower:
-            gone = plan_depth_in_turns(model, blocks, batches, count=count).removed
+            gone = plan_depth(model, blocks, batches, count=count).removed
             left = remove_blocks(model, gone)[0]
             removed = Step(op="remove_blocks", params={"name": f"{name}b", "blocks": [one.id for one in gone]})
             shallower[count] = (removed, left, cost_of(left))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeai_converters.evaluate.certificate import certify, judge_drop, screen_drop, smallest_certifiable_drop
+from edgeai_converters.evaluate.certificate import certify, judge_drop
 from edgeai_converters.evaluate.intervals import tango_interval, wilson_interval
 from edgeai_converters.evaluate.metrics import get_metric
 from edgeai_runtime.errors import DataError, ModelError
@@ -76,7 +76,6 @@ def test_without_any_change_381_samples_are_needed_for_one_point() -> None:
     assert certificate_of(50, lost=0, gained=0).samples_needed == 381
     assert certificate_of(381, lost=0, gained=0).verdict == "certified"
     assert certificate_of(380, lost=0, gained=0).verdict == "unproven"
-    assert smallest_certifiable_drop(381) <= 0.01 < smallest_certifiable_drop(380)
 
 
 @pytest.mark.parametrize("metric", ["top1", "agreement"])
@@ -218,15 +217,6 @@ def test_identical_values_lose_nothing() -> None:
     assert (claim.drop, claim.drop_ci95, claim.verdict) == (0.0, (0.0, 0.0), "certified")
 
 
-@pytest.mark.parametrize("name", ["top1", "agreement"])
-def test_the_screening_drop_is_the_certificates_point(name: str) -> None:
-    source, variant, labels = paired_outputs(300, lost=5, gained=2)
-    metric = get_metric(name, has_labels=True)
-    assert screen_drop(metric, source, variant, labels) == pytest.approx(
-        certificate_of(300, lost=5, gained=2, metric=name).drop
-    )
-
-
 @pytest.mark.parametrize(
     ("variant", "words"),
     [
@@ -251,7 +241,14 @@ def test_outputs_that_can_not_be_compared_are_refused(variant: Outputs, words: s
 def test_labels_of_another_number_are_refused() -> None:
     source, variant, labels = paired_outputs(20, lost=0, gained=0)
     with pytest.raises(DataError, match="19 labels for 20 outputs"):
-        screen_drop(get_metric("top1", has_labels=True), source, variant, labels[:19])
+        certify(
+            get_metric("top1", has_labels=True),
+            source_outputs=source,
+            outputs=variant,
+            labels=labels[:19],
+            max_drop=0.01,
+            split="search",
+        )
 
 
 def test_a_wrong_certified_is_rare_when_the_drop_is_just_over_the_budget() -> None:

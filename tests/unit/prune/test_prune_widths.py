@@ -16,7 +16,6 @@ from edgeai_converters.prune.widths import (
     take_back,
     trials_without,
     uniform_widths,
-    widest_of_same_cost,
 )
 from edgeai_runtime.errors import UsageError
 
@@ -125,11 +124,6 @@ def test_only_the_widths_that_are_given_are_chosen() -> None:
 
 def test_protected_groups_are_left_alone() -> None:
     assert set(Choices((A, group("end", 10, reason="an output")), {**EVEN, "end": np.ones(10)}).sizes) == {"a"}
-
-
-def test_free_widths_go_back_up() -> None:
-    cost = Stairs(prices={"a": 1.0, "b": 1.0}, sizes=SIZES, tiles={"a": 8})
-    assert widest_of_same_cost({"a": 6, "b": 8}, Choices((A, B), EVEN), cost) == {"a": 8, "b": 8}
 
 
 def test_a_cut_whose_measured_saving_is_nil_is_taken_back() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -131,17 +130,6 @@ def _aligned_buffer(buffer: Any) -> Any:
             return schema.BufferEnd(builder)
 
     return AlignedBuffer(data=buffer.data)
-
-
-def operator_counts(content: bytes) -> dict[str, int]:
-    """Count the operators of a TFLite file by name, over all subgraphs, most frequent first."""
-    model = read_model(content)
-    counts = Counter(
-        code_name(model.operatorCodes[operator.opcodeIndex])
-        for graph in model.subgraphs
-        for operator in graph.operators or []
-    )
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def code_name(code: Any) -> str:
