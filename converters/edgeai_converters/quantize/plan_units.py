@@ -14,27 +14,8 @@ from math import prod
 import onnx_ir as ir
 
 from edgeai_converters.quantize.plan import QuantizationPlan
-from edgeai_converters.quantize.schemes import SCHEMES
+from edgeai_converters.quantize.schemes import MOVES, SCHEMES
 from edgeai_converters.quantize.units import choose_units, node_keys
-
-MOVES = frozenset(
-    {
-        "DepthToSpace",
-        "Flatten",
-        "Gather",
-        "Identity",
-        "MaxPool",
-        "Pad",
-        "Reshape",
-        "Slice",
-        "SpaceToDepth",
-        "Split",
-        "Squeeze",
-        "Transpose",
-        "Unsqueeze",
-    }
-)
-"""Operators that pass stored values on: in integers they round nothing anew."""
 
 
 @dataclass(frozen=True, kw_only=True)

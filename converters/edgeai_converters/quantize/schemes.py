@@ -30,7 +30,7 @@ from edgeai_runtime.manifest import Format
 Role = Literal["anchor", "follower", "same_scale"]
 
 _DENSE = ("Gemm", "MatMul")
-_MOVES = (
+MOVES = (
     "DepthToSpace",
     "Flatten",
     "Gather",
@@ -45,6 +45,7 @@ _MOVES = (
     "Transpose",
     "Unsqueeze",
 )
+"""Operators that only move stored values: in integers they round nothing anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +104,7 @@ _TFLITE = Scheme(
     roles=_roles(
         ("Conv", "ConvTranspose", *_DENSE),
         ("Add", "Sub", "Mul", "Sigmoid", "Tanh", "LeakyRelu", "Elu", "GlobalAveragePool", "ReduceMean"),
-        ("Concat", "Resize", *_MOVES),
+        ("Concat", "Resize", *MOVES),
     ),
     fixed={
         "Sigmoid": (0.0, 255 / 256),
@@ -129,7 +130,7 @@ _TFLITE_16 = Scheme(
             *("Add", "Sub", "Mul", "Sigmoid", "Tanh", "Softmax", "LeakyRelu"),
             *("GlobalAveragePool", "ReduceMean"),
         ),
-        ("AveragePool", "Concat", "Resize", *(op for op in _MOVES if op not in ("DepthToSpace", "SpaceToDepth"))),
+        ("AveragePool", "Concat", "Resize", *(op for op in MOVES if op not in ("DepthToSpace", "SpaceToDepth"))),
     ),
     fixed={  # one scale for all: 1 / 32768
         "Sigmoid": (-32767 / 32768, 32767 / 32768),
@@ -152,7 +153,7 @@ _ONNX = Scheme(
     roles=_roles(
         ("Conv", *_DENSE),
         ("Add", "Mul", "Sigmoid", "LeakyRelu", "GlobalAveragePool", "AveragePool"),
-        ("Concat", "Resize", *_MOVES),
+        ("Concat", "Resize", *MOVES),
     ),
     float_outputs=frozenset(_DENSE),
     integer_bias_adds=False,
@@ -170,7 +171,7 @@ _OPENVINO = Scheme(
     roles=_roles(
         ("Conv", "ConvTranspose", *_DENSE),
         ("Add", "Mul", "GlobalAveragePool", "AveragePool", "ReduceMean"),
-        ("Concat", "Resize", *_MOVES),
+        ("Concat", "Resize", *MOVES),
     ),
     float_outputs=frozenset(_DENSE),
     integer_bias_adds=False,
@@ -188,7 +189,7 @@ _HTP = Scheme(
             *("Add", "Sub", "Mul", "Div", "Sigmoid", "Tanh", "Elu", "HardSwish", "Gelu", "LeakyRelu", "Softmax"),
             *("Relu", "Clip", "GlobalAveragePool", "AveragePool", "ReduceMean", "ReduceSum"),
         ),
-        ("Concat", "Resize", *_MOVES),
+        ("Concat", "Resize", *MOVES),
     ),
     integer_bias_adds=False,
     computed_products=True,

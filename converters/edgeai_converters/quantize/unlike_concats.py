@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from edgeai_converters.quantize.plan_units import MOVES
+from edgeai_converters.quantize.schemes import MOVES
 from edgeai_converters.quantize.units import node_keys
 
 LARGEST_RATIO = 16.0
