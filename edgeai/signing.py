@@ -56,7 +56,7 @@ def generate_keys(
         force: replace keys that are there. What they signed can then be signed by nobody again.
 
     Raises:
-        OutputError: a file exists already, or can not be written.
+        OutputError: a file exists already, or cannot be written.
         UsageError: `path` ends in `.pub`, or the algorithm is not known.
         MissingEngineError: `cryptography` is not installed.
     """
@@ -97,7 +97,7 @@ def is_encrypted(key: Path) -> bool:
     try:
         return b"ENCRYPTED" in key.read_bytes()
     except OSError as error:
-        raise UsageError(f"the key {key} can not be read: {error.strerror or error}") from error
+        raise UsageError(f"the key {key} cannot be read: {error.strerror or error}") from error
 
 
 def sign_bundle(
@@ -121,7 +121,7 @@ def sign_bundle(
 
     Raises:
         BundleError: the bundle is not whole. Nothing that is damaged is signed.
-        OutputError: signed already, `output` exists, or it can not be written.
+        OutputError: signed already, `output` exists, or it cannot be written.
         UsageError: the key or its password is wrong.
         MissingEngineError: `cryptography` is not installed.
     """
@@ -134,7 +134,7 @@ def sign_bundle(
     from edgeai_runtime.signature import key_id
     from edgeai_runtime.trust import Trust
 
-    private = _read_private_key(key, password)
+    private = read_private_key(key, password)
     if output is not None and os.path.lexists(output) and not force:
         raise OutputError(f"{output} exists already", hint="Choose another name, or overwrite it with --force.")
     if output is not None and output.is_dir():
@@ -223,7 +223,8 @@ def _sign(private: Any, message: bytes) -> bytes:
         return bytes(private.sign(message, *scheme))
 
 
-def _read_private_key(key: Path | bytes, password: str | None) -> Any:
+def read_private_key(key: Path | bytes, password: str | None) -> Any:
+    """Return a private key as an object of `cryptography`; arguments and errors are those of `sign_bundle`."""
     _require_cryptography()
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -239,7 +240,7 @@ def _read_private_key(key: Path | bytes, password: str | None) -> Any:
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         reason = "the password is wrong, or it is damaged" if locked else "it is not a private key in PEM"
         hint = _PASSWORD if locked else "Make one with `edgeai keygen`."
-        raise UsageError(f"the key {name} can not be opened: {reason}", hint=hint) from error
+        raise UsageError(f"the key {name} cannot be opened: {reason}", hint=hint) from error
     if signing_scheme(private.public_key()) is None:
         raise UsageError(f"the key {name} is neither Ed25519 nor ECDSA on P-256, P-384 or P-521")
     return private

@@ -37,7 +37,7 @@ def read_config(file: Path) -> BuildConfig:
     except FileNotFoundError as error:
         raise UsageError(f"There is no file {file}.", hint="`edgeai init` writes one.") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{file} can not be read: {error}") from error
+        raise UsageError(f"{file} cannot be read: {error}") from error
     return parse_config(document, file=file)
 
 

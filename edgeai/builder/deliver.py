@@ -57,7 +57,7 @@ def remove_other_targets(record: Path, targets: Collection[str], *, digests: Dig
     """Remove what earlier builds wrote for targets that there are no more; `targets` are `model/target`.
 
     Raises:
-        OutputError: a file can not be removed.
+        OutputError: a file cannot be removed.
     """
     ours = _read_record(record)
     gone = {"/".join(name.split("/")[:2]) for name in ours} - set(targets)

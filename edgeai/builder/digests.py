@@ -23,7 +23,7 @@ class Digests:
     """Digests of files and folders, kept in the file `kept` between runs.
 
     A file counts as unchanged while its size, its time in nanoseconds and its inode are the same: what `touch -r` can
-    fake, an editor or a download can not.
+    fake, an editor or a download cannot.
     """
 
     def __init__(self, kept: Path) -> None:
@@ -42,7 +42,7 @@ class Digests:
         """Return the SHA-256 (hex) of a file's content, or of the names and contents of all files in a folder.
 
         Raises:
-            UsageError: nothing is there, or it can not be read.
+            UsageError: nothing is there, or it cannot be read.
         """
         try:
             if not path.is_dir():
@@ -50,7 +50,7 @@ class Digests:
             files = sorted(Path(top) / name for top, _, names in os.walk(path, followlinks=True) for name in names)
             return digest_of([[file.relative_to(path).as_posix(), self._of_file(file)] for file in files])
         except OSError as error:
-            raise UsageError(f"{path} can not be read: {error.strerror or error}") from error
+            raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
 
     def of_all(self, paths: tuple[Path, ...]) -> str:
         """Return one digest of several files and folders, in their order; the digest itself when there is one."""

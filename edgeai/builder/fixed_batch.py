@@ -44,8 +44,8 @@ def shaped_graph(
         state: the folder `.edgeai`: what was made before is found there.
 
     Raises:
-        ModelError: the source can not be read.
-        UsageError: shapes that the model can not have.
+        ModelError: the source cannot be read.
+        UsageError: shapes that the model cannot have.
     """
     from edgeai_converters.float_graph import make_float_graph
     from edgeai_converters.graph.shapes import batch_shapes

@@ -67,7 +67,7 @@ def _compare(
     """Return how each variant compares, and those whose format the release does not have.
 
     Raises:
-        EdgeAIError: a bundle can not be opened, or something in it can not be measured.
+        EdgeAIError: a bundle cannot be opened, or something in it cannot be measured.
     """
     from edgeai_runtime.bundle import open_bundle
 

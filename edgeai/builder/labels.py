@@ -14,7 +14,7 @@ def read_labels(file: Path, outputs: Sequence[TensorSpec]) -> list[str]:
 
     Args:
         file: UTF-8 text.
-        outputs: of the model. They are counted against the only output `[N, classes]`; of other outputs one can not
+        outputs: of the model. They are counted against the only output `[N, classes]`; of other outputs one cannot
             tell which size is that of the classes.
 
     Raises:
@@ -23,7 +23,7 @@ def read_labels(file: Path, outputs: Sequence[TensorSpec]) -> list[str]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The labels {file} can not be read as UTF-8 text: {error}") from error
+        raise UsageError(f"The labels {file} cannot be read as UTF-8 text: {error}") from error
     labels = [line.rstrip("\r") for line in text.split("\n")]
     while labels and not labels[-1].strip():
         labels.pop()

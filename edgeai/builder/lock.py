@@ -99,7 +99,7 @@ def _read(file: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         hint = "It is written by `edgeai build`: after a merge conflict take either side, or delete it."
-        raise UsageError(f"{file} can not be read: {error}", hint=hint) from error
+        raise UsageError(f"{file} cannot be read: {error}", hint=hint) from error
     if not isinstance(document, dict) or document.get("schema") != _SCHEMA:
         raise UsageError(f"{file} was not written by this version of edgeai (schema {_SCHEMA}).")
     targets = document.get("targets")

@@ -18,7 +18,7 @@ def make(making: Making) -> None:
     """Write `MODEL.edge`.
 
     Raises:
-        UsageError: the labels can not be read, or are not as many as the model has classes.
+        UsageError: the labels cannot be read, or are not as many as the model has classes.
     """
     from edgeai_runtime.bundle_paths import MANIFEST_NAME
     from edgeai_runtime.bundle_writer import file_entry, write_bundle

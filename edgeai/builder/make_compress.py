@@ -28,7 +28,7 @@ def search(making: Making) -> None:
     """Search the recipes of a target and keep what was found.
 
     Raises:
-        ModelError, DataError: the source or the data can not be used, or nothing could be made.
+        ModelError, DataError: the source or the data cannot be used, or nothing could be made.
     """
     _run(_spec(making), None, making)
 
@@ -37,7 +37,7 @@ def compress(making: Making) -> None:
     """Make the artifacts of given recipes, or take them over from the search that found them.
 
     Raises:
-        ModelError: a recipe can not be replayed.
+        ModelError: a recipe cannot be replayed.
     """
     if making.found is not None:
         shutil.copytree(making.found, making.folder, dirs_exist_ok=True)

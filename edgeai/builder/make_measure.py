@@ -37,7 +37,7 @@ def make(making: Making) -> None:
     """Write the compress document with figures of this machine.
 
     Raises:
-        ModelError: a recipe can not be replayed.
+        ModelError: a recipe cannot be replayed.
     """
     from edgeai.cli.output import json_text
     from edgeai_runtime.bench.machine import describe_machine

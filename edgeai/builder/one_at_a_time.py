@@ -30,7 +30,7 @@ def one_at_a_time(state: Path, *, on_step: OnStep | None = None) -> Iterator[Non
     where nothing can be written: there an unchanged build still works.
 
     Raises:
-        OutputError: the folder can not be made.
+        OutputError: the folder cannot be made.
     """
     try:
         state.mkdir(parents=True, exist_ok=True)

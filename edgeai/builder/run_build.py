@@ -7,6 +7,7 @@ killed search goes on where it was: its own steps are kept in `.edgeai/work`.
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 import time
 from collections.abc import Sequence
@@ -19,10 +20,13 @@ from edgeai.builder.digests import Digests
 from edgeai.builder.inputs import input_files
 from edgeai.builder.lock import Lock
 from edgeai.builder.one_at_a_time import one_at_a_time
-from edgeai.builder.run_target import Run, run_target
+from edgeai.builder.ready import require_folders
+from edgeai.builder.run_target import Run, begin_target, finish_target, look_ahead
 from edgeai.builder.secrets_read import read_secret
 from edgeai_converters.progress import OnStep
-from edgeai_runtime.errors import UsageError
+from edgeai_runtime.errors import OutputError, UsageError
+
+_LOG = logging.getLogger(__name__)
 
 
 def run_build(
@@ -45,8 +49,9 @@ def run_build(
         on_step: progress, called with (done, total, label).
 
     Raises:
-        UsageError: `only` names nothing; a file or key that is not there. Told of the target that it concerns, and
-            not raised: a step that fails, and a lock that does not match.
+        UsageError: `only` names nothing; a file or key that is not there.
+        OutputError: something is to be made, and cannot be written. Told of the target that it concerns, and not
+            raised: a step that fails, and a lock that does not match.
 
     Example:
         >>> from edgeai.builder.config_read import read_config
@@ -100,17 +105,37 @@ def _run_targets(
     written = False
     try:
         with contextlib.chdir(config.root):  # functions and files of steps are looked for there
-            outcomes = tuple(run_target(run, model, target) for model, target in chosen)
+            outcomes = _run_all(run, chosen)
         if not dry_run:
             remove_other_targets(config.record, targets, digests=run.digests)
     finally:
         if not dry_run:
-            run.cache.save()
-            run.digests.save()
+            for notes in (run.cache, run.digests):
+                with contextlib.suppress(OutputError):  # without them the next build reads and asks once more
+                    notes.save()
             if not run.locked:
                 run.lock.keep_only(targets)
                 written = run.lock.save()
     return outcomes, written
+
+
+def _run_all(run: Run, chosen: Sequence[tuple[ModelConfig, TargetConfig]]) -> tuple[TargetOutcome, ...]:
+    """Run targets one after the other, and before the first of them what tells in seconds that one cannot be made.
+
+    Raises:
+        OutputError: something is to be made, and cannot be written.
+    """
+    ahead = [look_ahead(run, model, target) for model, target in chosen]
+    if run.dry_run:
+        return tuple(ahead)
+    missing = {step.name for outcome in ahead for step in outcome.steps if step.status == "would run"}
+    if missing:
+        require_folders(run.config, searches="search" in missing)
+    begun = [begin_target(run, *each, outcome) for each, outcome in zip(chosen, ahead, strict=True)]
+    for way in begun:
+        if way.error is not None and len(begun) > 1:
+            _LOG.warning("%s cannot be made, the others are: %s", way.where, way.error.message)
+    return tuple(finish_target(way) for way in begun)
 
 
 def _check_files(config: BuildConfig, chosen: Sequence[tuple[ModelConfig, TargetConfig]]) -> None:

@@ -22,6 +22,7 @@ from edgeai.builder.make_compress import REPORT, read_found_recipes
 from edgeai.builder.make_export import FILES
 from edgeai.builder.make_gate import read_target_result, read_verdicts
 from edgeai.builder.plan import compress_step, later_steps, preflight_step, search_step
+from edgeai.builder.ready import require_tools
 from edgeai.builder.schema import COMPILED
 from edgeai.builder.steps import NOTES, Making, Step, maker
 from edgeai_converters.progress import OnStep
@@ -48,7 +49,7 @@ class Run:
 
 
 @dataclass(kw_only=True)
-class _Way:
+class Way:
     """A target on its way: folders of what is made, by name of the step, and what became of each step."""
 
     run: Run
@@ -56,26 +57,58 @@ class _Way:
     target: TargetConfig
     made: dict[str, Path] = field(default_factory=dict)
     outcomes: list[StepOutcome] = field(default_factory=list)
+    error: EdgeAIError | None = None
 
     @property
     def where(self) -> str:
         return f"{self.model.name}/{self.target.name}"
 
 
-def run_target(run: Run, model: ModelConfig, target: TargetConfig) -> TargetOutcome:
-    """Run what is not up to date and return what became of the target; a step that fails is told, not raised.
+def look_ahead(run: Run, model: ModelConfig, target: TargetConfig) -> TargetOutcome:
+    """Return what would become of a target; nothing is run or written.
 
     Raises:
         UsageError: a file that the model names is not there.
     """
-    way = _Way(run=run, model=model, target=target)
+    way = Way(run=replace(run, dry_run=True), model=model, target=target)
+    search = search_step(model, target, root=run.config.root, digests=run.digests)
+    _make(way, preflight_step(model, target, search, digests=run.digests))
+    return finish_target(way)
+
+
+def begin_target(run: Run, model: ModelConfig, target: TargetConfig, ahead: TargetOutcome) -> Way:
+    """Look for all that would fail a target later, in seconds; what is found is told by `finish_target`.
+
+    Args:
+        run: the run.
+        model: the model.
+        target: the target.
+        ahead: what `look_ahead` returned.
+    """
+    way = Way(run=run, model=model, target=target, error=ahead.error)
+    missing = {step.name for step in ahead.steps if step.status == "would run"}
+    try:
+        if way.error is None:
+            if missing:
+                require_tools(run.config, model, target, missing)
+            search = search_step(model, target, root=run.config.root, digests=run.digests)
+            _make(way, preflight_step(model, target, search, digests=run.digests))
+    except EdgeAIError as failure:
+        way.error = failure
+    return way
+
+
+def finish_target(way: Way) -> TargetOutcome:
+    """Run what is not up to date and return what became of the target; a step that fails is told, not raised."""
+    run, model, target = way.run, way.model, way.target
     steps: list[Step] = []
     gates: tuple[GateResult, ...] = ()
-    error: EdgeAIError | None = None
+    error = way.error
     made: TargetResult | None = None
-    search = search_step(model, target, root=run.config.root, digests=run.digests)
     try:
-        _make(way, preflight_step(model, target, search, digests=run.digests))
+        if error is not None:
+            raise error
+        search = search_step(model, target, root=run.config.root, digests=run.digests)
         found, recipes = _find_recipes(way, search)
         compress = compress_step(search, recipes or ())
         steps = [compress, *later_steps(run.config, model, target, compress, digests=run.digests)]
@@ -105,7 +138,7 @@ def run_target(run: Run, model: ModelConfig, target: TargetConfig) -> TargetOutc
     )
 
 
-def _find_recipes(way: _Way, search: Step) -> tuple[Path | None, tuple[Recipe, ...] | None]:
+def _find_recipes(way: Way, search: Step) -> tuple[Path | None, tuple[Recipe, ...] | None]:
     """Return the folder of the search, if there is one, and the recipes: those locked, or else those found.
 
     In a dry run the recipes may not be known: `None`.
@@ -128,7 +161,7 @@ def _find_recipes(way: _Way, search: Step) -> tuple[Path | None, tuple[Recipe, .
     return folder, recipes
 
 
-def _make(way: _Way, step: Step, *, recipes: Sequence[Recipe] | None = None, found: Path | None = None) -> None:
+def _make(way: Way, step: Step, *, recipes: Sequence[Recipe] | None = None, found: Path | None = None) -> None:
     """See that a step's result is there; in a dry run, say whether it would be made."""
     run, name = way.run, f"{way.where}:{step.name}"
     ready = run.cache.find(step.kind, step.key)
@@ -188,7 +221,7 @@ def _why(last: Mapping[str, Any] | None, step: Step, *, forced: bool) -> tuple[s
     return tuple(differences(last, step.key)) or ("its result was removed",) if last is not None else (_NEVER,)
 
 
-def _read_gates(way: _Way, step: Step) -> tuple[GateResult, ...]:
+def _read_gates(way: Way, step: Step) -> tuple[GateResult, ...]:
     """Return the verdicts; those of a broken gate are not kept, so that the next build measures again."""
     verdicts = read_verdicts(way.made[step.name])
     if not all(verdict.ok for verdict in verdicts):
@@ -196,7 +229,7 @@ def _read_gates(way: _Way, step: Step) -> tuple[GateResult, ...]:
     return verdicts
 
 
-def _deliver(way: _Way, *, whole: bool) -> TargetResult:
+def _deliver(way: Way, *, whole: bool) -> TargetResult:
     """Copy what was made to the output folder; when a gate broke, only the report of what was found."""
     run, made, model = way.run, way.made, way.model
     files: dict[str, Path] = {}

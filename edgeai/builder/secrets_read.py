@@ -1,7 +1,7 @@
 """Keys that `edgeai.toml` names: a path, or `env:NAME` of a variable that holds a path, or the key itself.
 
 What is read here is never written anywhere: not to a cache, not to a lock, not to a log. A step that depends on a key
-knows it by a fingerprint, from which the key can not be told.
+knows it by a fingerprint, from which the key cannot be told.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def read_secret(named: str, root: Path) -> bytes:
         root: the folder of `edgeai.toml`.
 
     Raises:
-        UsageError: the variable is not set, or the file can not be read.
+        UsageError: the variable is not set, or the file cannot be read.
     """
     scheme, _, name = named.partition(":")
     if scheme == "env":
@@ -43,7 +43,7 @@ def read_secret(named: str, root: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UsageError(f"The key {path}{of} can not be read: {error.strerror or error}") from error
+        raise UsageError(f"The key {path}{of} cannot be read: {error.strerror or error}") from error
 
 
 def fingerprint(named: str, root: Path) -> str:

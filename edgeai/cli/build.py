@@ -31,19 +31,22 @@ def command(
     json: options.Json = False,
 ) -> int:
     """Build every target of edgeai.toml; exit 1 when a step failed or a gate is broken."""
-    from edgeai.building import build
+    from edgeai.builder.config_read import find_config, read_config
+    from edgeai.builder.run_build import run_build
     from edgeai.cli import output as out
     from edgeai.cli.build_files import BuildFiles
     from edgeai.cli.progress import progress
 
+    config, files = read_config(find_config(file)), BuildFiles(junit=junit, sarif=sarif, summary=summary)
+    files.check(config)
     with progress(quiet=json or dry_run) as on_step:
-        result = build(file, only=only, locked=locked, force=force, dry_run=dry_run, on_step=on_step)
+        result = run_build(config, only=only, locked=locked, force=force, dry_run=dry_run, on_step=on_step)
     document = result.to_json()
-    BuildFiles(junit=junit, sarif=sarif, summary=summary).write(document, result.file)
-    if json:
-        out.print_json(document)
-    else:
+    if not json:
         from edgeai.cli.build_table import render
 
         render(document, explain=explain or dry_run)
+    files.write(document, result.file)
+    if json:
+        out.print_json(document)
     return 0 if result.ok else 1

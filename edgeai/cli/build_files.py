@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from edgeai_runtime.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from edgeai.builder.config import BuildConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +23,28 @@ class BuildFiles:
     sarif: Path | None = None
     summary: Path | None = None
 
+    def check(self, config: BuildConfig) -> None:
+        """Refuse what cannot be written, before the work whose result it is to hold.
+
+        Args:
+            config: what is built; its own files are not to be replaced.
+
+        Raises:
+            UsageError: two of them are one file, or one is a file of the build.
+            OutputError: one cannot be written.
+        """
+        from edgeai.builder.writable import require_writable
+
+        taken = {file.resolve(): file.name for file in (config.file, config.lock, config.record)}
+        taken |= {model.source.resolve(): "a model" for model in config.models}
+        for option, file in (("--junit", self.junit), ("--sarif", self.sarif), ("--summary", self.summary)):
+            if file is None:
+                continue
+            if (same := taken.get(file.resolve())) is not None:
+                raise UsageError(f"{option}: {file} is {same} already.", hint="Name another file.")
+            taken[file.resolve()] = f"the file of {option}"
+            require_writable(file, option)
+
     def write(self, document: dict[str, Any], config: Path) -> None:
         """Write those that were asked for.
 
@@ -26,21 +53,35 @@ class BuildFiles:
             config: the file that was built; SARIF points at its lines.
 
         Raises:
-            OutputError: one can not be written.
+            OutputError: one cannot be written.
         """
-        if self.junit is not None:
-            from edgeai.report.build_junit import build_junit
+        failures = []
+        for file, make in ((self.junit, _junit), (self.sarif, _sarif), (self.summary, _summary)):
+            try:
+                if file is not None:
+                    _write(file, make(document, config))
+            except OutputError as error:  # the others are written all the same
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
-            _write(self.junit, build_junit(document))
-        if self.sarif is not None:
-            from edgeai.report.sarif import build_sarif
 
-            text = config.read_text(encoding="utf-8")
-            _write(self.sarif, build_sarif(document, uri=_in_repository(config), text=text))
-        if self.summary is not None:
-            from edgeai.report.build_summary import build_summary
+def _junit(document: dict[str, Any], config: Path) -> str:
+    from edgeai.report.build_junit import build_junit
 
-            _write(self.summary, build_summary(document))
+    return build_junit(document)
+
+
+def _sarif(document: dict[str, Any], config: Path) -> str:
+    from edgeai.report.sarif import build_sarif
+
+    return build_sarif(document, uri=_in_repository(config), text=config.read_text(encoding="utf-8-sig"))
+
+
+def _summary(document: dict[str, Any], config: Path) -> str:
+    from edgeai.report.build_summary import build_summary
+
+    return build_summary(document)
 
 
 def _write(path: Path, text: str) -> None:
