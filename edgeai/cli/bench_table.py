@@ -44,6 +44,9 @@ def render(document: Mapping[str, Any]) -> None:
             side: known[label].label if (label := comparison[side]) in known else shorten(label, names) for side in "ab"
         }
         typer.echo(comparison_in_words({**comparison, **sides}))
+    quiet = _quiet(document["runs"])
+    if quiet:
+        typer.echo(quiet)
     for failure in document.get("skipped", ()):
         out.warn(f"not measured: {shorten(failure['artifact'], names)}: {failure['reason']}")
 
@@ -105,6 +108,17 @@ def _more(run: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]) -> list
     if noise and noise["noisy"]:
         lines.append(f"noisy: {noise['reason']}")
     return lines
+
+
+def _quiet(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Return how calm the machine was in the worst of the runs, and whether any of them is noisy; nothing if untold."""
+    judged = [noise for run in runs if (noise := run.get("noise"))]
+    calm = [noise["calm"] for noise in judged if noise.get("calm") is not None]
+    if not calm:
+        return ""
+    noisy = sum(noise["noisy"] for noise in judged)
+    least = f"{'at least ' if len(calm) > 1 else ''}{int(min(calm) * 100 + 1e-9)} % of the rounds calm"
+    return f"machine: {f'{noisy} of {len(judged)} runs noisy' if noisy else 'quiet'}, {least}"
 
 
 def _scenario(outcome: Mapping[str, Any]) -> str:

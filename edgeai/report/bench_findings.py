@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgeai.report.bench_runs import Document, RunView, by_label, placement_words
-from edgeai.report.bench_words import interval_words, rate_words
+from edgeai.report.bench_words import interval_words, rate_words, share_words
 from edgeai.report.plots.comparisons import verdict_words
 from edgeai.report.wording import Headline, time_words
 
@@ -15,23 +15,27 @@ def findings(document: Document, runs: Sequence[RunView]) -> list[Headline]:
     """Return up to three findings; one when nothing was measured."""
     measured = [run for run in runs if run.median]
     real = [run for run in measured if not run.data.get("emulated")] or measured
-    timed = [run for run in real if (run.data.get("batch") or 1) == 1] or real
+    right = [run for run in real if run.data.get("outputs_match") is not False] or real
+    timed = [run for run in right if (run.data.get("batch") or 1) == 1] or right
     if not timed:
         sentence = "Nothing was measured. The reasons are below."
         return [Headline(title="Result", figure="none", sentence=sentence, tone="bad")]
     fastest = min(timed, key=lambda run: run.median or 0.0)
     return [
-        _fastest(fastest, of=len(timed)),
+        _fastest(fastest, of=len(timed), wrong=len(real) - len(right)),
         _compared(document.get("comparisons") or (), runs),
         _believed(runs),
     ]
 
 
-def _fastest(run: RunView, *, of: int) -> Headline:
+def _fastest(run: RunView, *, of: int, wrong: int) -> Headline:
+    """Tell the fastest run; those with other outputs than the reference (`wrong` many) are not among them."""
     interval = interval_words(run.latency.get("median_ci95"))
     between = f" (95 % interval {interval})" if interval else ""
-    rate, name = rate_words(run.data.get("throughput_per_s")), f"{run.number} {run.name}, {run.where}"
+    rate, name = rate_words(run.data.get("throughput_per_s")), f"Run {run.number}, {run.brief}, {run.where}"
     sentence = f"{name}{between}: {placement_words(run.data)}; {rate}."
+    if wrong:
+        sentence += f" Left out: {wrong} whose outputs differ."
     title = "Median call" if of == 1 else f"Fastest of {of}"
     return Headline(title=title, figure=time_words(run.median), sentence=sentence, tone="good")
 
@@ -45,12 +49,13 @@ def _compared(comparisons: Sequence[Mapping[str, Any]], runs: Sequence[RunView])
     if not comparisons:
         sentence = "With a simulated device alone, whose times say nothing of the hardware."
         return Headline(title="Compared", figure="with nothing", sentence=sentence, tone="neutral")
+    comparisons = [each for each in comparisons if not _is_wrong(each, names)] or comparisons
     counts = {word: sum(each.get("verdict") == word for each in comparisons) for word in ("faster", "slower")}
     same = len(comparisons) - counts["faster"] - counts["slower"]
     if len({each.get("b") for each in comparisons}) == 1 and len(comparisons) > 1:
         base = names.get(str(comparisons[0].get("b")))
-        against = f"{base.number} {base.name}" if base else str(comparisons[0].get("b"))
-        sentence = f"{counts['faster']} faster than {against}, {counts['slower']} slower, {same} without a difference."
+        against = f"run {base.number}, {base.brief}" if base else str(comparisons[0].get("b"))
+        sentence = f"{counts['faster']} faster than {against}; {counts['slower']} slower, {same} without a difference."
     else:
         sentence = f"Of {len(comparisons)}: {counts['faster']} faster, {counts['slower']} slower, {same} no difference."
     order = {"faster": 0, "no_difference": 1}
@@ -73,6 +78,12 @@ def _is_simulated(comparison: Mapping[str, Any], names: Mapping[str, RunView]) -
     return any(side is not None and side.data.get("emulated") for side in sides)
 
 
+def _is_wrong(comparison: Mapping[str, Any], names: Mapping[str, RunView]) -> bool:
+    """Tell whether the run that is compared gives other outputs than the reference: its speed is no gain."""
+    run = names.get(str(comparison.get("a")))
+    return run is not None and run.data.get("outputs_match") is False
+
+
 def _believed(runs: Sequence[RunView]) -> Headline:
     judged = [run for run in runs if run.data.get("noise")]
     noisy = [run for run in judged if run.data["noise"].get("noisy")]
@@ -87,16 +98,28 @@ def _believed(runs: Sequence[RunView]) -> Headline:
     if noisy:
         parts.append(f"The machine was not quiet in {_numbers(noisy)}.")
     elif judged:
-        parts.append("The machine was quiet.")
+        parts.append(f"The machine was quiet{_calm(judged)}.")
     if differ:
-        return Headline(title="To be believed", figure="outputs differ", sentence=" ".join(parts), tone="bad")
+        return Headline(title="Trust", figure="outputs differ", sentence=" ".join(parts), tone="bad")
     if noisy:
         figure = f"{len(noisy)} of {len(judged)} noisy"
-        return Headline(title="To be believed", figure=figure, sentence=" ".join(parts), tone="neutral")
+        return Headline(title="Trust", figure=figure, sentence=" ".join(parts), tone="neutral")
     if judged:
-        return Headline(title="To be believed", figure="quiet machine", sentence=" ".join(parts), tone="good")
+        return Headline(title="Trust", figure="quiet machine", sentence=" ".join(parts), tone="good")
     parts.append("How quiet the machine was is not in the file.")
-    return Headline(title="To be believed", figure="not judged", sentence=" ".join(parts), tone="neutral")
+    return Headline(title="Trust", figure="not judged", sentence=" ".join(parts), tone="neutral")
+
+
+def _calm(runs: Sequence[RunView]) -> str:
+    """Return `: at least 96 % of each run's rounds were calm`, where a yardstick told."""
+    known = [noise["calm"] for run in runs if (noise := run.data["noise"]).get("calm") is not None]
+    if not known:
+        return ""
+    return (
+        f": at least {share_words(min(known))} of each run's rounds were calm"
+        if len(known) > 1
+        else (f": {share_words(known[0])} of its rounds were calm")
+    )
 
 
 def _numbers(runs: Sequence[RunView]) -> str:
@@ -119,5 +142,7 @@ def noise_rows(runs: Sequence[RunView]) -> list[dict[str, Any]]:
         parts = [noise.get("reason") or ""]
         if noise.get("repeats"):
             parts.append(f"measured again {noise['repeats']} time{'s' if noise['repeats'] > 1 else ''}")
+        if noise.get("calm") is not None:
+            parts.append(f"{share_words(noise['calm'])} of the rounds were calm")
         rows.setdefault("; ".join(part for part in parts if part), []).append(run)
     return [{"runs": same, "words": words} for words, same in rows.items()]

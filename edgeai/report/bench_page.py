@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from markupsafe import Markup
 
@@ -25,7 +25,27 @@ from edgeai.report.plots.phases import PHASES, phase_chart
 from edgeai.report.plots.rows import RowChart
 from edgeai.report.plots.sustained import sustained_charts
 from edgeai.report.plots.sweeps import sweep_charts
-from edgeai.report.wording import NOTHING
+from edgeai.report.plots.yardsticks import yardstick_chart
+from edgeai.report.wording import METRIC_WORDS, NOTHING
+
+CONTENTS = (
+    ("rows", "summary", "Summary"),
+    ("skipped", "skipped", "Not measured"),
+    ("pareto", "pareto", "Trade-off"),
+    ("comparisons", "comparisons", "Compared"),
+    ("distributions", "distributions", "Distributions"),
+    ("scenarios", "scenarios", "Scenarios"),
+    ("phases", "phases", "Start"),
+    ("threads", "sweep-threads", "Threads"),
+    ("batch", "sweep-batch", "Batches"),
+    ("operators", "operators", "Operations"),
+    ("memory", "memory", "Memory"),
+    ("energy", "energy", "Energy"),
+    ("sustained", "sustained", "Sustained"),
+    ("quiet", "quiet", "Quietness"),
+    ("facts", "basis", "Basis"),
+)
+"""What must be there for a section to be, the section's anchor, and its name in the page's contents."""
 
 TITLE_NAMES = 3
 """As many artifacts are named in the title; more are counted."""
@@ -44,48 +64,62 @@ def render_bench_report(document: Mapping[str, Any]) -> str:
     runs = run_views(document)
     rows = [summary_row(run) for run in runs]
     pareto = run_pareto_plot(runs)
+    sweeps = _sweeps(runs)
     has_score = any((run.data.get("accuracy") or {}).get("score") is not None for run in runs)
-    return fill_page(
-        "bench.html.j2",
-        title=_title(runs),
-        machine=str((document.get("machine") or {}).get("cpu") or ""),
-        created=str(document.get("created") or ""),
-        headlines=findings(document, runs),
-        rows=rows,
-        columns={
+    values = {
+        "title": _title(runs),
+        "machine": str((document.get("machine") or {}).get("cpu") or ""),
+        "created": str(document.get("created") or ""),
+        "headlines": findings(document, runs),
+        "rows": rows,
+        "columns": {
             "size": any(row["size"] != NOTHING for row in rows),
             "outputs": any(row["outputs"] for row in rows),
             "score": has_score,
             "memory": any(row["memory"] != NOTHING for row in rows),
             "energy": any(row["energy"] != NOTHING for row in rows),
         },
-        metric=next((str((run.data.get("accuracy") or {}).get("metric") or "") for run in runs if has_score), ""),
-        formats=sorted({run.format for run in runs}),
-        pareto=Markup(pareto) if pareto else None,
-        pareto_scored=sum((run.data.get("accuracy") or {}).get("score") is not None for run in runs) >= 2,
-        distributions=_safe(distribution_chart(runs)),
-        comparisons=_safe(comparison_chart(document.get("comparisons") or (), runs)),
-        scenarios=scenario_rows(runs),
-        phases=_safe(phase_chart(runs)),
-        phase_names=[words for _, words in PHASES],
-        sweeps=[
-            {"over": over, "charts": charts} for over in ("threads", "batch") if (charts := sweep_charts(runs, over))
-        ],
-        memory=_safe(memory_chart(runs)),
-        sustained=sustained_charts(runs),
-        operators=[
+        "metric": _metric(runs),
+        "formats": sorted({run.format for run in runs}),
+        "pareto": Markup(pareto) if pareto else None,
+        "pareto_scored": sum((run.data.get("accuracy") or {}).get("score") is not None for run in runs) >= 2,
+        "distributions": _safe(distribution_chart(runs)),
+        "comparisons": _safe(comparison_chart(document.get("comparisons") or (), runs)),
+        "scenarios": scenario_rows(runs),
+        "phases": _safe(phase_chart(runs)),
+        "phase_names": [words for _, words in PHASES],
+        "sweeps": sweeps,
+        "quiet": _safe(yardstick_chart(document.get("yardsticks") or (), runs)),
+        "memory": _safe(memory_chart(runs)),
+        "sustained": sustained_charts(runs),
+        "operators": [
             replace(chart, rows=tuple(replace(row, svg=Markup(row.svg)) for row in chart.rows))
             for chart in operator_charts(runs)
         ],
-        energy=_energy(runs),
-        noise=noise_rows(runs),
-        skipped=_skipped(document),
-        facts=_facts(document),
-    )
+        "energy": _energy(runs),
+        "noise": noise_rows(runs),
+        "skipped": _skipped(document),
+        "facts": _facts(document),
+    }
+    there = {key for key, value in values.items() if value} | {sweep["over"] for sweep in sweeps}
+    contents = [(anchor, words) for key, anchor, words in CONTENTS if key in there]
+    return fill_page("bench.html.j2", contents=contents, **values)
+
+
+def _metric(runs: Sequence[RunView]) -> str:
+    """Return the name of the first score as the head of a column: `top-1 accuracy`."""
+    known = [str(accuracy.get("metric") or "") for run in runs if (accuracy := run.data.get("accuracy"))]
+    name = METRIC_WORDS.get(known[0], known[0]) if known else ""
+    return name[:1].upper() + name[1:]
+
+
+def _sweeps(runs: Sequence[RunView]) -> list[dict[str, Any]]:
+    overs: tuple[Literal["threads", "batch"], ...] = ("threads", "batch")
+    return [{"over": over, "charts": charts} for over in overs if (charts := sweep_charts(runs, over))]
 
 
 def _title(runs: Sequence[RunView]) -> str:
-    names = list(dict.fromkeys(run.name for run in runs))
+    names = list(dict.fromkeys(run.brief for run in runs))
     if not names:
         return "Nothing measured"
     if len(names) <= TITLE_NAMES:

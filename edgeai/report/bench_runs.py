@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from edgeai.report.wording import printable
 
 Document = Mapping[str, Any]
 
@@ -13,6 +15,9 @@ OF_THE_SCENARIO = frozenset({"scenario", "label", "outcome", "throughput_per_s"}
 """In what runs may differ and still be one measurement; everything else is equal."""
 
 DEVICES = ("cpu", "gpu", "npu", "mixed")
+
+BRIEF = 44
+"""Letters of a name that stand beside a drawing; of longer names the middle is left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +28,7 @@ class RunView:
         number: its place in the document from 1, the same everywhere on the page.
         label: what tells it from the others, without the folders that all share.
         name: the artifact's share of the label.
+        brief: the name, short enough to stand beside a drawing.
         where: delegate, threads and batch in words.
         ran_on: `cpu`, `gpu`, `npu`, `mixed` or `unknown`.
         latency: the document's `latency_ms`, empty when there is none.
@@ -34,6 +40,7 @@ class RunView:
     number: str
     label: str
     name: str
+    brief: str
     where: str
     ran_on: str
     format: str
@@ -58,12 +65,14 @@ def run_views(document: Document) -> list[RunView]:
     runs = _measured_once(document.get("runs") or ())
     names = short_names([_artifact(same[0]) for same in runs])
     labels = [_label(same[0], names[_artifact(same[0])]) for same in runs]
+    briefly = brief_names(names.values())
     repeated = Counter(labels)
     return [
         RunView(
             number=str(number),
             label=label if repeated[label] == 1 else f"{label} ({same[0].get('delegate')})",
             name=names[_artifact(same[0])],
+            brief=briefly[names[_artifact(same[0])]],
             where=_where(same[0]),
             ran_on=ran_on(same[0]),
             format=str(same[0].get("format") or "other"),
@@ -106,15 +115,27 @@ def short_names(artifacts: Sequence[str]) -> dict[str, str]:
     distinct = list(dict.fromkeys(artifacts))
     short = {artifact: artifact.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] or artifact for artifact in distinct}
     often = Counter(short.values())
-    return {artifact: name if often[name] == 1 else artifact for artifact, name in short.items()}
+    return {artifact: printable(name if often[name] == 1 else artifact) for artifact, name in short.items()}
+
+
+def brief_names(names: Iterable[str]) -> dict[str, str]:
+    """Return every name with its middle left out where it is long, unless two would then be the same."""
+    brief = {name: _brief(name) for name in names}
+    often = Counter(brief.values())
+    return {name: short if often[short] == 1 else name for name, short in brief.items()}
+
+
+def _brief(name: str) -> str:
+    tail = BRIEF // 2 - 1
+    return name if len(name) <= BRIEF else f"{name[: BRIEF - tail - 1]}\N{HORIZONTAL ELLIPSIS}{name[-tail:]}"
 
 
 def shorten(text: str, names: Mapping[str, str]) -> str:
     """Return a label with the folders of its artifact left out."""
     for artifact in sorted(names, key=len, reverse=True):
         if text.startswith(artifact):
-            return names[artifact] + text[len(artifact) :]
-    return text
+            return names[artifact] + printable(text[len(artifact) :])
+    return printable(text)
 
 
 def _label(run: Document, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +37,11 @@ def rate_words(per_second: float | None) -> str:
 def mib_words(value: float | None) -> str:
     """Return `46.3 MiB`."""
     return NOTHING if value is None else f"{value:.4g} MiB" if value >= 1000 else f"{value:.3g} MiB"
+
+
+def share_words(share: float) -> str:
+    """Return `96 %`, rounded down: 100 % means all."""
+    return f"{math.floor(share * 100 + 1e-9)} %"
 
 
 def joule_words(joules: float | None) -> str:
@@ -87,7 +93,7 @@ def summary_row(run: RunView) -> dict[str, Any]:
         "memory_kind": "peak" if memory.get("peak_mib") is not None else "growth" if data.get("rss_mib") else "",
         "size": size_words(data.get("size_bytes")),
         "outputs": "" if matched is None else "match" if matched else "differ",
-        "cosine": "" if cosine is None else f"cosine {cosine:.5g}",
+        "cosine": "" if cosine is None else f"{cosine:.5g}",
         "score": score_words(accuracy.get("score"), accuracy.get("metric")),
         "score_ci95": score_range_words(accuracy.get("ci95"), accuracy.get("metric")),
         "energy": joule_words(energy.get("joules_per_call")),

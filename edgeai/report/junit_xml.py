@@ -6,11 +6,11 @@ import re
 from xml.etree import ElementTree as ET
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 can not hold, not even escaped (section 2.2 of the recommendation)."""
+"""Characters that XML 1.0 cannot hold, not even escaped (section 2.2 of the recommendation)."""
 
 
 def clean(text: str) -> str:
-    """Return text with a mark in place of what XML can not hold."""
+    """Return text with a mark in place of what XML cannot hold."""
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgeai.report.bench_runs import RunView, by_label, device_words, run_views, short_names, shorten
+from edgeai.report.bench_words import share_words
 from edgeai.report.wording import NOTHING, ratio_words, score_words, size_words, time_words
 
 _VERDICTS = {"faster": "faster", "slower": "slower", "no_difference": "no difference"}
@@ -25,6 +26,7 @@ def bench_markdown(document: Mapping[str, Any]) -> str:
         _table(_RUNS, [_run_cells(view) for view in views]),
         *_section("Comparisons", _COMPARISONS, _comparisons(document, views, names)),
         *_section("Scenarios", _SCENARIOS, [_scenario_cells(view, one) for view in views for one in view.outcomes]),
+        *_section("Quietness", _QUIET, [_quiet_cells(view) for view in views if view.data["noise"]]),
         *_section("Phases", _PHASES, [_phase_cells(view) for view in views if view.data["phases"]]),
         *_section("Memory", _MEMORY, [_memory_cells(view) for view in views if view.data["memory"]]),
         *_section("Sustained", _SUSTAINED, [_sustained_cells(view) for view in views if view.data["sustained"]]),
@@ -37,12 +39,15 @@ def bench_markdown(document: Mapping[str, Any]) -> str:
 _RUNS = ("run", "ran on", "threads", "batch", "median", "95 %", "p90", "p99", "per second", "size", "outputs", "score")
 _COMPARISONS = ("run", "against", "time ratio", "95 %", "verdict", "note")
 _SCENARIOS = ("run", "scenario", "tier", "metric", "value", "bound (99 %)", "valid")
+_QUIET = ("run", "quiet", "calm rounds", "median within", "load of others", "measured again")
 _PHASES = ("run", "process", "import", "load", "compile, cold", "compile, cached", "first call", "warm call")
 _MEMORY = ("run", "before", "loaded", "steady", "peak")
 _SUSTAINED = ("run", "lasted", "drift", "95 %", "throttled", "verdict")
 _ENERGY = ("run", "meter", "per call", "idle", "busy")
 
-_TEXT_COLUMNS = {"run", "ran on", "against", "verdict", "note", "scenario", "tier", "metric", "meter", "outputs"}
+_TEXT_COLUMNS = {
+    *("run", "ran on", "against", "verdict", "note", "scenario", "tier", "metric", "meter", "outputs", "quiet"),
+}
 
 
 def _section(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -117,6 +122,19 @@ def _scenario_cells(view: RunView, outcome: Mapping[str, Any]) -> tuple[str, ...
         words(outcome["value"]),
         NOTHING if outcome["bound"] is None else words(outcome["bound"]),
         "yes" if outcome["valid"] else f"no: {outcome['reason']}",
+    )
+
+
+def _quiet_cells(view: RunView) -> tuple[str, ...]:
+    noise = view.data["noise"]
+    calm, load, again = noise.get("calm"), noise["load"], noise["repeats"]
+    return (
+        view.label,
+        "NOISY" if noise["noisy"] else "quiet",
+        NOTHING if calm is None else share_words(calm),
+        f"±{noise['spread'] * 100:.2g} %",
+        NOTHING if load is None else f"{load:.2g} cores",
+        str(again) if again else NOTHING,
     )
 
 

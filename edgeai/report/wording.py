@@ -6,6 +6,7 @@ Conventions of the document: sizes are bytes, times milliseconds, drops fraction
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,6 +21,9 @@ ERROR_METRICS = frozenset({"mae", "rmse"})
 """Metrics that are errors: their drop is the growth of the error over the labels' standard deviation."""
 
 Tone = Literal["good", "bad", "neutral"]
+
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Controls, line ends, marks that turn the direction of reading, and halves of characters (an undecodable name)."""
 
 METRIC_WORDS = {
     "top1": "top-1 accuracy",
@@ -45,6 +49,11 @@ class Headline:
 def metric_words(metric: str | None) -> str:
     """Return the full name of a metric, or the name itself when it is the user's own."""
     return METRIC_WORDS.get(metric, metric) if metric else "quality"
+
+
+def printable(words: str) -> str:
+    """Return words of others (a file's name) as one line that moves no cursor: `\\x1b` stands for an escape."""
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), words)
 
 
 def size_words(size_bytes: float | None) -> str:

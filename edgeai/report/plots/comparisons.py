@@ -73,7 +73,7 @@ def _row(
     notes = [first.where if first else "", "" if usual else f"against {b}", apart, str(each.get("note") or "")]
     return ChartRow(
         number=first.number if first else "",
-        label=first.name if first else a,
+        label=first.brief if first else a,
         tag=first.ran_on if first else "",
         note=" · ".join(note for note in notes if note),
         svg=strip(*parts, height=HEIGHT, title=f"{a} against {b}: {value}, {interval}"),
@@ -92,5 +92,5 @@ def verdict_words(ratio: float, verdict: str) -> str:
 def _name(label: str, names: Mapping[str, RunView]) -> str:
     run = names.get(label)
     if run is not None:
-        return f"{run.number} {run.name}"
+        return f"{run.number} {run.brief}"
     return shorten(label, {str(known.data.get("artifact")): known.name for known in names.values()})

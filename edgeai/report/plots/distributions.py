@@ -28,7 +28,7 @@ def distribution_chart(runs: Sequence[RunView]) -> RowChart | None:
     rows = tuple(
         ChartRow(
             number=run.number,
-            label=run.name,
+            label=run.brief,
             note=run.where,
             tag=run.ran_on,
             key=run.format,

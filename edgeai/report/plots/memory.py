@@ -30,7 +30,7 @@ def memory_chart(runs: Sequence[RunView]) -> RowChart | None:
     rows = tuple(
         ChartRow(
             number=run.number,
-            label=run.name,
+            label=run.brief,
             note=f"{run.where}",
             key=run.format,
             svg=_row(run, memory, x, y),

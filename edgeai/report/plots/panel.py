@@ -35,7 +35,7 @@ def panel(
     height: float,
     title: str,
     x_ticks: Sequence[float] | None = None,
-    y_ticks: int = 4,
+    y_ticks: int | Sequence[float] = 4,
     bottom: bool = True,
 ) -> str:
     """Return lines over a grid as SVG.
@@ -47,12 +47,13 @@ def panel(
         height: pixels, without the words of the axis below.
         title: what a screen reader says.
         x_ticks: where the upright lines are; round values by default.
-        y_ticks: about how many lines lie across.
+        y_ticks: about how many lines lie across, or where.
         bottom: whether the words of the lower axis are written.
     """
     ticks = list(x_ticks) if x_ticks is not None else x.ticks()
     parts = []
-    for tick in _apart(y, y.ticks(count=y_ticks)):
+    across = y.ticks(count=y_ticks) if isinstance(y_ticks, int) else y_ticks
+    for tick in _apart(y, across):
         parts.append(line("0%", y(tick), "100%", y(tick), "grid"))
         parts.append(text(y_words(tick), "0%", y(tick) - 3, anchor="start"))
     parts += [line(percent(x(tick)), 0, percent(x(tick)), height, "grid upright") for tick in ticks]

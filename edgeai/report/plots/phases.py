@@ -66,7 +66,7 @@ def _row(run: RunView, phases: Mapping[str, Any], kind: str, x: Scale) -> ChartR
     start = "cold start" if kind == "cold" else "compiled model kept"
     return ChartRow(
         number=run.number if kind == "cold" else "",
-        label=run.name if kind == "cold" else "",
+        label=run.brief if kind == "cold" else "",
         note=f"{start} · {run.where}" if kind == "cold" else start,
         key=run.format if kind == "cold" else "",
         svg=strip(*parts, height=HEIGHT, title=f"{run.label}, {start}: {', '.join(told)}"),

@@ -1,4 +1,4 @@
-"""Numbered circles over two axes: what both Pareto plots are drawn with."""
+"""Numbered marks over two axes: what both Pareto plots are drawn with."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ Spot = tuple[float, float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """One circle: `x`, `y` in values of the axes, `radius` in pixels; `words` show when pointed at."""
+    """One mark: `x`, `y` in values of the axes, `radius` in pixels, that of a circle of its area.
+
+    Attributes:
+        kind: its classes; the format among them says which shape it has.
+        words: show when pointed at.
+    """
 
     number: str
     x: float
@@ -52,15 +57,15 @@ def scatter(
     title: str,
     under: Sequence[str] = (),
 ) -> str:
-    """Return the circles as SVG, the largest first, so that none hides another one; numbers on top of all.
+    """Return the marks as SVG, the largest first, so that none hides another one; numbers on top of all.
 
     Args:
-        marks: the circles; their numbers are moved apart where circles lie together.
+        marks: their numbers are moved apart where marks lie together.
         x: in percent of the width; `y` in pixels.
         front: places in values of the axes, joined by a line when there are two or more.
         top, floor: pixels between which the grid is drawn.
         title: what a screen reader says.
-        under: elements drawn before the circles.
+        under: elements drawn before the marks.
     """
     parts = [element("rect", x="0%", y=top, width="100%", height=floor - top, class_="frame")]
     for value, words in y.ticks:
@@ -79,12 +84,24 @@ def scatter(
     for mark in sorted(marks, key=lambda each: -each.radius):
         at = (x.scale(mark.x), y.scale(mark.y))
         place = percent(at[0])
-        circle = element("circle", cx=place, cy=at[1], r=mark.radius, class_=f"mark {mark.kind}")
+        drawn = _shape(mark, place, at[1])
         ring = element("circle", cx=place, cy=at[1], r=mark.radius + 4, class_="best-ring") if mark.ringed else ""
-        parts.append(group(mark.words, circle, ring))
+        parts.append(group(mark.words, drawn, ring))
         spots.append(free_spot(at, spots))
         labels.append(text(mark.number, percent(spots[-1][0]), spots[-1][2] + 4, kind="number", dx=spots[-1][1]))
     return strip(*parts, *labels, height=floor + 48, title=title, kind="strip scatter")
+
+
+def _shape(mark: Mark, x: str, y: float) -> str:
+    """Return a circle, for ONNX a square and for OpenVINO a diamond of the same area: colours are not told by all."""
+    kind = f"mark {mark.kind}"
+    shape = next((shape for shape in ("onnx", "openvino") if shape in mark.kind.split()), None)
+    if shape is None:
+        return element("circle", cx=x, cy=y, r=mark.radius, class_=kind)
+    side = mark.radius * math.sqrt(math.pi)
+    half, turn = f"{-side / 2:.2f}px", " rotate(45deg)" if shape == "openvino" else ""
+    style = f"transform-box: fill-box; transform-origin: center; transform: translate({half}, {half}){turn}"
+    return element("rect", x=x, y=y, width=side, height=side, class_=kind, style=style)
 
 
 def free_spot(at: tuple[float, float], taken: Sequence[Spot]) -> Spot:

@@ -13,6 +13,9 @@ from edgeai.report.wording import TIMES, time_words
 
 Points = Sequence[Mapping[str, Any]]
 
+LEAST_SPAN = 0.1
+"""Of the highest reading: what an axis spans at least, so that a hundredth more memory does not look like a leak."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SustainedChart:
@@ -83,7 +86,10 @@ def _reading(
     known = [(p["at_s"], float(p[key]), "") for p in points if p.get(key) is not None]
     if not known:
         return None
-    y = linear_scale([value for _, value, _ in known], start=66, end=20)
+    values = [value for _, value, _ in known]
+    low, high = min(values), max(values)
+    around = max(LEAST_SPAN * high - (high - low), 0.0) / 2
+    y = linear_scale([low - around, high + around], start=66, end=20)
     return panel(
         [Series(points=known, kind="plain", dots=False)],
         x=x,
@@ -91,7 +97,7 @@ def _reading(
         x_words=_seconds,
         y_words=unit,
         height=70,
-        y_ticks=2,
+        y_ticks=sorted({float(f"{low:.3g}"), float(f"{high:.3g}")}),
         title=f"{run.label}: {words} over time",
         bottom=False,
     )

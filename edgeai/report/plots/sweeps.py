@@ -36,7 +36,7 @@ def sweep_charts(runs: Sequence[RunView], over: Literal["threads", "batch"]) -> 
     lines: dict[tuple[str, str], list[RunView]] = defaultdict(list)
     for run in runs:
         if run.median and run.data.get(over):
-            lines[run.name, _line_words(run, over)].append(run)
+            lines[run.brief, _line_words(run, over)].append(run)
     swept = {key: each for key, each in lines.items() if len({run.data[over] for run in each}) > 1}
     if not swept:
         return []

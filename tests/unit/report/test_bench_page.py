@@ -15,7 +15,7 @@ import pytest
 
 from edgeai.benchmarking.result import Run
 from edgeai.report.bench_findings import findings
-from edgeai.report.bench_runs import run_views
+from edgeai.report.bench_runs import BRIEF, brief_names, run_views
 from edgeai.report.html import render_report
 from edgeai_runtime.errors import DataError, UsageError
 
@@ -87,14 +87,15 @@ def test_every_element_is_closed(bench: dict[str, Any]) -> None:
 def test_every_part_of_the_document_has_its_section(bench: dict[str, Any]) -> None:
     assert _Page(render_report(bench)).sections == [
         "summary", "skipped", "pareto", "comparisons", "distributions", "scenarios", "phases", "sweep-threads",
-        "sweep-batch", "operators", "memory", "energy", "sustained", "basis",
+        "sweep-batch", "operators", "memory", "energy", "sustained", "quiet", "basis",
     ]  # fmt: skip
 
 
 def test_page_loads_nothing_and_has_no_script(bench: dict[str, Any]) -> None:
     page = _Page(render_report(bench))
     assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
-    assert not [value for name, value in page.attributes if name in ("src", "href") or name.startswith("on")]
+    assert not [name for name, _ in page.attributes if name == "src" or name.startswith("on")]
+    assert {str(value)[:1] for name, value in page.attributes if name == "href"} == {"#"}
     assert "url(" not in render_report(bench)
 
 
@@ -297,3 +298,56 @@ def test_the_headline_of_one_comparison_tells_two_runs_of_one_file_apart(bench: 
     a, _, b = headline.sentence.removesuffix(".").partition(" against ")
     assert a != b
     assert "on litert:gpu" in a
+
+
+def test_a_run_with_other_outputs_is_no_finding_however_fast(bench: dict[str, Any]) -> None:
+    right, wrong = bench["runs"][:2]
+    right["outputs_match"], wrong["outputs_match"] = True, False
+    wrong["latency_ms"] = {**wrong["latency_ms"], "median": 1e-6}
+    pair = {**bench["comparisons"][0], "b": bench["runs"][2]["label"]}
+    gains = [{**pair, "a": right["label"], "ratio": 0.5}, {**pair, "a": wrong["label"], "ratio": 0.001}]
+    pairs = [{**gain, "verdict": "faster"} for gain in gains]
+    fastest, compared, _ = findings({**bench, "comparisons": pairs}, run_views({"runs": bench["runs"][:3]}))
+    assert "Left out: 1 whose outputs differ." in fastest.sentence
+    assert fastest.figure != "0.001 µs"
+    assert compared.figure == "2× faster"
+
+
+def test_a_name_moves_no_cursor_and_turns_no_direction_of_reading(bench: dict[str, Any]) -> None:
+    hostile = "a\x1b[2J\u202egnp.exe\udcff\n.tflite"
+    bench["runs"] = [{**bench["runs"][0], "artifact": hostile, "label": f"{hostile} on \x07gpu"}]
+    page = render_report({**bench, "comparisons": []})
+    page.encode("utf-8")
+    assert not {"\x1b", "\u202e", "\x07"} & set(page)
+    assert "a\\x1b[2J\\u202egnp.exe\\udcff\\n.tflite" in _Page(page).text
+
+
+def test_long_names_lose_their_middle_beside_drawings_but_not_in_the_table(bench: dict[str, Any]) -> None:
+    names = [f"{'a' * 60}{end}.tflite" for end in ("-one", "-two")]
+    runs = [{**bench["runs"][0], "artifact": name, "label": name} for name in names]
+    first, second = run_views({"runs": runs})
+    assert len(first.brief) == BRIEF
+    assert first.brief.endswith("-one.tflite")
+    text = _Page(render_report({**bench, "runs": runs, "comparisons": []})).text
+    assert text.count(first.brief) > 3
+    assert first.name in text
+    same = ["b" * 30 + str(middle) + "c" * 30 for middle in range(2)]
+    assert brief_names(same) == {name: name for name in same}
+    assert second.brief != first.brief
+
+
+def test_every_entry_of_the_contents_leads_to_a_section(bench: dict[str, Any]) -> None:
+    page = _Page(render_report(bench))
+    anchors = [str(value).removeprefix("#") for name, value in page.attributes if name == "href"]
+    assert anchors == page.sections
+    assert "quiet" in anchors
+
+
+def test_the_headline_says_how_calm_the_machine_was(bench: dict[str, Any]) -> None:
+    for run in bench["runs"]:
+        run.update(outputs_match=None, noise={"noisy": False, "reason": "", "spread": 0.01, "calm": 0.968})
+    assert findings(bench, run_views(bench))[2].sentence == (
+        "The machine was quiet: at least 96 % of each run's rounds were calm."
+    )
+    bench["runs"][0]["noise"] |= {"noisy": True, "reason": "why"}
+    assert "96 % of the rounds were calm" in _Page(render_report(bench)).text

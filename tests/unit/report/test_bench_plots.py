@@ -18,6 +18,7 @@ from edgeai.report.plots.phases import phase_chart
 from edgeai.report.plots.scatter import NARROW, WIDE, free_spot, front_of
 from edgeai.report.plots.sustained import sustained_charts
 from edgeai.report.plots.sweeps import sweep_charts
+from edgeai.report.plots.yardsticks import yardstick_chart
 
 
 def view(**changes: Any) -> RunView:
@@ -134,7 +135,7 @@ def test_sweep_needs_two_values_of_one_artifact_and_delegate() -> None:
 def test_pareto_puts_the_better_score_higher_and_the_larger_error_lower() -> None:
     def heights(metric: str) -> list[float]:
         scores = [{"accuracy": {"metric": metric, "score": s}, "size_bytes": 9} for s in (0.5, 0.9)]
-        return places(run_pareto_plot(views(scores)) or "", "circle", "mark", "cy")
+        return places(run_pareto_plot(views(scores)) or "", "rect", "mark", "y")
 
     assert heights("top1")[0] > heights("top1")[1]
     assert heights("mae")[0] < heights("mae")[1]
@@ -145,7 +146,7 @@ def test_pareto_without_accuracy_is_of_latency_and_size() -> None:
     svg = run_pareto_plot(runs)
     assert svg is not None
     assert "Latency and size" in svg
-    small, large = places(svg, "circle", "mark", "cy")
+    small, large = places(svg, "rect", "mark", "y")
     assert small > large
 
 
@@ -160,3 +161,34 @@ def test_numbers_of_circles_at_one_place_do_not_cover_each_other(width: float) -
         spots.append(free_spot((40.0 + 0.1 * index, 100.0), spots))
     at = [(x * width / 100 + beside, y) for x, beside, y in spots]
     assert all(abs(a[0] - b[0]) > 15 or abs(a[1] - b[1]) > 12 for a, b in itertools.combinations(at, 2))
+
+
+def test_yardstick_row_tells_the_share_of_calm_rounds_of_its_runs() -> None:
+    disturbed = [0.05] * 40 + [0.1] * 20 + [0.05] * 40
+    both = [
+        {"group": 1, "name": "squares/1", "rounds_ms": [0.05] * 100},
+        {"group": 1, "name": "copy/1", "rounds_ms": disturbed},
+    ]
+    chart = yardstick_chart(both, views([{"group": 0}, {"group": 1, "threads": 2}, {"group": 1, "threads": 4}]))
+    assert chart is not None
+    (row,) = chart.rows
+    assert (row.label, row.value, row.detail) == ("runs 2 to 3", "78 % calm", "of 100 rounds")
+    assert yardstick_chart([], views([{}])) is None
+
+
+@pytest.mark.parametrize(("shape", "format_"), [("circle", "tflite"), ("rect", "onnx"), ("rect", "openvino")])
+def test_formats_have_shapes_beside_their_colours(shape: str, format_: str) -> None:
+    runs = views([{"size_bytes": 100, "format": format_}, {"artifact": "b", "size_bytes": 1000, "format": format_}])
+    svg = run_pareto_plot(runs) or ""
+    assert len(places(svg, shape, "mark", "y" if shape == "rect" else "cy")) == 2
+    assert ("rotate" in svg) == (format_ == "openvino")
+
+
+def test_memory_that_hardly_grows_stays_flat_in_a_sustained_run() -> None:
+    points = [{"at_s": float(at), "median_ms": 1.0, "p99_ms": 1.2, "rss_mib": 80 + 0.1 * at} for at in range(11)]
+    (chart,) = sustained_charts(views([{"sustained": {"seconds": 10.0, "points": points, "throttled": None}}]))
+    drawn = dict(chart.panels)["resident memory"]
+    (line,) = ET.fromstring(drawn).iter("polyline")
+    heights = [float(pair.split(",")[1]) for pair in line.attrib["points"].split()]
+    assert max(heights) - min(heights) < 8
+    assert "80 MiB" in drawn

@@ -81,7 +81,7 @@ FULL = replace(
     sustained=Sustained(seconds=120.0, points=(), drift=1.1, drift_ci95=(1.05, 1.2), throttled=None, reason="hotter"),
     energy=Energy(meter="rapl", joules_per_call=0.0123),
     accuracy=Accuracy(metric="top1", score=0.91, ci95=(0.9, 0.92), n=1000),
-    noise=Noise(noisy=True, reason="others took 1.2 cores", spread=0.1, load=1.2),
+    noise=Noise(noisy=True, reason="others took 1.2 cores", spread=0.1, load=1.2, calm=0.419),
 )
 
 
@@ -105,6 +105,7 @@ def document() -> dict[str, Any]:
         "98.2 kB | DIFFER | 91.00 % top1 |",
         "| 1.200 | 1.100 to 1.300 | slower | old file |",
         "| server | quick | queries\\_per\\_s | 512 | no: too few queries |",
+        "| NOISY | 41 % | ±10 % | 1.2 cores |",
         "| 20 ms | 100 ms | 5 ms | 50 ms | 2 ms | 1 ms |",
         "| 50.0 MiB | 60.0 MiB | 61.0 MiB | 64.5 MiB |",
         "| 2 min 0 s | 1.1× | 1.050 to 1.200 | unknown | hotter |",
@@ -166,7 +167,7 @@ def test_every_line_of_a_markdown_table_has_as_many_cells(document: dict[str, An
         elif tables[-1]:
             tables.append(set())
     counts = [table for table in tables if table]
-    assert [len(table) for table in counts] == [1] * 7
+    assert [len(table) for table in counts] == [1] * 8
 
 
 def test_markdown_leaves_out_what_was_not_measured(document: dict[str, Any]) -> None:

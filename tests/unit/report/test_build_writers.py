@@ -93,7 +93,7 @@ def _failed() -> TargetOutcome:
         StepOutcome(name="compress", kind="compress", status="failed", duration_s=0.5),
         StepOutcome(name="bundle", kind="bundle", status="skipped"),
     )
-    error = ModelError("The model <net> can not be read.", hint="Write it again.")
+    error = ModelError("The model <net> cannot be read.", hint="Write it again.")
     return _outcome("pc", steps, model="other", error=error)
 
 
@@ -205,7 +205,7 @@ def test_sarif_has_a_result_per_broken_gate_and_failed_step_at_the_line_of_its_k
         (
             "edgeai/step-failed",
             "[models.other]",
-            "other/pc: compress: The model <net> can not be read. Write it again.",
+            "other/pc: compress: The model <net> cannot be read. Write it again.",
         ),
     ]
     assert run["invocations"] == [{"executionSuccessful": False}]
@@ -265,7 +265,7 @@ def test_junit_has_a_suite_per_target_and_a_case_per_step_and_gate() -> None:
     )
     error = cases["edgeai.build.other.pc", "step compress"].find("error")
     assert error is not None
-    assert (error.get("type"), error.text) == ("ModelError", "The model <net> can not be read.\nWrite it again.")
+    assert (error.get("type"), error.text) == ("ModelError", "The model <net> cannot be read.\nWrite it again.")
     assert cases["edgeai.build.net.pi", "step sign"].find("skipped") is not None
 
 
@@ -281,7 +281,7 @@ def test_the_summary_says_what_went_wrong_before_all_figures() -> None:
     text = build_summary(build_document())
     lines = text.splitlines()
     assert lines[0] == "# app\\|x 1.0.0: 2 of 3 targets failed"
-    assert "- other/pc, compress: The model &lt;net> can not be read. Write it again." in lines
+    assert "- other/pc, compress: The model &lt;net> cannot be read. Write it again." in lines
     assert "| net/pi | rpi5 | **gate broken** | 2 of 4 | 2 of 3 | 3 s | – |" in lines
     assert "| net/pc | – | up to date | – | 0 of 1 | – | `build/net/pc/net.edge` |" in lines
     verdicts = [line for line in lines if re.match(r"\| net/pi \| [a-z\\_]+ \| (holds|\*)", line)]

@@ -13,13 +13,15 @@ from edgeai.report.plots.scale import Scale, log_ticks, nice_ticks
 
 
 def _circles(svg: str | None, kind: str) -> dict[str, tuple[float, float, float]]:
-    """Return centre and radius of the marks of a kind, by the candidate's id."""
+    """Return centre and radius (of a square: its width) of the marks of a kind, by the candidate's id."""
     assert svg is not None
     found = {}
     for group in ET.fromstring(svg).iter("g"):
-        title, circle = group.find("title"), group.find("circle")
+        title = group.find("title")
+        circle = next((each for each in group if each.tag in ("circle", "rect")), None)
         if title is not None and circle is not None and kind in circle.attrib["class"]:
-            places = [float(circle.attrib[key].rstrip("%")) for key in ("cx", "cy", "r")]
+            keys = ("cx", "cy", "r") if circle.tag == "circle" else ("x", "y", "width")
+            places = [float(circle.attrib[key].rstrip("%")) for key in keys]
             found[str(title.text).split(":")[0]] = tuple(places)
     return found  # type: ignore[return-value]
 
