@@ -246,7 +246,7 @@ def convert(
         on_step: progress.
 
     Raises:
-        ModelError: the source can not be read, or an operation stands in the way.
+        ModelError: the source cannot be read, or an operation stands in the way.
         ParityError: the artifact does not compute what the source computes; nothing is written.
     """
     from edgeai_converters.convert.convert import convert as run

@@ -48,7 +48,7 @@ def compile_for(
         UsageError: an unknown compiler or variant, or a device without an accelerator for it.
         MissingEngineError: the compiler is not installed, or not to be had on this machine.
         ModelError: nothing that the compiler reads, or it refuses the model.
-        OutputError: a file of the result is there already, or can not be written.
+        OutputError: a file of the result is there already, or cannot be written.
     """
     from edgeai_devices.compilers.table import compile_artifact, find_compiler, load_compiler
     from edgeai_runtime.bundle import is_bundle, open_bundle
@@ -106,7 +106,7 @@ def write_program(source: Path, target: Path) -> Path:
         target: the `.pt2` file.
 
     Raises:
-        ModelError: the source can not be read, or has an operator that the program can not hold.
+        ModelError: the source cannot be read, or has an operator that the program cannot hold.
         MissingEngineError: PyTorch is not installed.
     """
     from edgeai_converters.graph.shapes import fix_batch

@@ -163,7 +163,7 @@ def _check_cache() -> Finding:
         with tempfile.TemporaryFile(dir=folder):
             free = shutil.disk_usage(folder).free
     except OSError as error:
-        return Finding(name="cache", state="failed", detail=f"{folder} can not be written: {error}", hint=CACHE_HINT)
+        return Finding(name="cache", state="failed", detail=f"{folder} cannot be written: {error}", hint=CACHE_HINT)
     detail = f"{folder}, {free / 1e9:.1f} GB free"
     if free < _LITTLE_SPACE_BYTES:
         return Finding(

@@ -29,7 +29,7 @@ SECTIONS = (
 class Change:
     """One thing that is not the same: its section, its name, and both values (`None`: not there).
 
-    `note` says how far it goes (`-12.5%`), or why the two values can not be compared.
+    `note` says how far it goes (`-12.5%`), or why the two values cannot be compared.
     """
 
     section: str

@@ -37,7 +37,7 @@ def generate_key(path: Path, *, force: bool = False) -> str:
     """Write a new random key to `path`, as 64 hexadecimal digits, for its owner's eyes only; return its id.
 
     Raises:
-        OutputError: the file exists already, or can not be written.
+        OutputError: the file exists already, or cannot be written.
     """
     from edgeai_runtime.atomic import output_error
 
@@ -72,7 +72,7 @@ def encrypt_bundle(path: Path, *, key: Key, output: Path, reproducible: bool = F
     Raises:
         BundleError: the bundle is not whole.
         UsageError: it is encrypted already, it is a pipeline, or the key is none.
-        OutputError: `output` exists, or can not be written.
+        OutputError: `output` exists, or cannot be written.
         MissingEngineError: `cryptography` is not installed.
     """
     from edgeai_runtime.bundle import file_entry, write_bundle

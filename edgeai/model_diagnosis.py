@@ -101,7 +101,7 @@ def _check_format(model: Any, format: Format) -> list[Finding]:
     ]
     rest = len(found.obstacles) - _MOST_LISTED
     more = f" ({rest} more are not listed)" if rest > 0 else ""
-    count = f"{len(found.obstacles)} of {found.operators} operations can not be written{more}"
+    count = f"{len(found.obstacles)} of {found.operators} operations cannot be written{more}"
     hint = "edgeai convert --explain shows the routes that are tried instead; other formats may have them."
     return [Finding(name=format, state="warning", detail=count, hint=hint), *findings]
 

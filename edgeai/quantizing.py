@@ -95,7 +95,7 @@ def quantize(
 
     Raises:
         UsageError: an argument makes no sense.
-        ModelError: the precision can not be had of this model in this format; says why.
+        ModelError: the precision cannot be had of this model in this format; says why.
         DataError: the samples are missing or wrong.
         OutputError: a file exists and `force` is not set.
 
@@ -140,7 +140,7 @@ def quantize(
     best = min((one for one in made if one.artifact is not None), key=_rank, default=None)
     if best is None:
         reasons = "".join(f"\n  {one.id}: {one.reason}" for one in made) or " nothing of it was made"
-        raise ModelError(f"{stem} can not be had as {to} in {precision}:{reasons}")
+        raise ModelError(f"{stem} cannot be had as {to} in {precision}:{reasons}")
     notes = [*result.to_json()["notes"], *best.notes]
     notes += [f"{best.id}: {best.reason}"] if best.status == "rejected" else []
     notes += ["preprocessing is not part of a plain file: whoever runs it does it"] if preprocess else []

@@ -53,7 +53,7 @@ class CompressResult:
 
         Raises:
             ModelError: no candidate could be made.
-            OutputError: the path exists and `force` is not set, or can not be written.
+            OutputError: the path exists and `force` is not set, or cannot be written.
         """
         from edgeai_converters.packing import write_compression
 

@@ -47,7 +47,7 @@ def attempt(cell: Cell, *, limit_s: float, cache: Path) -> dict[str, Any]:
         cache: edgeai's cache folder, where it keeps what it read from a source for the next format.
 
     The status is `works`; `wrong` when edgeai wrote a file whose outputs are not those that the framework gave when
-    the family was saved; `fails` with the error; `refused`, the right answer to a file that can not be converted; or
+    the family was saved; `fails` with the error; `refused`, the right answer to a file that cannot be converted; or
     `missing` when the framework could not save such a source.
     """
     if cell.missing:

@@ -70,7 +70,7 @@ MUST_REFUSE = {
     "cifar10_resnet20_state_dict": "weights without a network",
     "kws_transformer_kwt1_state_dict": "weights without a network",
 }
-"""Real files that can not be converted, and why; a clear error is the right answer."""
+"""Real files that cannot be converted, and why; a clear error is the right answer."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,7 +88,7 @@ def _count(cells: Iterable[Cell], results: Results) -> str:
     return (
         f"Of {len(words) - missing} cells "
         + (", ".join(parts) or "none was measured")
-        + (f"; {missing} sources can not be saved by their framework." if missing else ".")
+        + (f"; {missing} sources cannot be saved by their framework." if missing else ".")
     )
 
 
@@ -140,7 +140,7 @@ def _reason(result: Mapping[str, Any]) -> str:
     if "error" in result:
         return one_line(f"{result['error']['type']}: {result['error']['message']}")
     if result["status"] == "missing":
-        return one_line(f"the framework can not save it: {result['reason']}")
+        return one_line(f"the framework cannot save it: {result['reason']}")
     route = " → ".join(result["route"])
     if "error" in result.get("check", {}):
         return one_line(f"{route}; the check failed: {result['check']['error']}")

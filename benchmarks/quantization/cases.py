@@ -171,7 +171,7 @@ def _convert(source: Path, format: str, out: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = json.loads(done.stdout)["error"] if done.stdout.strip().startswith("{") else done.stderr
-        sys.exit(f"{source.name} can not be converted to {format}: {said}")
+        sys.exit(f"{source.name} cannot be converted to {format}: {said}")
 
 
 def _input_name(path: Path) -> str:

@@ -108,7 +108,7 @@ METHODS = {
 
 
 def why_not(method: Method, job: Job, *, interpreter: str) -> str:
-    """Return why a method can not be tried on this model, in words for the page; empty when it can.
+    """Return why a method cannot be tried on this model, in words for the page; empty when it can.
 
     Args:
         method: the method.

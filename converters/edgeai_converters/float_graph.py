@@ -97,7 +97,7 @@ def make_float_graph(
     """Bring `source` (a path, or a live Keras or PyTorch model) to the simplified float graph.
 
     Raises:
-        ModelError: the source can not be read.
+        ModelError: the source cannot be read.
         ParityError: the graph does not compute what the source computes.
     """
 
@@ -128,7 +128,7 @@ def make_float_graph(
 
 
 def _carry_over(source: Path | Any, imported: Imported) -> ir.Model | None:
-    """Return the graph of a quantized source with its own integers; `None` for others and where that can not be had."""
+    """Return the graph of a quantized source with its own integers; `None` for others and where that cannot be had."""
     if imported.kind == "tflite" and imported.quantized:
         try:
             return carry_over_tflite(source)

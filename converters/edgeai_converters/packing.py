@@ -78,7 +78,7 @@ def write_compression(
 
     Raises:
         ModelError: there is nothing to pack.
-        OutputError: `path` exists and `force` is not set, or can not be written.
+        OutputError: `path` exists and `force` is not set, or cannot be written.
     """
     packed = result.packed if recipes is None else _of_recipes(result, recipes)
     if not packed:

@@ -63,7 +63,7 @@ def write_pipeline(
     Raises:
         UsageError: options that do not belong to this kind, or of another number than the stages.
         BundleError: a stage is damaged, or the stages do not fit together.
-        OutputError: `path` exists and `force` is not set, or can not be written.
+        OutputError: `path` exists and `force` is not set, or cannot be written.
 
     Example:
         >>> write_pipeline(

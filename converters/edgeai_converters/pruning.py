@@ -109,7 +109,7 @@ def prune_source(
 
     Raises:
         UsageError: the target has another suffix, or nothing is left to cut.
-        ModelError: the source can not be read, or has nothing that can go by that method.
+        ModelError: the source cannot be read, or has nothing that can go by that method.
     """
     if target.suffix != ".onnx":
         raise UsageError(f"The pruned model is written as .onnx. Received: {target.name}")

@@ -32,6 +32,6 @@ def require(module: str, *, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise MissingEngineError(
-            f"The package {module.split('.')[0]!r} is needed here and can not be imported: {error}.",
+            f"The package {module.split('.')[0]!r} is needed here and cannot be imported: {error}.",
             hint=f'pip install "edgeai[{extra}]"',
         ) from error

@@ -34,7 +34,7 @@ _NO_ROOM = {
     for name in ("ENOSPC", "EDQUOT", "EFBIG", "EACCES", "EPERM", "EROFS", "ENOTEMPTY", "EEXIST")
     if hasattr(errno, name)
 }
-"""What it means that a result can not be kept; another error belongs to what makes it."""
+"""What it means that a result cannot be kept; another error belongs to what makes it."""
 
 
 def digest_of(value: Any) -> str:
@@ -77,7 +77,7 @@ class WorkFolder:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(
-                f"The work folder can not be made: {error}.", hint="Name another one with --work."
+                f"The work folder cannot be made: {error}.", hint="Name another one with --work."
             ) from error
         self._remove_leftovers()
         if keep_days is not None:
@@ -99,7 +99,7 @@ class WorkFolder:
             make: fills an empty folder.
 
         Raises:
-            OutputError: the result can not be written (disk full, no permission).
+            OutputError: the result cannot be written (disk full, no permission).
         """
         final = folder_of(self.root, name, key)
         if (final / _KEY_FILE).is_file():
@@ -122,7 +122,7 @@ class WorkFolder:
             if (final / _KEY_FILE).is_file():  # another process was first with the same step
                 return final
             raise OutputError(
-                f"The result of the step {name!r} can not be kept in {self.root}: {error}.",
+                f"The result of the step {name!r} cannot be kept in {self.root}: {error}.",
                 hint="Free some space there, or name another folder with --work.",
             ) from error
         finally:

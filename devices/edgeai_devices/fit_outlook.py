@@ -1,7 +1,7 @@
 """What a float model would be in another precision, as far as a check asks: before any of it is made.
 
 The float artifact of a format is written in no time; its quantized ones need samples and a search. Their operators have
-the same names, their weights and activations fewer bytes. So what the float artifact can not mend by being quantized
+the same names, their weights and activations fewer bytes. So what the float artifact cannot mend by being quantized
 (an operator, a free shape, too many weights, too large activations) is known from it alone. Sizes are lower bounds:
 what quantization adds, scales and conversions, is not counted.
 """

@@ -34,7 +34,7 @@ _FOLLOWS_FROM = {
     "delegates": {"precision", "operators", "shapes"},
     "accelerator": {"precision", "operators", "shapes"},
 }
-"""Checks that can not hold where another one does not."""
+"""Checks that cannot hold where another one does not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class LeftOver:
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """Why a way can not be used for a model, and the step after which it can, where one is known."""
+    """Why a way cannot be used for a model, and the step after which it can, where one is known."""
 
     cause: Literal["shapes", "operators"]
     reason: str
@@ -73,7 +73,7 @@ class WayFit:
         hardware: `cpu`, `gpu`, `npu` or `unknown`.
         coverage: share of the operators that it takes; `None` for a model without any.
         left: what it does not take.
-        blocks: why it can not be used; empty when it can.
+        blocks: why it cannot be used; empty when it can.
         notes: conditions that are told, not checked, and operators that run slowly.
     """
 

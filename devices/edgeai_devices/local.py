@@ -84,7 +84,7 @@ def describe_local(name: str | None = None, *, rules: Iterable[Rules] = ()) -> P
         rules: rules to choose from, as `catalog.read_all_rules` returns them.
 
     Raises:
-        UsageError: `name` can not be an id, or no engine is installed, so that nothing is known of delegates.
+        UsageError: `name` cannot be an id, or no engine is installed, so that nothing is known of delegates.
     """
     machine, cpu = describe_machine(), detect_cpu()
     chosen = _slug(machine["cpu"]) if name is None else name

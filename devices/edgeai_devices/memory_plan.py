@@ -75,7 +75,7 @@ class MemoryPlan:
 
     @property
     def lower_bound_bytes(self) -> int:
-        """What is alive at the fullest step: an arena can not be smaller."""
+        """What is alive at the fullest step: an arena cannot be smaller."""
         return max(self.live_bytes, default=0)
 
     @property

@@ -1,7 +1,7 @@
 """A device profile: what is known of one device, where each figure comes from, and how far it was tried.
 
 A profile is a TOML file. Every figure names its source in `[sources]`; a figure without one, an unknown key or a wrong
-type is an error, so that a guess can not slip in. Peak TOPS are left out on purpose: they predict no latency.
+type is an error, so that a guess cannot slip in. Peak TOPS are left out on purpose: they predict no latency.
 
     id = "rpi5"
     name = "Raspberry Pi 5"

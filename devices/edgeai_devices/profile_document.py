@@ -20,12 +20,12 @@ def read_document(path: Path, *, what: str) -> dict[str, Any]:
     """Read the TOML file `path`; `what` names it in the error.
 
     Raises:
-        UsageError: it can not be read, or is no TOML.
+        UsageError: it cannot be read, or is no TOML.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"The {what} {path} can not be read: {error}") from error
+        raise UsageError(f"The {what} {path} cannot be read: {error}") from error
 
 
 class Table:

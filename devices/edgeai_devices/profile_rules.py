@@ -147,7 +147,7 @@ class Rules:
 
     Attributes:
         allowed: operators that it takes; `None`: any that is not in `denied`.
-        otherwise: what becomes of an operator that does not pass: the CPU runs it, or the model can not be used.
+        otherwise: what becomes of an operator that does not pass: the CPU runs it, or the model cannot be used.
         constant_weights: weights must be stored in the model, not computed in it.
     """
 

@@ -81,7 +81,7 @@ def _run_all(opened: Opened, data: Any, specs: Any) -> dict[str, Any]:
     for batch in data.batches(np.arange(len(data) - len(data) % size), size):
         arrays = fit_arrays(specs, [batch[spec.name] for spec in specs], model.inputs)
         if arrays is None:
-            raise DataError(f"{data.where}: the samples can not be turned into what {opened.target.artifact} takes.")
+            raise DataError(f"{data.where}: the samples cannot be turned into what {opened.target.artifact} takes.")
         rows.append([np.array(each) for each in real_values(model.outputs, model.run_raw(arrays))])
     names = [spec.name for spec in model.outputs]
     return {name: np.concatenate(parts) for name, parts in zip(names, zip(*rows, strict=True), strict=True)}

@@ -45,7 +45,7 @@ def find_meter(system: Path) -> tuple[EnergyMeter | None, str]:
         except PermissionError as error:
             problems.append(f"{error.filename} may only be read by root")
         except (OSError, ValueError) as error:
-            problems.append(f"a meter can not be read: {error}")
+            problems.append(f"a meter cannot be read: {error}")
     return None, "; ".join(problems) or "this system shows no meter (RAPL, INA, or a battery that is in use)"
 
 

@@ -84,8 +84,8 @@ def bench(
 
     Raises:
         UsageError: nothing to measure.
-        EdgeAIError: a bare artifact can not be loaded, or none of the runs could be made, scored on the data, or be
-            made to do a scenario or a sustained run; what can not while others can is listed in `skipped`.
+        EdgeAIError: a bare artifact cannot be loaded, or none of the runs could be made, scored on the data, or be
+            made to do a scenario or a sustained run; what cannot while others can is listed in `skipped`.
         BenchInterrupted: Ctrl-C; it holds what was measured until then.
 
     Example:

@@ -42,7 +42,7 @@ def measure_memory(
 
     Raises:
         UsageError: a number makes no sense.
-        EdgeAIError: it can not be loaded or called here.
+        EdgeAIError: it cannot be loaded or called here.
     """
     import tempfile
 

@@ -94,7 +94,7 @@ def open_target(target: Target, *, inputs: Any, others: Sequence[Opened]) -> Ope
         others: what is open already; a bare artifact takes the inputs of one that takes the same thing.
 
     Raises:
-        EdgeAIError: it can not be loaded or called here.
+        EdgeAIError: it cannot be loaded or called here.
     """
     from edgeai_runtime import Placement, load
     from edgeai_runtime.bench.memory import resident_mib

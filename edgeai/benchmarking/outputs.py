@@ -106,7 +106,7 @@ def real_values(specs: Sequence[TensorSpec], arrays: Sequence[Any]) -> list[Any]
 
 
 def smallest_cosine(expected: Sequence[Any], got: Sequence[Any]) -> float | None:
-    """Return the smallest cosine similarity over outputs of equal sizes; `None` when they can not be compared.
+    """Return the smallest cosine similarity over outputs of equal sizes; `None` when they cannot be compared.
 
     Two outputs of zeros only are alike (1.0); not-a-number anywhere is as bad as can be (-1.0).
     """

@@ -23,7 +23,7 @@ def measure_parts(
 ) -> Iterator[list[Run]]:
     """Yield what is measured so far, after each part that `spec` asks for: the run, or a run per scenario.
 
-    A part that can not be measured stays empty, and `on_skip` is called with its name and the error.
+    A part that cannot be measured stays empty, and `on_skip` is called with its name and the error.
 
     Raises:
         UsageError: what is asked for makes no sense.

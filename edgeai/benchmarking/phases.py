@@ -61,7 +61,7 @@ def measure_phases(
 
     Raises:
         UsageError: a number makes no sense, or it is a pipeline: its stages are measured one by one.
-        EdgeAIError: it can not be loaded or called here.
+        EdgeAIError: it cannot be loaded or called here.
     """
     import numpy as np
 

@@ -124,7 +124,7 @@ class Memory:
 
 @dataclass(frozen=True, kw_only=True)
 class Energy:
-    """Energy of one call; `meter` says which meter told it (`unknown`: there is none, or it can not be read)."""
+    """Energy of one call; `meter` says which meter told it (`unknown`: there is none, or it cannot be read)."""
 
     meter: str
     joules_per_call: float | None = None

@@ -34,7 +34,7 @@ def read_report(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UsageError(f"There is no file {path}.", hint="edgeai bench MODEL --json > result.json") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} can not be read as text: {error}") from error
+        raise DataError(f"{path} cannot be read as text: {error}") from error
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:

@@ -1,6 +1,6 @@
 """The result of `compress` for people: one row per candidate, then what was gained, what was lost and how sure we are.
 
-Works on the JSON document alone, so that what people read and what programs read can not differ.
+Works on the JSON document alone, so that what people read and what programs read cannot differ.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A diagnosis of static int8 for people: the verdict, then the operations, the most harmful one first.
 
-Works on the JSON document alone, so that what people read and what programs read can not differ.
+Works on the JSON document alone, so that what people read and what programs read cannot differ.
 """
 
 from __future__ import annotations

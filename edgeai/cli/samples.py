@@ -37,7 +37,7 @@ def read_samples(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
                 return loaded
             arrays: dict[str, NDArray[Any]] = {name: loaded[name] for name in loaded.files}
     except (OSError, ValueError, EOFError, KeyError, AttributeError) as error:
-        raise DataError(f"{path} can not be read as {suffix}: {error}") from error
+        raise DataError(f"{path} cannot be read as {suffix}: {error}") from error
     except Exception as error:  # zipfile.BadZipFile, zlib.error, tokenize errors: numpy lets them through as they are
         raise DataError(f"{path} is damaged: {error}") from error
     if not arrays:
@@ -72,5 +72,5 @@ def _read_image(path: Path) -> NDArray[Any]:
             grey = image.mode in ("1", "L", "I;16")
             pixels = np.asarray(image.convert("L" if grey else "RGB"), dtype=np.uint8)
     except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} can not be read as an image: {error}") from error
+        raise DataError(f"{path} cannot be read as an image: {error}") from error
     return pixels[None, :, :, None] if grey else pixels[None]

@@ -44,8 +44,8 @@ def export(
 
     Raises:
         UsageError: an unknown word for `to`, an unknown device or variant, or a device without this export.
-        ModelError: the model can not run there; says which operator, precision or shape is in the way.
-        OutputError: a file exists already, or can not be written.
+        ModelError: the model cannot run there; says which operator, precision or shape is in the way.
+        OutputError: a file exists already, or cannot be written.
 
     Example:
         >>> edgeai.exporting.export("digits.edge", to="c", out="firmware/model").facts["arena_bytes"]  # doctest: +SKIP

@@ -13,7 +13,7 @@ def write_files(made: Made, out: Path, *, force: bool) -> Exported:
     """Write the files below `out`; one whose bytes are there already is left alone, so that builds stay quiet.
 
     Raises:
-        OutputError: a file exists already with other content and `force` is not set, or it can not be written.
+        OutputError: a file exists already with other content and `force` is not set, or it cannot be written.
     """
     contents = {out / name: each.encode() if isinstance(each, str) else each for name, each in made.files.items()}
     if out.exists() and not out.is_dir():

@@ -41,7 +41,7 @@ class LiteRTAloneRecorder:
     method: Literal["alone"] = "alone"
     most_calls = MOST_CALLS
     note = (
-        "LiteRT's profiler can not tell for this model: each operation was measured as a model of its own, with the "
+        "LiteRT's profiler cannot tell for this model: each operation was measured as a model of its own, with the "
         "inputs it has in the whole. What is fused in the whole is not fused there, so the sum may be above the whole."
     )
 
@@ -108,7 +108,7 @@ class LiteRTAloneRecorder:
             for detail, index in zip(interpreter.get_input_details(), inputs, strict=True):
                 interpreter.set_tensor(detail["index"], self._values[index])
         except (KeyError, RuntimeError, ValueError) as error:
-            raise EngineError(f"{package} can not run operation {place} by itself: {error}") from error
+            raise EngineError(f"{package} cannot run operation {place} by itself: {error}") from error
         invoke: Callable[[], object] = interpreter.invoke
         return invoke
 
@@ -178,7 +178,7 @@ def _inner_values(path: Path, arrays: Sequence[Any]) -> dict[int, Any]:
     """Run once without XNNPACK and return the value of every tensor that has one, by number.
 
     Raises:
-        EngineError: the arrays have another shape than the file, or the interpreter can not keep values.
+        EngineError: the arrays have another shape than the file, or the interpreter cannot keep values.
     """
     module, package = import_interpreter()
     with capture_log(), warnings.catch_warnings():
@@ -194,7 +194,7 @@ def _inner_values(path: Path, arrays: Sequence[Any]) -> dict[int, Any]:
                 interpreter.set_tensor(detail["index"], array)
             interpreter.invoke()
         except (TypeError, ValueError, RuntimeError) as error:
-            text = f"{package} can not show the inner values of {path.name}: {error}"
+            text = f"{package} cannot show the inner values of {path.name}: {error}"
             raise EngineError(text, hint="Profile it with one sample of the file's own shape.") from error
     values = {}
     for detail in interpreter.get_tensor_details():

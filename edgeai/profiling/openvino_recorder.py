@@ -59,7 +59,7 @@ class OpenVINORecorder:
                 compiled = core().compile_model(model, device_name(delegate, properties), properties)
                 self._request: Any = compiled.create_infer_request()
         except RuntimeError as error:
-            raise EngineError(f"OpenVINO can not profile {path.name}: {short(error)}") from error
+            raise EngineError(f"OpenVINO cannot profile {path.name}: {short(error)}") from error
         self._resets = bool(self._request.query_state())
         self._infer: Any = direct_infer(self._request)
         if fixed:

@@ -43,7 +43,7 @@ def profile_artifact(
 ) -> OperatorProfile:
     """Measure how long each operation of an artifact takes, in a child process of its own.
 
-    ONNX Runtime, OpenVINO and LiteRT (on the CPU) tell by their own profilers. Where LiteRT's can not be had, or
+    ONNX Runtime, OpenVINO and LiteRT (on the CPU) tell by their own profilers. Where LiteRT's cannot be had, or
     its clock is too coarse for the network, each operation is measured as a model of its own: `method` is `alone`.
 
     Args:

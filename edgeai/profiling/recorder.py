@@ -1,6 +1,6 @@
 """What a recorder offers: one loaded artifact whose calls tell the time of each operation.
 
-An engine has one recorder, a module of its own. What its clock can not tell (fractions of a microsecond, the begin of
+An engine has one recorder, a module of its own. What its clock cannot tell (fractions of a microsecond, the begin of
 an operation, the device) is left out, and said in `note`.
 """
 

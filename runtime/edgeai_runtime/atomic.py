@@ -1,4 +1,4 @@
-"""Writing files so that nothing is ever half-written: beside, then renamed; and what the system says when it can not.
+"""Writing files so that nothing is ever half-written: beside, then renamed; and what the system says when it cannot.
 
 Not here: whether an existing file may be replaced; that is the caller's question.
 """
@@ -28,7 +28,7 @@ def output_error(path: Path, error: OSError, *, hint: str = "") -> OutputError:
     """Return the `OutputError` for a failed write to `path`; `hint` is added to what the system's error suggests."""
     hints = [_HINTS.get(error.errno or 0, ""), hint]
     reason = error.strerror or type(error).__name__
-    return OutputError(f"can not write {path}: {reason}", hint=" ".join(text for text in hints if text))
+    return OutputError(f"cannot write {path}: {reason}", hint=" ".join(text for text in hints if text))
 
 
 @contextlib.contextmanager

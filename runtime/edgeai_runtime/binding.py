@@ -1,7 +1,7 @@
 """`Model.run_into`: run on the caller's own arrays, checked once and then as fast as the engine is alone.
 
 A session that can (`bind`) is given the memory of the arrays when they come for the second time; the arrays are known
-by identity, so the same objects have to be used again and filled in place. Where the engine can not, or where the
+by identity, so the same objects have to be used again and filled in place. Where the engine cannot, or where the
 bundle quantizes or transposes at the boundary, the results are copied.
 """
 

@@ -81,7 +81,7 @@ class Bundle:
         """Return what an engine opens of a variant: where it lies; when it is encrypted, decrypted, in memory.
 
         Raises:
-            UsageError, IntegrityError, MissingEngineError: it can not be decrypted; see `encryption.decrypt_variant`.
+            UsageError, IntegrityError, MissingEngineError: it cannot be decrypted; see `encryption.decrypt_variant`.
         """
         if variant.encryption is None:
             return self.file(variant.files[0])
@@ -157,7 +157,7 @@ def open_bundle(path: Path, *, cache: Path | None = None, trust: Trust | None = 
         SignatureError: not what `trust` demands.
         IntegrityError: a member is missing, damaged, not listed, or its path escapes.
         BundleError: not a bundle, or a manifest that makes no sense.
-        OutputError: the cache, or the history of `trust`, can not be written.
+        OutputError: the cache, or the history of `trust`, cannot be written.
     """
     path = Path(path)
     with open_container(path) as container:

@@ -31,7 +31,7 @@ def npz_bytes(arrays: Mapping[str, Any]) -> bytes:
     Members are stored, sorted by name, with a fixed time; arrays are written in C order, little-endian.
 
     Raises:
-        UsageError: an array of objects, or a name that a zip can not hold.
+        UsageError: an array of objects, or a name that a zip cannot hold.
 
     Example:
         >>> npz_bytes({"x": np.zeros(3)}) == npz_bytes({"x": np.zeros(3)})
@@ -46,7 +46,7 @@ def npz_bytes(arrays: Mapping[str, Any]) -> bytes:
             if array.dtype.kind not in "biufcU":
                 raise UsageError(f"the array {name!r} has dtype {array.dtype}; numbers, bools and text can be stored")
             if not name or "\0" in name or "\\" in name:
-                raise UsageError(f"an array can not be called {name!r}")
+                raise UsageError(f"an array cannot be called {name!r}")
             little = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
             content = io.BytesIO()
             np.lib.format.write_array(content, little, version=(1, 0), allow_pickle=False)

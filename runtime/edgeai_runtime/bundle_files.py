@@ -153,7 +153,7 @@ def open_container(path: Path) -> Iterator[Container]:
     """Open the zip or folder at `path` and list its members.
 
     Raises:
-        BundleError: there is nothing, it is not a bundle, or it can not be read.
+        BundleError: there is nothing, it is not a bundle, or it cannot be read.
         IntegrityError: it holds something that a bundle never does.
     """
     with _as_bundle_error(path):
@@ -181,7 +181,7 @@ def begins_like_bundle(path: Path) -> bool:
     """Say whether the file starts as edgeai writes zips, with the manifest; true for a truncated one as well.
 
     Raises:
-        OSError: it can not be read.
+        OSError: it cannot be read.
     """
     mark, start, name = _BEGINNING
     with path.open("rb") as file:
@@ -194,7 +194,7 @@ def read_manifest_bytes(container: Container) -> bytes:
 
     Raises:
         BundleError: it is larger than any manifest.
-        IntegrityError: it can not be read whole.
+        IntegrityError: it cannot be read whole.
     """
     size = container.sizes[MANIFEST_NAME]
     if size > MAX_MANIFEST_BYTES:
@@ -276,7 +276,7 @@ def _as_bundle_error(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise BundleError(
-            f"{path} can not be read: {error.strerror or error}", hint="Check the file and its permissions."
+            f"{path} cannot be read: {error.strerror or error}", hint="Check the file and its permissions."
         ) from error
     except _damage() as error:
         raise BundleError(
@@ -294,7 +294,7 @@ def _as_integrity_error(path: Path, name: str) -> Iterator[None]:
         raise
     except _damage() as error:
         raise IntegrityError(
-            f"{path}: the member {name[:80]!r} can not be read whole: {error}", hint=FETCH_AGAIN
+            f"{path}: the member {name[:80]!r} cannot be read whole: {error}", hint=FETCH_AGAIN
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Paths inside a bundle: which are allowed, and which can not stand beside each other.
+"""Paths inside a bundle: which are allowed, and which cannot stand beside each other.
 
 A path must mean the same file on Linux, macOS, Windows and Android and must never leave the bundle's root, so:
 relative, `/` between the parts, no `..`, no drive, no backslash, no control characters, no part that Windows changes.
@@ -69,7 +69,7 @@ def _fault(path: str) -> str:
     if path.startswith("/"):
         return "is absolute"
     if not path.isprintable():
-        return "has characters that can not be printed"
+        return "has characters that cannot be printed"
     if any(character in path for character in ':*?"<>|'):
         return "has a character that is a drive or a pattern on some systems"
     for part in path.split("/"):

@@ -26,8 +26,8 @@ def file_entry(path_in_bundle: str, content: Path | bytes) -> FileEntry:
     """Return the manifest's entry for a member: `content` is its bytes or the file that holds them.
 
     Raises:
-        IntegrityError: the path can not stand in a bundle.
-        BundleError: the file can not be read.
+        IntegrityError: the path cannot stand in a bundle.
+        BundleError: the file cannot be read.
     """
     check_member_path(path_in_bundle, where="file_entry")
     digest, size = hashlib.sha256(), 0
@@ -164,4 +164,4 @@ def _chunks(content: Path | bytes) -> Iterator[bytes]:
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
     except OSError as error:
-        raise BundleError(f"the member {content} can not be read: {error.strerror or error}") from error
+        raise BundleError(f"the member {content} cannot be read: {error.strerror or error}") from error

@@ -134,7 +134,7 @@ def write_entry(file: Path, info: Mapping[str, Any], payload: bytes) -> None:
     """Keep an entry, an empty one to say that it is not worth it, and delete old ones above the limit.
 
     Raises:
-        OutputError: the cache can not be written.
+        OutputError: the cache cannot be written.
     """
     from edgeai_runtime.atomic import open_beside
 

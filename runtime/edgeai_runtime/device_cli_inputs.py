@@ -34,9 +34,7 @@ def read_inputs(path: Path, names: Sequence[str]) -> Any:
     except FileNotFoundError:
         raise DataError(f"there is no file {path}", hint="check the path") from None
     except Exception as error:  # numpy and zipfile raise many kinds for damaged files
-        raise DataError(
-            f"{path} can not be read: {error}", hint="write it with numpy.savez, without objects"
-        ) from error
+        raise DataError(f"{path} cannot be read: {error}", hint="write it with numpy.savez, without objects") from error
     if len(names) == 1 and names[0] not in arrays:
         if "x" in arrays:
             return arrays["x"]

@@ -53,7 +53,7 @@ def decrypt_variant(bundle: Bundle, variant: Variant, record: Encryption) -> Pat
     """Return the path of an encrypted variant with its contents.
 
     Raises:
-        UsageError: there is no key, it can not be read, or it is another one.
+        UsageError: there is no key, it cannot be read, or it is another one.
         IntegrityError: a file is not the one that was encrypted.
         MissingEngineError: `cryptography` is not installed.
     """
@@ -86,7 +86,7 @@ def decrypt_file(path: Path, key: bytes, salt: str, header: bytes) -> bytes:
             )
     except (InvalidTag, ValueError):
         raise IntegrityError(
-            f"{path} can not be decrypted: a chunk was changed, moved or cut off, or it is another file than "
+            f"{path} cannot be decrypted: a chunk was changed, moved or cut off, or it is another file than "
             f"{header.decode()}"
         ) from None
 

@@ -2,7 +2,7 @@
 
     EdgeAIError
     ├── UsageError                     an argument or option makes no sense (command line: exit 2)
-    ├── ModelError                     a model file can not be read, converted or run
+    ├── ModelError                     a model file cannot be read, converted or run
     │   ├── UnsupportedOperationError  an operation that a format or an engine does not have
     │   └── ParityError                a conversion whose outputs differ from its source
     ├── DataError                      samples of the wrong shape, type or number; NaN; labels out of range
@@ -13,9 +13,9 @@
     ├── EngineError                    an engine failed while it loaded or ran a model
     │   ├── MissingEngineError         an engine or package that is not installed
     │   └── BusyError                  a queue that stayed full
-    ├── PlacementError                 the hardware that was asked for can not be used
+    ├── PlacementError                 the hardware that was asked for cannot be used
     ├── BudgetError                    a limit set by the user is broken
-    └── OutputError                    a result can not be written (exists already, disk full, no permission)
+    └── OutputError                    a result cannot be written (exists already, disk full, no permission)
 
 Every message says what happened and where; `hint` says how to go on.
 """
@@ -49,7 +49,7 @@ class UsageError(EdgeAIError):
 
 
 class ModelError(EdgeAIError):
-    """A model file can not be read, converted or run."""
+    """A model file cannot be read, converted or run."""
 
 
 class UnsupportedOperationError(ModelError):
@@ -93,7 +93,7 @@ class BusyError(EngineError):
 
 
 class PlacementError(EdgeAIError):
-    """The hardware that was asked for can not be used; the message lists why, delegate by delegate."""
+    """The hardware that was asked for cannot be used; the message lists why, delegate by delegate."""
 
 
 class BudgetError(EdgeAIError):
@@ -101,4 +101,4 @@ class BudgetError(EdgeAIError):
 
 
 class OutputError(EdgeAIError):
-    """A result can not be written: the file exists, the disk is full, or there is no permission."""
+    """A result cannot be written: the file exists, the disk is full, or there is no permission."""

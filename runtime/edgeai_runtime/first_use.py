@@ -71,7 +71,7 @@ def check_delegate(
 
     if not sys.executable:
         raise PlacementError(
-            f"{delegate} can not be checked: this program has no Python executable to start a child process with",
+            f"{delegate} cannot be checked: this program has no Python executable to start a child process with",
             hint="selfcheck='never' uses it unchecked",
         )
     key, facts = _key(bundle, variant, delegate, options)
@@ -104,12 +104,12 @@ def check_delegate(
         except (MissingEngineError, PlacementError, UsageError) as error:
             if trials:
                 continue  # a remedy that this version of the engine does not know
-            if isinstance(error, UsageError) and not options:  # it can not be used without options
+            if isinstance(error, UsageError) and not options:  # it cannot be used without options
                 raise PlacementError(error.message, hint=error.hint) from error
             raise
         except (ModelError, EngineError, DataError) as error:
             if isinstance(error.__cause__, OSError):
-                raise PlacementError(f"{delegate} can not be checked: {error.message}") from error
+                raise PlacementError(f"{delegate} cannot be checked: {error.message}") from error
             trials.append(Trial(remedy=remedy.name, ok=False, detail=error.message))
         if trials[-1].ok:
             break

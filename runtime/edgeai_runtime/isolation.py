@@ -93,7 +93,7 @@ def call_in_child(
 
     Args:
         function: `package.module:name`; takes one dict and returns a dict (or `None` for an empty one), both JSON.
-        request: its argument. Its `environment` becomes variables of the child instead, which other users can not read.
+        request: its argument. Its `environment` becomes variables of the child instead, which other users cannot read.
         timeout_s: after that the child is killed.
         what: what is tried, for messages: "model.onnx in the engine onnxruntime".
         confined: the child first gives up what `confinement.confine` takes away; the result says so as `confined`.
@@ -106,7 +106,7 @@ def call_in_child(
     """
     if not sys.executable:
         raise EngineError(
-            f"{what} can not be tried in a child process: this program has no Python executable of its own",
+            f"{what} cannot be tried in a child process: this program has no Python executable of its own",
             hint="load it with isolate=False when you trust the file",
         )
     task: dict[str, Any] = {"function": function, "request": dict(request)}
@@ -208,7 +208,7 @@ def run_on_zeros(session: Session, what: str) -> None:
     """Run a session once on zeros, with free dimensions of 1; that it refuses such sizes politely is no error.
 
     Raises:
-        ModelError: `what` can not be run on zeros although all its dimensions are fixed.
+        ModelError: `what` cannot be run on zeros although all its dimensions are fixed.
     """
     import numpy as np
 
@@ -221,7 +221,7 @@ def run_on_zeros(session: Session, what: str) -> None:
 
 
 def _verdict_file(path: Path, engine: str, delegate: str, options: Mapping[str, str]) -> Path | None:
-    """Return where the verdict on this content is kept, or `None` when the file can not be read or nothing is kept."""
+    """Return where the verdict on this content is kept, or `None` when the file cannot be read or nothing is kept."""
     from edgeai_runtime.cache import cache_folder
     from edgeai_runtime.installed import engine_version
 

@@ -76,7 +76,7 @@ def load(
         BundleError: the bundle is incomplete or damaged.
         ModelError: the file is not a model, or crashes its engine.
         MissingEngineError: no installed engine can run it; the hint is the pip line that mends it.
-        PlacementError: the hardware that is asked for can not be used; lists why not, delegate by delegate.
+        PlacementError: the hardware that is asked for cannot be used; lists why not, delegate by delegate.
 
     Example:
         >>> model = load("digits.edge")                     # doctest: +SKIP

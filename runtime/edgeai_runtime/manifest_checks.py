@@ -68,11 +68,11 @@ def _entries(manifest: Manifest) -> list[FileEntry]:
 def _check_file(entry: FileEntry, where: str) -> None:
     check_member_path(entry.path, where=where)
     if entry.path.lower() in (MANIFEST_NAME, SIGNATURE_NAME):
-        raise IntegrityError(f"{where}: {entry.path!r} can not be listed in the manifest")
+        raise IntegrityError(f"{where}: {entry.path!r} cannot be listed in the manifest")
     if len(entry.sha256) != 64 or not _HEX.issuperset(entry.sha256):
         raise IntegrityError(f"{where}: sha256 must be 64 lower-case hex digits. Received: {entry.sha256[:80]!r}")
     if entry.size_bytes < 0:
-        raise IntegrityError(f"{where}: size_bytes can not be negative. Received: {entry.size_bytes}")
+        raise IntegrityError(f"{where}: size_bytes cannot be negative. Received: {entry.size_bytes}")
 
 
 def _check_tensor(spec: TensorSpec, where: str) -> None:
@@ -93,18 +93,18 @@ def _check_quantization(quantization: Quantization, where: str) -> None:
 
 def _check_tolerance(tolerance: Tolerance, where: str) -> None:
     if tolerance.atol < 0 or tolerance.rtol < 0:
-        raise BundleError(f"{where}: a tolerance can not be negative. Received: {tolerance.atol}, {tolerance.rtol}")
+        raise BundleError(f"{where}: a tolerance cannot be negative. Received: {tolerance.atol}, {tolerance.rtol}")
 
 
 def _check_certificate(certificate: Certificate, where: str) -> None:
     if certificate.n < 0:
-        raise BundleError(f"{where}: n can not be negative. Received: {certificate.n}")
+        raise BundleError(f"{where}: n cannot be negative. Received: {certificate.n}")
     _check_interval(certificate.drop_ci95, f"{where}.drop_ci95")
 
 
 def _check_measurement(measurement: Measurement, where: str) -> None:
     if measurement.latency_median_ms < 0 or measurement.latency_p90_ms < 0:
-        raise BundleError(f"{where}: a latency can not be negative")
+        raise BundleError(f"{where}: a latency cannot be negative")
     _check_interval(measurement.latency_median_ci95_ms, f"{where}.latency_median_ci95_ms")
     _check_interval(measurement.speedup_ci95, f"{where}.speedup_ci95")
 
@@ -128,7 +128,7 @@ def _check_variant(variant: Variant, where: str) -> None:
     if not variant.files:
         raise BundleError(f"{where}: variant {variant.id!r} has no files")
     if any(macs < 0 for macs in variant.macs.values()):
-        raise BundleError(f"{where}: the macs of variant {variant.id!r} can not be negative")
+        raise BundleError(f"{where}: the macs of variant {variant.id!r} cannot be negative")
 
 
 def stage_folder(stage: Stage) -> str:

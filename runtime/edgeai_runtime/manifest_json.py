@@ -1,7 +1,7 @@
 """Manifest ↔ JSON: strict in both directions, because a manifest may come from anywhere.
 
 The dataclasses of `manifest.py` are the grammar: every field is a key, a field without default must be there, an
-unknown key is an error. What the types can not say (paths, digests, names that must agree) is in `manifest_checks.py`.
+unknown key is an error. What the types cannot say (paths, digests, names that must agree) is in `manifest_checks.py`.
 Every error names the place in the document and what was found there.
 
 Not here: files, digests and zip members (`bundle.py`).
@@ -45,7 +45,7 @@ def dump_manifest(manifest: Manifest) -> bytes:
     """Return the bytes of `manifest.json`: the same manifest always gives the same bytes (sorted keys, UTF-8).
 
     Raises:
-        BundleError: the manifest makes no sense or can not be written as JSON; nothing unreadable is ever written.
+        BundleError: the manifest makes no sense or cannot be written as JSON; nothing unreadable is ever written.
     """
     document = to_json(manifest)
     from_json(document, where="manifest")

@@ -168,7 +168,7 @@ class Model:
             queue_size: at most so many calls are waiting or running.
 
         Raises:
-            UsageError: the queue is open already, an argument makes no sense, or the model can not be doubled.
+            UsageError: the queue is open already, an argument makes no sense, or the model cannot be doubled.
         """
         from edgeai_runtime.submission import open_submission
 
@@ -212,7 +212,7 @@ class Model:
         return measure_loaded(*self._loaded)
 
     def close(self, *, cancel: bool = False) -> None:
-        """Give back the memory; the model can not be called afterwards.
+        """Give back the memory; the model cannot be called afterwards.
 
         What was submitted is finished before; with `cancel`, only what runs already, and the other futures are
         cancelled.

@@ -122,7 +122,7 @@ class PlacementReport:
         }
 
     def mac_shares(self) -> Mapping[Device, float] | None:
-        """Return the share of multiply-accumulates on each device, or `None` where it can not be told.
+        """Return the share of multiply-accumulates on each device, or `None` where it cannot be told.
 
         It can when everything runs on one device, or when the bundle records them for names that the engine reports
         (engines rename what they fuse): an operation that is not found makes the whole unknown, never a guess.

@@ -53,7 +53,7 @@ def check_signature(container: Container, manifest: bytes, trust: Trust) -> Sign
         SignatureError: there is none, or no trusted key made it, or its key or the bundle is revoked.
         IntegrityError: it is right, and the bundle holds something else.
         MissingEngineError: `cryptography` is not installed.
-        UsageError: a key or a revocation of `trust` can not be read.
+        UsageError: a key or a revocation of `trust` cannot be read.
     """
     where = container.path
     digest, revoked = hashlib.sha256(manifest).hexdigest(), read_revoked(trust.revoked)
@@ -84,7 +84,7 @@ def read_keys(keys: Sequence[str | Path | bytes]) -> dict[str, Any]:
     """Return public keys by their id: the sha256 of their PEM, which `model-signing` calls the hint.
 
     Raises:
-        UsageError: a file that can not be read, is not PEM, or holds a private or another kind of key.
+        UsageError: a file that cannot be read, is not PEM, or holds a private or another kind of key.
         MissingEngineError: `cryptography` is not installed.
     """
     try:
@@ -108,7 +108,7 @@ def read_keys(keys: Sequence[str | Path | bytes]) -> dict[str, Any]:
                     raise ValueError("neither Ed25519 nor ECDSA on P-256, P-384 or P-521")
                 found[key_id(public)] = public
         except (OSError, ValueError, UnsupportedAlgorithm) as error:
-            raise UsageError(f"{name} can not be read: {error}") from error
+            raise UsageError(f"{name} cannot be read: {error}") from error
         if not blocks:
             raise UsageError(f"{name} is not PEM (-----BEGIN PUBLIC KEY-----)", hint="Make one with `edgeai keygen`.")
     return found
@@ -118,7 +118,7 @@ def read_revoked(given: Sequence[str | Path | bytes]) -> frozenset[str]:
     """Return the ids of keys and the digests of bundles that are revoked, as `Trust.revoked` names them.
 
     Raises:
-        UsageError: a file that can not be read, or holds something else.
+        UsageError: a file that cannot be read, or holds something else.
         MissingEngineError: there are public keys, and `cryptography` is not installed.
     """
     found: set[str] = set()
@@ -131,7 +131,7 @@ def read_revoked(given: Sequence[str | Path | bytes]) -> frozenset[str]:
             content = one if isinstance(one, bytes) else Path(one).read_bytes()
             lines = _PEM.sub(b"", content).decode().splitlines()
         except (OSError, ValueError) as error:
-            raise UsageError(f"{name} can not be read: {error}") from error
+            raise UsageError(f"{name} cannot be read: {error}") from error
         words = [word for line in lines if (word := line.partition("#")[0].strip())]
         for word in words:
             if not _ID.fullmatch(word):

@@ -233,9 +233,9 @@ def _check_states(model: Model, states: Mapping[str, str]) -> None:
                 hint=f"inputs: {', '.join(ins)}; outputs: {', '.join(outs)}",
             )
         if ins[into].dtype != outs[source].dtype or not shape_may_be(ins[into].shape, outs[source].shape):
-            raise UsageError(f"input {into!r} can not be fed with output {source!r}: their dtypes or shapes differ")
+            raise UsageError(f"input {into!r} cannot be fed with output {source!r}: their dtypes or shapes differ")
     if len(set(states.values())) != len(states):
-        raise UsageError(f"one output can not be the state of two inputs. Received: {dict(states)}")
+        raise UsageError(f"one output cannot be the state of two inputs. Received: {dict(states)}")
     if states and len(states) == len(model.outputs):
         raise UsageError("every output is a state: nothing would be left of a call")
 

@@ -2,7 +2,7 @@
 
 Every worker has a session of its own, as its engine makes them (`replicas`): requests of one compiled model for
 OpenVINO, one session for all in ONNX Runtime, an interpreter each in LiteRT. All of them let go of Python's lock while
-they compute. The workers together have as many threads as the model. A session that can not be doubled (LiteRT's on a
+they compute. The workers together have as many threads as the model. A session that cannot be doubled (LiteRT's on a
 GPU or NPU, where calls wait for each other anyway) is shared: one worker's call computes while others prepare theirs.
 """
 

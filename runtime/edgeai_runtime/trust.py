@@ -125,7 +125,7 @@ def remember_version(manifest: Manifest, signature: Signature | None, trust: Tru
     """Keep in the history of `trust`, where it has one, that this version was opened.
 
     Raises:
-        OutputError: it can not be written, so the next bundle could be an older one.
+        OutputError: it cannot be written, so the next bundle could be an older one.
     """
     if trust.history is not None and signature is not None:
         _keep_seen(Path(trust.history), manifest.name, signature.key_id, manifest.version)
@@ -145,7 +145,7 @@ def _newest_seen(history: Path, name: str, key_id: str) -> str | None:
     """Return the newest version of the bundle `name`, signed with `key_id`, that was kept; `None` when none was.
 
     Raises:
-        SignatureError: the history is there and can not be read, so nobody knows.
+        SignatureError: the history is there and cannot be read, so nobody knows.
     """
     return max(_seen(_place(history, name, key_id)), key=_order, default=None)
 
@@ -154,8 +154,8 @@ def _keep_seen(history: Path, name: str, key_id: str, version: str) -> None:
     """Keep `version`, numbers with dots, where it is newer than the newest so far.
 
     Raises:
-        OutputError: the history can not be written.
-        SignatureError: it can not be read.
+        OutputError: the history cannot be written.
+        SignatureError: it cannot be read.
     """
     place = _place(history, name, key_id)
     seen = _seen(place)
@@ -180,7 +180,7 @@ def _seen(place: Path) -> list[str]:
         return []
     except OSError as error:
         raise SignatureError(
-            f"which versions were opened here can not be read: {error}", hint="Mend the folder of Trust(history=…)."
+            f"which versions were opened here cannot be read: {error}", hint="Mend the folder of Trust(history=…)."
         ) from error
 
 

@@ -4,7 +4,7 @@ A verdict belongs to the bundle's digest, the variant, the engine's version, the
 processor's instruction set and this runtime's version; when any of them changes, the delegate is checked again. A bad
 verdict is quarantine: the delegate is skipped until something of that changes or the verdict is cleared. Files appear
 by an atomic rename, so several processes can check the same delegate at once: the last one's verdict stays. A file that
-can not be read counts as none.
+cannot be read counts as none.
 
     <cache>/verdicts/<bundle digest>/<key>.good.json     <key>.bad.json
 """
@@ -99,7 +99,7 @@ def read_verdict(digest: str, key: str) -> Verdict | None:
 
 
 def keep_verdict(digest: str, key: str, verdict: Verdict) -> None:
-    """Keep `verdict` instead of what was known; on a device that can not be written to, it is forgotten."""
+    """Keep `verdict` instead of what was known; on a device that cannot be written to, it is forgotten."""
     import dataclasses
 
     from edgeai_runtime.atomic import write_atomically

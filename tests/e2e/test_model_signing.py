@@ -29,7 +29,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory, run_away: Callable[..., 
         run_away(*pip, "model-signing==1.1.1", "pyOpenSSL", cwd=folder)
     except AssertionError as error:
         if "No matching distribution" in str(error) or "connection" in str(error).lower():
-            pytest.skip("model-signing can not be had here")
+            pytest.skip("model-signing cannot be had here")
         raise
     return lambda *words: run_away(python, "-m", "model_signing", *words, cwd=folder)
 

@@ -1,4 +1,4 @@
-"""The old `tflite-runtime` 2.14 beside the device wheel: runs what it can, and tells the way out where it can not."""
+"""The old `tflite-runtime` 2.14 beside the device wheel: runs what it can, and tells the way out where it cannot."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def old(device_wheel: Path, tmp_path_factory: pytest.TempPathFactory, run_away: 
         run_away(*pip, device_wheel, "tflite-runtime==2.14.0", "numpy<2", cwd=folder)
     except AssertionError as error:
         if "No matching distribution" in str(error) or "connection" in str(error).lower():
-            pytest.skip("tflite-runtime 2.14 can not be had here")
+            pytest.skip("tflite-runtime 2.14 cannot be had here")
         raise
     return python
 

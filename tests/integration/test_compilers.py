@@ -104,7 +104,7 @@ def test_what_vela_leaves_to_the_processor_is_named(tmp_path: Path) -> None:
 def test_a_damaged_file_is_an_error_even_where_it_crashes_vela(tmp_path: Path) -> None:
     source = _int8(tmp_path, "tflite")
     source.write_bytes(source.read_bytes()[:900])
-    with pytest.raises(ModelError, match=r"Vela can not compile .*net\.tflite"):
+    with pytest.raises(ModelError, match=r"Vela cannot compile .*net\.tflite"):
         _compile(source, "vela", "ethos-u85-256", tmp_path / "out")
 
 

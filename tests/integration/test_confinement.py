@@ -1,4 +1,4 @@
-"""What a confined child process can not do any more, tried for real; and that the engines still work in one."""
+"""What a confined child process cannot do any more, tried for real; and that the engines still work in one."""
 
 from __future__ import annotations
 

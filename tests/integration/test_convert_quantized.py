@@ -120,7 +120,7 @@ def test_why_integers_can_not_be_carried_over_is_told(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedOperationError, match="weights 'w' have a zero point"):
         convert(tmp_path / "net.onnx", "tflite", out=tmp_path / "m.tflite", precision="int8")
     done = convert(tmp_path / "net.onnx", "tflite", out=tmp_path / "m.tflite")
-    assert any("can not be carried over into tflite: its weights 'w' have a zero point" in note for note in done.notes)
+    assert any("cannot be carried over into tflite: its weights 'w' have a zero point" in note for note in done.notes)
     carried = convert(tmp_path / "net.onnx", "onnx", out=tmp_path / "m.onnx", precision="int8")
     assert carried.integers == "carried over"
 

@@ -85,7 +85,7 @@ def test_a_device_that_is_absent_is_a_placement_error_in_openvinos_words(
 
 @needs_cpu_only
 def test_a_choice_among_absent_devices_is_an_error(network: Path) -> None:
-    with pytest.raises(PlacementError, match="openvino:auto can not be used"):
+    with pytest.raises(PlacementError, match="openvino:auto cannot be used"):
         open_on(network, "auto", MULTI_DEVICE_PRIORITIES="GPU,CPU")
 
 

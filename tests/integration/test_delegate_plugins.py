@@ -63,5 +63,5 @@ def test_a_library_that_is_no_plugin_is_an_error(network: Path, tmp_path: Path, 
         pytest.skip("this onnxruntime has no plugins")
     library = tmp_path / "plugin.so"
     library.write_bytes(b"not a library")
-    with pytest.raises(PlacementError, match=r"can not be loaded.*plugin\.so"):
+    with pytest.raises(PlacementError, match=r"cannot be loaded.*plugin\.so"):
         get_engine("onnxruntime").open(network, delegate=delegate, threads=1, options={"library_path": str(library)})

@@ -176,7 +176,7 @@ def test_without_a_vendors_libraries_the_npu_is_refused_and_not_the_cpu_used(tmp
     told = run_in_child(write_network(tmp_path, gather=False), tmp_path, [drawn(1, 4)], "litert:npu", NO_GPU)
 
     assert told["error"] == "PlacementError"
-    assert "litert:npu can not run this model here" in told["message"]
+    assert "litert:npu cannot run this model here" in told["message"]
     assert "not accelerated" in told["message"]
     assert not told["probe"]["present"]
 

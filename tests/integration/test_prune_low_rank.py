@@ -305,7 +305,7 @@ def test_a_matrix_that_two_layers_read_is_stored_once() -> None:
         ({"share": 1.0}, "lies in"),
         ({"energy": 0.0}, "lies in"),
         ({"share": 0.95}, "at most"),
-        ({"rank": {"w9": 3}}, "'w9' can not become a product"),
+        ({"rank": {"w9": 3}}, "'w9' cannot become a product"),
     ],
 )
 def test_what_can_not_be_asked_is_refused(asked: dict[str, Any], words: str) -> None:

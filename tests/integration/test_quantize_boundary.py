@@ -110,7 +110,7 @@ def test_one_side_can_stay_in_float(tmp_path: Path) -> None:
 def test_a_value_of_unknown_scale_is_refused_by_name() -> None:
     model, ranges = network("y = Gemm(f, v)")
     plan = plan_quantization(model, ranges, SCHEMES["onnx-u8s8"])  # keeps the logits in float
-    with pytest.raises(UsageError, match="'y' can not be an integer"):
+    with pytest.raises(UsageError, match="'y' cannot be an integer"):
         integer_boundary(insert_qdq(model, plan)[0])
 
 

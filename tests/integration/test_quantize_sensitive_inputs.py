@@ -1,4 +1,4 @@
-"""The repair for inputs that 8 bits can not hold: found where it is needed, and only there."""
+"""The repair for inputs that 8 bits cannot hold: found where it is needed, and only there."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     pytest.importorskip("tf2onnx")
     path = tmp_path / "m.h5"
     path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(2000))
-    with pytest.raises(ModelError, match=r"can not read .*m\.h5"):
+    with pytest.raises(ModelError, match=r"cannot read .*m\.h5"):
         import_source(path)
 
 

@@ -247,5 +247,5 @@ def test_other_xml_is_told_from_a_model(tmp_path: Path) -> None:
 
 def test_graph_that_makes_no_sense_to_openvino_is_a_clear_error(file: Path, tmp_path: Path) -> None:
     file.write_text(file.read_text(encoding="utf-8").replace('type="Convolution"', 'type="Confusion"'))
-    with pytest.raises(ModelError, match=r"OpenVINO .* can not read"):
+    with pytest.raises(ModelError, match=r"OpenVINO .* cannot read"):
         import_source(file, workdir=tmp_path)

@@ -75,7 +75,7 @@ def test_a_saved_model_keeps_the_names_of_its_signature(saved_model: Path, way: 
 
 def test_a_saved_model_without_its_variables_is_told(saved_model: Path, tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes((saved_model / "saved_model.pb").read_bytes())
-    with pytest.raises(ModelError, match="can not read") as caught:
+    with pytest.raises(ModelError, match="cannot read") as caught:
         import_source(tmp_path)
     assert "variables" in caught.value.hint
 

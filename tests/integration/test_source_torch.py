@@ -77,5 +77,5 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     with zipfile.ZipFile(tmp_path / "m.pt2", "w") as archive:
         archive.writestr("m/archive_format", "pt2")
-    with pytest.raises(ModelError, match=r"can not read .*m\.pt2"):
+    with pytest.raises(ModelError, match=r"cannot read .*m\.pt2"):
         import_source(tmp_path / "m.pt2")

@@ -94,7 +94,7 @@ def _import_module(name: str) -> Any:
             hint="Give module:function for a module that Python can import from here, or path/to/file.py:function.",
         ) from error
     except Exception as error:  # the user's module may raise anything while it is imported
-        raise UsageError(f"The module {name} can not be imported: {type(error).__name__}: {error}") from error
+        raise UsageError(f"The module {name} cannot be imported: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(folder)
 
@@ -109,7 +109,7 @@ def _import_file(path: Path) -> Any:
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # as above
-        raise UsageError(f"{path} can not be run: {type(error).__name__}: {error}") from error
+        raise UsageError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
     return module
 
 

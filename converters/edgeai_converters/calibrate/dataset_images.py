@@ -150,6 +150,6 @@ def _decode(file: Path, mode: Literal["RGB", "L"]) -> NDArray[np.uint8]:
             pixels = np.asarray(image.convert(mode), dtype=np.uint8)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(
-            f"{file}: the image can not be decoded: {error}", hint="Remove the file or save it again."
+            f"{file}: the image cannot be decoded: {error}", hint="Remove the file or save it again."
         ) from error
     return pixels[..., None] if mode == "L" else pixels

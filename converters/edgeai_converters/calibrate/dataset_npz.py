@@ -79,7 +79,7 @@ def _load(path: Path, archive: Mapping[str, NDArray[Any]], name: str) -> NDArray
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
         why = "it holds Python objects" if "pickle" in str(error) else str(error)
         raise DataError(
-            f"{path}: the array {name} can not be read: {why}",
+            f"{path}: the array {name} cannot be read: {why}",
             hint="Write it anew from arrays of numbers: numpy.savez(path, x=inputs, y=labels).",
         ) from error
 

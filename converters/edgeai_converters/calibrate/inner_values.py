@@ -78,7 +78,7 @@ def _chunks(values: Sequence[ir.Value]) -> Iterator[list[str]]:
 def _parts(
     model: ir.Model, batch: Mapping[str, NDArray[Any]], n: int, bytes_per_sample: int
 ) -> Iterator[Mapping[str, NDArray[Any]]]:
-    """Yield the batch in parts whose inner values stay under `ACTIVATION_BYTES`; whole if it can not be cut."""
+    """Yield the batch in parts whose inner values stay under `ACTIVATION_BYTES`; whole if it cannot be cut."""
     cuttable = all(
         value.shape is not None and len(value.shape) > 0 and not isinstance(value.shape[0], int)
         for value in model.graph.inputs

@@ -49,7 +49,7 @@ def carry(spec: ConvertSpec, folder: Path, stem: str) -> Conversion:
 
     Raises:
         UsageError: the source is not quantized, or a layout is asked for.
-        UnsupportedOperationError: the format can not hold these integers; the message tells why.
+        UnsupportedOperationError: the format cannot hold these integers; the message tells why.
         ParityError: the artifact is too many steps away from the source.
     """
     imported = _import(spec, folder)
@@ -60,7 +60,7 @@ def carry(spec: ConvertSpec, folder: Path, stem: str) -> Conversion:
     refusal = carry_refusal(model, spec.format)
     if refusal is not None:
         raise UnsupportedOperationError(
-            f"The integers of {spec.source} can not be carried over into {spec.format}: {refusal}.",
+            f"The integers of {spec.source} cannot be carried over into {spec.format}: {refusal}.",
             hint="Without --precision int8 it is dequantized to float; edgeai compress quantizes that anew.",
         )
     if spec.layout is not None:

@@ -31,7 +31,7 @@ def to_float(imported: Imported) -> tuple[Imported, bool]:
     """Return a source as a float graph, and whether it was quantized.
 
     Sources that come with Q and DQ nodes lose them; integer inputs and outputs are float32 then. The reference of what
-    is made from the graph are its own answers, since the rounding can not be repeated; the notes tell how far they are
+    is made from the graph are its own answers, since the rounding cannot be repeated; the notes tell how far they are
     from the source's. Integer operators (QLinearConv) stay as they are.
     """
     if imported.quantized:
@@ -85,7 +85,7 @@ def carry_hint(source: Path | object, before: ir.Model, format: Format) -> str:
         return ""
     if reason is None:
         return "--precision int8 carries the source's integers over instead"
-    return f"the source's integers can not be carried over into {format}: {reason}"
+    return f"the source's integers cannot be carried over into {format}: {reason}"
 
 
 def _told(imported: Imported) -> Imported:

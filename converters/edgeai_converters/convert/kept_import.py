@@ -57,7 +57,7 @@ _REFUSALS: dict[str, type[UnsupportedOperationError] | type[ParityError]] = {
 
 
 class _NotKeptError(Exception):
-    """The import succeeded and can not be kept."""
+    """The import succeeded and cannot be kept."""
 
     def __init__(self, imported: Imported) -> None:
         super().__init__("not kept")
@@ -65,7 +65,7 @@ class _NotKeptError(Exception):
 
 
 def open_kept(root: Path) -> WorkFolder | None:
-    """Return the folder of kept imports; `None` when it can not be made, which only costs time."""
+    """Return the folder of kept imports; `None` when it cannot be made, which only costs time."""
     try:
         return WorkFolder(root, keep_bytes=KEPT_BYTES)
     except OutputError as error:
@@ -112,7 +112,7 @@ def import_kept(
             raise _NotKeptError(imported)
         try:
             _write(imported, folder)
-        except (OSError, UsageError) as error:  # no room, or numbers that a file of arrays can not hold
+        except (OSError, UsageError) as error:  # no room, or numbers that a file of arrays cannot hold
             logger.info("the import is not kept: %s", error)
             raise _NotKeptError(imported) from error
 

@@ -45,7 +45,7 @@ REWRITES: dict[str, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Obstacle:
-    """A node that a format can not say, why, and what to do about it (empty when nothing is known)."""
+    """A node that a format cannot say, why, and what to do about it (empty when nothing is known)."""
 
     operation: str
     name: str
@@ -63,7 +63,7 @@ class Preflight:
     Attributes:
         format: the format.
         obstacles: nodes that stand in the way.
-        transposes: transposes the file would have; `None` when it can not be written, or does not tell.
+        transposes: transposes the file would have; `None` when it cannot be written, or does not tell.
         free: free dimensions of the inputs: `{name: axes}`.
         operators: number of operations of the graph.
     """
@@ -91,7 +91,7 @@ def preflight(model: ir.Model, format: Format) -> Preflight:
 
     Raises:
         MissingEngineError: the package that writes the format is not installed.
-        ModelError: the graph can not be looked at.
+        ModelError: the graph cannot be looked at.
     """
     transposes: int | None = None
     with tempfile.TemporaryDirectory(prefix="edgeai-") as folder:

@@ -67,7 +67,7 @@ def prepare_source(
         work: where imports are kept for the next format; `None` keeps none.
 
     Raises:
-        ModelError: the source can not be read.
+        ModelError: the source cannot be read.
         ParityError: the graph, or the simplified graph, does not compute what the source computes.
         UsageError: shapes that do not fit.
     """
@@ -93,7 +93,7 @@ def prepare_source(
         max_rel=SIMPLIFY_TOLERANCE.max_rel,
         min_cosine=SIMPLIFY_TOLERANCE.min_cosine,
     )
-    if dequantized:  # the graph computes what the source can not repeat
+    if dequantized:  # the graph computes what the source cannot repeat
         reference = {name: exact[name] for name in reference}
     inputs, reference = _with_samples(spec, model, inputs, reference)
     note_layouts(model)

@@ -28,7 +28,7 @@ def write_graph(
 
     Raises:
         UsageError: static int8.
-        UnsupportedOperationError: the format can not hold an operation of the graph.
+        UnsupportedOperationError: the format cannot hold an operation of the graph.
     """
     if precision == "float16":
         model, _ = store_float16(model)

@@ -53,7 +53,7 @@ def emit_openvino(model: ir.Model, folder: Path, *, stem: str = "model") -> Arti
             read = openvino.Core().read_model(str(source.path))
         except RuntimeError as error:
             raise UnsupportedOperationError(
-                f"OpenVINO {openvino.__version__} can not read the graph: {_reason(error)}",
+                f"OpenVINO {openvino.__version__} cannot read the graph: {_reason(error)}",
                 hint="Another format may work: tflite or onnx.",
             ) from error
         _simplify(read)

@@ -29,7 +29,7 @@ def emit(model: ir.Model, format: Format, folder: Path, *, stem: str = "model") 
         stem: name of the files without suffix.
 
     Raises:
-        UnsupportedOperationError: the format can not hold an operation of the graph; the message names the nodes.
+        UnsupportedOperationError: the format cannot hold an operation of the graph; the message names the nodes.
         MissingEngineError: a package that writes the format is not installed.
     """
     if format not in EMITTERS:

@@ -47,7 +47,7 @@ class Metric(Protocol):
 
     @property
     def needs_labels(self) -> bool:
-        """Whether it can not be computed without labels."""
+        """Whether it cannot be computed without labels."""
         ...
 
     @property

@@ -51,7 +51,7 @@ def count_classes(scores: NDArray[Any]) -> int:
 
 
 def classes_of_output(spec: TensorSpec) -> int | None:
-    """Return the number of classes of an output by its shape, axes of length 1 apart; `None` when it can not say."""
+    """Return the number of classes of an output by its shape, axes of length 1 apart; `None` when it cannot say."""
     sizes = [size for size in spec.shape[1:] if size != 1]
     if not sizes:
         return 2

@@ -62,7 +62,7 @@ class ErrorMetric:
         deviation = float(np.std(labels.astype(np.float64)))
         if deviation == 0:
             raise DataError(
-                f"All labels are equal, so the growth of {self.name} can not be put in relation to them.",
+                f"All labels are equal, so the growth of {self.name} cannot be put in relation to them.",
                 hint="Give labels that vary, or --metric module:function with a scale of its own.",
             )
         return deviation

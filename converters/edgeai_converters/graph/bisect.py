@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RunPrefix = Callable[[Sequence[str]], Mapping[str, "NDArray[Any]"]]
-"""Values of the graph by name → what the conversion computes for them; raises an `EdgeAIError` where it can not say."""
+"""Values of the graph by name → what the conversion computes for them; raises an `EdgeAIError` where it cannot say."""
 
 _MOST_RUNS = 60
 
@@ -144,7 +144,7 @@ class _Search:
                 try:
                     wrong = self._first_wrong(asked)
                 except EdgeAIError as error:
-                    logger.info("bisection can not look at %s: %s", ", ".join(asked), error)
+                    logger.info("bisection cannot look at %s: %s", ", ".join(asked), error)
                     continue
                 return place, wrong
         return None, None
@@ -160,7 +160,7 @@ class _Search:
             try:
                 wrong = self._first_wrong([name for name in before if name])
             except EdgeAIError as error:
-                logger.info("bisection can not look at the inputs of %s: %s", node.name, error)
+                logger.info("bisection cannot look at the inputs of %s: %s", node.name, error)
                 wrong, checked = None, False
             if wrong is None:
                 return self._culprit(value, node, checked)

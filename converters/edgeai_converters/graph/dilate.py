@@ -162,7 +162,7 @@ def _reshaped(sizes: Sequence[int], tracked: list[int | None]) -> bool:
 
 
 def _amounts(model: ir.Model, start: ir.Node, end: ir.Node) -> Amounts | None:
-    """Return what the convolution must pad; `None` when the amounts do not cancel, or can not be computed."""
+    """Return what the convolution must pad; `None` when the amounts do not cancel, or cannot be computed."""
     values = [*start.inputs[1:], *end.inputs[1:]]
     constants = [constant_of(value) for value in values]
     if all(constant is not None for constant in constants):

@@ -126,7 +126,7 @@ def replace_value(model: ir.Model, old: ir.Value, new: ir.Value) -> bool:
     """Let everything that reads `old` read `new`; an output of the graph keeps its name.
 
     Returns:
-        Whether it was done. It is refused when `old` is an output and `new` can not take its name: an input, a
+        Whether it was done. It is refused when `old` is an output and `new` cannot take its name: an input, a
         constant, or another output.
     """
     if old.is_graph_output():

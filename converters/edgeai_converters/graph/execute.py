@@ -116,7 +116,7 @@ def _with_outputs(model: ir.Model, outputs: Sequence[str] | None) -> ir.Model:
 
 
 def _file_rounds(path: Path) -> bool:
-    """Whether a file quantizes anything; a file that can not be read is left to ONNX Runtime to complain about."""
+    """Whether a file quantizes anything; a file that cannot be read is left to ONNX Runtime to complain about."""
     try:
         proto = onnx.load(str(path), load_external_data=False)
     except (google.protobuf.message.DecodeError, OSError):

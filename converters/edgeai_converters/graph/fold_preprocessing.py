@@ -178,7 +178,7 @@ def _absorb(model: ir.Model, value: ir.Value, one: _Map) -> bool:
 
 
 def _layers(value: ir.Value, axes: tuple[int, ...] | None, one: _Map) -> list[_Layer]:
-    """Return the layers behind `value`, whose axis i is axis `axes[i]` of the input; none when one can not be changed.
+    """Return the layers behind `value`, whose axis i is axis `axes[i]` of the input; none when one cannot be changed.
 
     `axes` is `None` behind a Reshape, which a map that is the same for all channels does not mind.
     """
@@ -221,7 +221,7 @@ def _fits(node: ir.Node, axes: tuple[int, ...] | None, one: _Map) -> bool:
 
 
 def _change(model: ir.Model, layer: _Layer, one: _Map) -> None:
-    """Write the map into the layer's weights and bias, or what can not go there before it."""
+    """Write the map into the layer's weights and bias, or what cannot go there before it."""
     node = layer.node
     weight = constant_of(node.inputs[1])
     assert weight is not None, "a layer that fits has constant weights"

@@ -27,7 +27,7 @@ def prepare_graph(proto: onnx.ModelProto, *, what: str = "the model") -> ir.Mode
         what: the model, for messages.
 
     Raises:
-        ModelError: the operators can not be raised to opset 18.
+        ModelError: the operators cannot be raised to opset 18.
     """
     version = next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), None)
     if version is not None and version < OPSET:
@@ -50,6 +50,6 @@ def _raise_opset(proto: onnx.ModelProto, version: int, what: str) -> onnx.ModelP
         return onnx.version_converter.convert_version(proto, OPSET)
     except Exception as error:  # the converter raises RuntimeError and its own ConvertError
         raise ModelError(
-            f"{what} uses ONNX opset {version}, which can not be raised to {OPSET}: {str(error).strip()}",
+            f"{what} uses ONNX opset {version}, which cannot be raised to {OPSET}: {str(error).strip()}",
             hint=f"Export the model again with opset {OPSET} or newer.",
         ) from error

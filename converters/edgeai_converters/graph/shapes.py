@@ -35,7 +35,7 @@ def static_shape(value: ir.Value | None) -> tuple[int, ...] | None:
 
 
 def infer_shapes(model: ir.Model) -> None:
-    """Infer the shape and type of every value anew, in place; what can not be inferred keeps what it had."""
+    """Infer the shape and type of every value anew, in place; what cannot be inferred keeps what it had."""
     before = {}
     for node in model.graph:
         for value in node.outputs:

@@ -71,7 +71,7 @@ class AxisLabels:
         self._components = None
 
     def protect(self, ids: Ids | None, reason: str) -> None:
-        """Say that these labels can not be cut."""
+        """Say that these labels cannot be cut."""
         if ids is not None and ids.size:
             self._protected.append((ids.reshape(-1), reason))
 
@@ -135,7 +135,7 @@ class AxisLabels:
         return self._components
 
     def reasons(self) -> dict[int, str]:
-        """Return the set's number → why it can not be cut, for those that can not."""
+        """Return the set's number → why it cannot be cut, for those that cannot."""
         components = self.components()
         found: dict[int, str] = {}
         lifted = {int(each) for ids in self._lifted for each in components[ids]}

@@ -185,7 +185,7 @@ def remove_blocks(model: ir.Model, plan: DepthPlan | Sequence[Block]) -> tuple[i
 
     Raises:
         UsageError: the graph has no such block.
-        ModelError: a block can not go because it joins an input of the graph to an output.
+        ModelError: a block cannot go because it joins an input of the graph to an output.
     """
     blocks = plan.removed if isinstance(plan, DepthPlan) else tuple(plan)
     if not blocks:

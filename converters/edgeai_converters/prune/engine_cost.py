@@ -133,7 +133,7 @@ def measure_in_engine(job: PruneJob, model: ir.Model, artifact: Artifact) -> Eng
         artifact: it as the file that is handed over: what the kept result depends on.
 
     Raises:
-        UnsupportedOperationError: the format can not hold the network.
+        UnsupportedOperationError: the format cannot hold the network.
         EngineError: the engine failed.
     """
     spec = job.spec

@@ -57,7 +57,7 @@ def flash_gain(whole: ir.Model, smaller: ir.Model, *, clusters: int | None = Non
         clusters: of the int8 weights of `smaller`, because those of float weights do not survive quantization.
 
     Raises:
-        UnsupportedOperationError: TFLite can not hold the graph.
+        UnsupportedOperationError: TFLite cannot hold the graph.
         ModelError, EngineError: Vela failed; the end of its log is in the message.
     """
     if not has_vela():

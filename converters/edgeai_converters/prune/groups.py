@@ -1,4 +1,4 @@
-"""Channel groups: which channels of which layers can only be cut together, and which can not be cut at all.
+"""Channel groups: which channels of which layers can only be cut together, and which cannot be cut at all.
 
 The dependency graph of Fang et al. 2023 (DepGraph, arXiv:2301.12900), found not between layers but between single
 places of axes: place 3 of a map's channels, row 3 of the weight that makes it, column 3 of the weight that reads it,
@@ -76,7 +76,7 @@ _Place = tuple[str, int, Kind]
 
 
 def find_groups(model: ir.Model) -> tuple[ChannelGroup, ...]:
-    """Return the groups of a graph, in its order: those that can be cut, and those of layers that can not.
+    """Return the groups of a graph, in its order: those that can be cut, and those of layers that cannot.
 
     Args:
         model: the float graph, simplified, shapes inferred; not changed.
@@ -118,7 +118,7 @@ def _free_names(axes: Iterable[_Place], taken: set[str]) -> Iterator[str]:
 
 
 def _channels(model: ir.Model) -> list[tuple[dict[_Place, tuple[int, ...]], str, tuple[str, ...]]]:
-    """Return every set of tied places as (axis → places, why it can not be cut, nodes it is coupled by)."""
+    """Return every set of tied places as (axis → places, why it cannot be cut, nodes it is coupled by)."""
     labels = label_graph(model)
     components = labels.components()
     reasons, couplings = labels.reasons(), labels.couplings()

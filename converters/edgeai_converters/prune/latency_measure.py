@@ -118,7 +118,7 @@ def measure_latency_table(
 
     Raises:
         UsageError: the graph has free axes besides the batch, or none of its channels can be cut.
-        UnsupportedOperationError: the format can not hold the network.
+        UnsupportedOperationError: the format cannot hold the network.
         EngineError: the engine crashed.
     """
     tell = on_step or (lambda done, total, label: None)
@@ -256,7 +256,7 @@ def _anchor_widths(groups: Sequence[ChannelGroup], seed: int) -> tuple[dict[str,
 
 
 def _write_layers(asked: _Asked, target: _Target, folder: Path) -> dict[tuple[str, Point], Path]:
-    """Write every point of every signature once; a signature that the format can not hold is left out."""
+    """Write every point of every signature once; a signature that the format cannot hold is left out."""
     signatures: dict[str, tuple[Signature, set[Point]]] = {}
     for timed in asked.layers:
         signature = timed.layer.signature
@@ -293,7 +293,7 @@ def _write_networks(
     for number, widths in enumerate(networks):
         wrong = [group for group, width in widths.items() if not 0 < width <= sizes.get(group, 0)]
         if wrong:
-            raise UsageError(f"Group {wrong[0]!r} can not be {widths[wrong[0]]} wide.")
+            raise UsageError(f"Group {wrong[0]!r} cannot be {widths[wrong[0]]} wide.")
         cut = {group: range(width, sizes[group]) for group, width in widths.items()}
         smaller = in_precision(slice_channels(model, cut, groups=groups)[0], target.format, target.precision)
         name = f"network{number}"

@@ -41,7 +41,7 @@ _NEUTRAL: dict[str, int | None] = {"auto_pad": None, "dilations": 1, "output_pad
 
 _COPIED_RECURRENT = ("direction", "linear_before_reset")
 _REACH = 4.0
-"""Invented ranges of activations: ±4, or 0 … 4 of what can not be negative. Times do not depend on them."""
+"""Invented ranges of activations: ±4, or 0 … 4 of what cannot be negative. Times do not depend on them."""
 
 _NOT_NEGATIVE = frozenset({"Relu", "Clip", "Sigmoid", "Softmax", "HardSigmoid"})
 
@@ -157,7 +157,7 @@ def write_layer(
     """Write a layer as an artifact of a format.
 
     Raises:
-        UnsupportedOperationError: the format can not hold it.
+        UnsupportedOperationError: the format cannot hold it.
     """
     last = format == "tflite" or precision == "int8"
     model = layer_model(signature, inputs, outputs, channels_last=last, seed=seed)

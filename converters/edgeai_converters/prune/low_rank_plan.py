@@ -123,7 +123,7 @@ def plan_low_rank(
 
     Raises:
         UsageError: none or several of the three, a value outside of its range, an unknown weight, one without moments,
-            or the share can not be reached.
+            or the share cannot be reached.
     """
     if sum(each is not None for each in (share, rank, energy)) != 1:
         raise UsageError("Say one of: the share of weights that goes, the rank, or the energy that stays.")
@@ -139,7 +139,7 @@ def plan_low_rank(
         unknown = sorted(set(rank) - {layer.name for layer in layers})
         if unknown:
             names = ", ".join(layer.name for layer in layers) or "none"
-            raise UsageError(f"The weight {unknown[0]!r} can not become a product.", hint=f"Those that can: {names}.")
+            raise UsageError(f"The weight {unknown[0]!r} cannot become a product.", hint=f"Those that can: {names}.")
     choices = [
         _choices(layer, moments, multiple_of=multiple_of, floor=0.0 if rank is not None else floor) for layer in layers
     ]

@@ -140,7 +140,7 @@ def prune_oneshot(
     Raises:
         ModelError: the graph has nothing that can go that way.
         UsageError: nothing is left to cut by what was asked for.
-        UnsupportedOperationError: the target engine can not hold the network.
+        UnsupportedOperationError: the target engine cannot hold the network.
     """
     tell = on_step or (lambda done, total, label: None)
     job = PruneJob(

@@ -62,7 +62,7 @@ def plan_pruning(
     """Decide which channels go: the least important of all groups together, or down to given widths.
 
     Args:
-        groups: the groups of a graph; those that can not be cut, or have no importance, are left alone.
+        groups: the groups of a graph; those that cannot be cut, or have no importance, are left alone.
         importance: group → worth of each channel, `[size]`, comparable between groups (see `importance.py`).
         share: share of all channels that goes, in [0, 1).
         keep: group → number of channels that stay, instead of `share`; groups not named keep all.

@@ -33,7 +33,7 @@ def slice_channels(model: ir.Model, cut: Cut, *, groups: Iterable[ChannelGroup] 
         groups: the groups of this very graph, when they are known already.
 
     Raises:
-        UsageError: no such group or channel, a group that can not be cut, or nothing would be left.
+        UsageError: no such group or channel, a group that cannot be cut, or nothing would be left.
         ModelError: a shape did not come out as foreseen (a fault of a rule; nothing is returned then).
     """
     removed = places_of(cut, find_groups(model) if groups is None else groups)
@@ -76,7 +76,7 @@ def places_of(cut: Cut, groups: Iterable[ChannelGroup]) -> Removed:
         if wrong:
             raise UsageError(f"Group {name!r} has the channels 0 … {group.size - 1}. Received: {wrong[0]}.")
         if group.reason:
-            raise UsageError(f"The channels of {name!r} can not be cut: {group.reason}.")
+            raise UsageError(f"The channels of {name!r} cannot be cut: {group.reason}.")
         if len(set(channels)) >= group.size:
             raise UsageError(f"No channel of {name!r} would be left of {group.size}.")
         for member in group.members:

@@ -15,7 +15,7 @@ def prune_low_rank(job: PruneJob) -> Smaller:
 
     Raises:
         ModelError: the graph has no weight that gets smaller as a product.
-        UsageError: the share can not be reached with the floor asked for.
+        UsageError: the share cannot be reached with the floor asked for.
     """
     if not factorable_layers(job.model):
         raise ModelError(

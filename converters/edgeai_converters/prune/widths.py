@@ -62,7 +62,7 @@ class Choices:
     """The widths that may be chosen, and what is lost by each.
 
     Args:
-        groups: groups of a graph; those that can not be cut, or have no importance, are left alone.
+        groups: groups of a graph; those that cannot be cut, or have no importance, are left alone.
         importance: group → worth of each channel, `[size]`.
         floors: share of its channels that a group keeps at least; one for all, or per group (`FLOOR` for the rest).
         steps: into how many parts a group is cut; or the widths that may be chosen, by group.

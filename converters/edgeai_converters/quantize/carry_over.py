@@ -37,13 +37,13 @@ def carry_over_tflite(source: Path) -> ir.Model:
     integers back.
 
     Raises:
-        ModelError: the file can not be read.
+        ModelError: the file cannot be read.
         UnsupportedOperationError: operators that the reader does not have.
     """
     try:
         parsed = read_model(source.read_bytes(), where=str(source))
     except OSError as error:
-        raise ModelError(f"{source} can not be read: {error.strerror or error}.") from error
+        raise ModelError(f"{source} cannot be read: {error.strerror or error}.") from error
     found = read_graph(parsed, where=str(source), keep_rounding=True)
     model = prepare_graph(found.proto, what=str(source))
     writer = QdqWriter(model.graph)

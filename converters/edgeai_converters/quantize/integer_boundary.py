@@ -120,15 +120,15 @@ def _in_type(
     if found is None:
         if name not in ranges:
             raise UsageError(
-                f"{name!r} can not be an integer: what computes with it is in float, and its range is not known.",
+                f"{name!r} cannot be an integer: what computes with it is in float, and its range is not known.",
                 hint="Give its range, or leave it in float.",
             )
         return activation_quantization(*ranges[name], dtype)
     if np.dtype(found.dtype).itemsize != np.dtype(dtype).itemsize:
         raise UsageError(
-            f"{name!r} can not be {dtype}: it is stored as {found.dtype}.", hint="Take that type at the boundary."
+            f"{name!r} cannot be {dtype}: it is stored as {found.dtype}.", hint="Take that type at the boundary."
         )
     shift = int(np.iinfo(dtype).min) - int(np.iinfo(found.dtype).min)
     if dtype == "int16" and found.zero_point[0] + shift:
-        raise UsageError(f"{name!r} can not be int16, which is symmetric: it is stored as {found.dtype}.")
+        raise UsageError(f"{name!r} cannot be int16, which is symmetric: it is stored as {found.dtype}.")
     return TensorQuantization(dtype=dtype, scale=found.scale, zero_point=(found.zero_point[0] + shift,))

@@ -33,7 +33,7 @@ class RowReader:
 
 
 def row_reader(node: ir.Node) -> RowReader | None:
-    """Return how to read a Conv, Gemm or MatMul with a constant matrix; `None` for what can not be read so."""
+    """Return how to read a Conv, Gemm or MatMul with a constant matrix; `None` for what cannot be read so."""
     weight = node.inputs[1] if len(node.inputs) > 1 else None
     if weight is None or weight.const_value is None:
         return None

@@ -1,7 +1,7 @@
 """The parts of a graph's outputs that mean different things: what a concatenation at the end put side by side.
 
 Boxes and scores in one output have to be held apart when an error is measured: next to boxes of 0 to 300 an error that
-destroys the scores can not be seen.
+destroys the scores cannot be seen.
 """
 
 from __future__ import annotations

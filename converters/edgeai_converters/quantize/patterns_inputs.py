@@ -1,6 +1,6 @@
 """Patterns of the data: features of unlike scale, channels that say nothing, and steps that do not match the model.
 
-Whether preprocessing is right can not be read off a graph whose normalizations are folded away. With labels it can be
+Whether preprocessing is right cannot be read off a graph whose normalizations are folded away. With labels it can be
 tried: the float graph is run with the usual other steps, and what scores far better was probably meant.
 """
 

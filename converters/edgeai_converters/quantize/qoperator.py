@@ -3,7 +3,7 @@
 DQ → Conv → Q becomes QLinearConv. ONNX Runtime finds the same operators when it loads the graph with Q and DQ nodes,
 so answers and speed are the same; the form is for runtimes that know only the operators, and saves the work at
 loading. It is ONNX Runtime's own transformation, run once at the level that is free of the machine's layouts
-(`ORT_ENABLE_EXTENDED`), so what it can not fuse stays as it is. Half of the operators are ONNX Runtime's own
+(`ORT_ENABLE_EXTENDED`), so what it cannot fuse stays as it is. Half of the operators are ONNX Runtime's own
 (`com.microsoft`): other engines read Q and DQ nodes only.
 """
 

@@ -100,7 +100,7 @@ def _integer_boundary(model: ir.Model) -> dict[str, str]:
 
 
 def carry_refusal(model: ir.Model, format: Format) -> str | None:
-    """Return why the integers of a graph can not be carried over into a format, `None` when they can.
+    """Return why the integers of a graph cannot be carried over into a format, `None` when they can.
 
     For `openvino`, and for `onnx` on x86, give the graph to `unsign_activations` first.
     """

@@ -94,7 +94,7 @@ def choose_ranges_per_tensor(
 
 
 def _halves(batches: list[Mapping[str, NDArray[Any]]]) -> list[list[dict[str, NDArray[Any]]]]:
-    """Return every other sample of the batches, and the rest; a batch that can not be cut goes into both."""
+    """Return every other sample of the batches, and the rest; a batch that cannot be cut goes into both."""
     cuttable = [all(array.ndim and len(array) > 1 for array in batch.values()) for batch in batches]
     return [
         [

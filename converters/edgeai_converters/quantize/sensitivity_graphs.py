@@ -94,7 +94,7 @@ def _drop_head(model: ir.Model, head: set[ir.Node]) -> tuple[str, ...]:
         fed = ir.Value(name=fed_name(str(value.name)), type=value.type, shape=value.shape)
         model.graph.inputs.append(fed)
         read.append(str(value.name))
-        if value.is_graph_output():  # an output can not be an input: what can not change any more is passed on
+        if value.is_graph_output():  # an output cannot be an input: what cannot change any more is passed on
             same = ir.Value(name=f"{value.name}/same", type=value.type, shape=value.shape)
             model.graph.append(ir.node("Identity", [fed], outputs=[same], name=f"{value.name}/pass"))
             _replace(model.graph, value, same, [])

@@ -123,7 +123,7 @@ def _read_by_anchor(value: ir.Value, candidates: Mapping[ir.Node, Unit]) -> bool
 
 
 def _describe(node: ir.Node, ranges: Collection[str], scheme: Scheme) -> Unit | str:
-    """Return the unit that the node would be the operator of, or why it can not be quantized."""
+    """Return the unit that the node would be the operator of, or why it cannot be quantized."""
     role = scheme.roles.get(node.op_type) if node.domain in ("", "ai.onnx") else None
     if node.op_type in RECURRENT and node.domain == "":
         return float_reason(node, scheme.name)
@@ -283,4 +283,4 @@ _REFUSALS: dict[str, Callable[[ir.Node], str | None]] = {
     "Pad": _refuse_pad,
     "Resize": _refuse_resize,
 }
-"""Operator → why this node can not be quantized, or `None`."""
+"""Operator → why this node cannot be quantized, or `None`."""

@@ -40,7 +40,7 @@ class Candidate:
         limit: what it was rejected for.
         search_drop: point drop on the search split; what candidates are compared by.
         relative_latency: latency as a multiple of the first format's float artifact, from interleaved runs; what
-            candidates are compared by, since plain times of different runs on a busy machine can not be.
+            candidates are compared by, since plain times of different runs on a busy machine cannot be.
         flash_bytes: flash that it takes on the device asked for, as that one's compiler tells; `None` where none did.
     """
 

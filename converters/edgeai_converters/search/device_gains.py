@@ -1,7 +1,7 @@
 """Weights that a device's compiler packs: fewer values or zeros, tried on int8 networks where its profile names a gain.
 
 On a CPU such weights gain nothing, so a candidate with them is accepted only where the device's compiler says that it
-takes less flash than the same network without. Where it can not say so on this machine, the candidate stays in the
+takes less flash than the same network without. Where it cannot say so on this machine, the candidate stays in the
 table with what it loses, rejected, and its recipe can be replayed.
 """
 

@@ -14,7 +14,7 @@ from edgeai_runtime.manifest import Certificate, Measurement, Precision
 
 @dataclass(frozen=True, kw_only=True)
 class Rejection:
-    """Why a candidate can not be accepted; `excess` (0 or more) says by how much it misses, relative to the limit."""
+    """Why a candidate cannot be accepted; `excess` (0 or more) says by how much it misses, relative to the limit."""
 
     limit: Limit
     reason: str

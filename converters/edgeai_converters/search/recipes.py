@@ -74,7 +74,7 @@ def carried_recipes(spec: CompressSpec, format: Format, *, refusal: str | None) 
     Args:
         spec: what the user asked for.
         format: the format.
-        refusal: why they can not; `None` when they can.
+        refusal: why they cannot; `None` when they can.
     """
     if refusal is not None or "int8" not in spec.precisions:
         return []

@@ -1,6 +1,6 @@
 """Rival ways to a network of some cost: narrower layers, fewer blocks, weights as products. Proposals only.
 
-A way takes the cost that is aimed at and gives the steps of a recipe, or nothing where it can not get there.
+A way takes the cost that is aimed at and gives the steps of a recipe, or nothing where it cannot get there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edgeai_converters.search.reshape import SAMPLES, channel_worth
 from edgeai_runtime.manifest import Step
 
 Way = Callable[[float], "tuple[Step, ...]"]
-"""Cost aimed at, as a share of the whole network's → steps; none where it can not get there."""
+"""Cost aimed at, as a share of the whole network's → steps; none where it cannot get there."""
 
 MOST_GONE = 0.9
 """Share of the weights that low rank takes away at most."""

@@ -99,7 +99,7 @@ def run_steps(recipe: Recipe, graph: FloatGraph, calibration: Calibration | None
         elif step.op != "emit":
             known = ", ".join([*RESHAPING, *GRAPH_REPAIRS, *STEPS, "emit"])
             late = " It belongs before all steps of other kinds." if step.op in RESHAPING else ""
-            raise UsageError(f"A step that can not be here: {step.op!r}.{late}", hint=f"There are {known}.")
+            raise UsageError(f"A step that cannot be here: {step.op!r}.{late}", hint=f"There are {known}.")
     return made.model, made.notes
 
 

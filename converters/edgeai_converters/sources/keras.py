@@ -57,7 +57,7 @@ def import_keras(
         way: `tf2onnx` or `tflite`.
 
     Raises:
-        ModelError: Keras can not read the file.
+        ModelError: Keras cannot read the file.
         UnsupportedOperationError: this way does not lead to the graph.
         MissingEngineError: TensorFlow, Keras or tf2onnx is not installed.
     """
@@ -143,7 +143,7 @@ def _write_onnx(tensorflow: Any, answer: Callable[..., Any], specs: Sequence[Ten
         add_functions(proto)
     except Exception as error:  # tf2onnx raises whatever the graph provokes
         raise UnsupportedOperationError(
-            f"tf2onnx can not convert the Keras model: {type(error).__name__}: {first_line(error)}",
+            f"tf2onnx cannot convert the Keras model: {type(error).__name__}: {first_line(error)}",
             hint="Export the model to ONNX by other means and give that file.",
         ) from error
     (folder / ONNX_FILE).write_bytes(proto.SerializeToString())

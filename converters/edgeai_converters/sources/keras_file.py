@@ -139,7 +139,7 @@ def _explain(error: Exception, path: Path, version: str) -> ModelError:
             hint="Load it with the Keras that wrote it, and export a SavedModel there.",
         )
     return ModelError(
-        f"Keras {version} can not read {path}: {type(error).__name__}: {first_line(error)}",
-        hint="Copy a damaged file again; where Keras itself can not read its .h5 (attention layers), save as .keras; "
+        f"Keras {version} cannot read {path}: {type(error).__name__}: {first_line(error)}",
+        hint="Copy a damaged file again; where Keras itself cannot read its .h5 (attention layers), save as .keras; "
         "a model with custom layers can be given as a live object or a SavedModel.",
     )

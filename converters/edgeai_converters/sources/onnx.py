@@ -105,12 +105,12 @@ def _load(source: Path) -> onnx.ModelProto:
     try:
         proto = onnx.load(str(source), load_external_data=False)
     except (google.protobuf.message.DecodeError, OSError) as error:
-        raise ModelError(f"{source} can not be read as ONNX: {error}", hint="Copy or export it again.") from error
+        raise ModelError(f"{source} cannot be read as ONNX: {error}", hint="Copy or export it again.") from error
     try:
         onnx.external_data_helper.load_external_data_for_model(proto, str(source.resolve().parent))
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
         raise ModelError(
-            f"{source} keeps weights in another file that can not be read: {error}",
+            f"{source} keeps weights in another file that cannot be read: {error}",
             hint="Copy the .onnx file together with its data file.",
         ) from error
     return proto

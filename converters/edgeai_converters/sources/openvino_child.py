@@ -77,7 +77,7 @@ def _open(openvino: Any, core: Any, path: str) -> Any:
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise ModelError(
-            f"OpenVINO {openvino.__version__} can not read {path}: {' '.join(lines[-2:])[:500]}",
+            f"OpenVINO {openvino.__version__} cannot read {path}: {' '.join(lines[-2:])[:500]}",
             hint="The file is damaged, its .bin belongs to another .xml, or a newer OpenVINO wrote it.",
         ) from error
 
@@ -129,7 +129,7 @@ class _Runner:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             free = [each.name for each in self._inputs if None in each.shape[1:]]
             raise ModelError(
-                f"OpenVINO can not run the model: {' '.join(lines[-2:])[:500]}",
+                f"OpenVINO cannot run the model: {' '.join(lines[-2:])[:500]}",
                 hint=f"Input {free[0]!r} has free dimensions; give its shape." if free else "Export the model again.",
             ) from error
 

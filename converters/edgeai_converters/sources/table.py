@@ -67,7 +67,7 @@ def import_source(
         The graph, not yet simplified, with layouts of its inputs noted where they are known.
 
     Raises:
-        ModelError: the source can not be read; the message says what and why.
+        ModelError: the source cannot be read; the message says what and why.
         UnsupportedOperationError: it can be read, and no way leads to the graph.
         ParityError: the graph does not answer as the source does.
         MissingEngineError: a package that this kind of source needs is not installed.

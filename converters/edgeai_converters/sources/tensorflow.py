@@ -53,7 +53,7 @@ def import_saved_model(
         A graph with the names of the signature.
 
     Raises:
-        ModelError: TensorFlow can not read or run it, or it has no signature to take.
+        ModelError: TensorFlow cannot read or run it, or it has no signature to take.
         UnsupportedOperationError: this way does not lead to the graph.
         MissingEngineError: TensorFlow or tf2onnx is not installed.
     """
@@ -87,7 +87,7 @@ def import_frozen_graph(
         A graph with the names of the nodes.
 
     Raises:
-        ModelError: TensorFlow can not read or run it, it still has variables, or it has no inputs or outputs.
+        ModelError: TensorFlow cannot read or run it, it still has variables, or it has no inputs or outputs.
         UnsupportedOperationError: this way does not lead to the graph.
         UsageError: a name that is no node.
         MissingEngineError: TensorFlow or tf2onnx is not installed.

@@ -51,7 +51,7 @@ def convert_saved_model(request: dict[str, Any]) -> dict[str, Any]:
                 raise
             except Exception as error:
                 raise ModelError(
-                    f"TensorFlow {tensorflow.__version__} can not read {path}: {first_line(first)} "
+                    f"TensorFlow {tensorflow.__version__} cannot read {path}: {first_line(first)} "
                     f"Read as a TensorFlow 1 graph: {first_line(error)}",
                     hint="Copy the whole folder, with variables/, or export it again.",
                 ) from error
@@ -72,7 +72,7 @@ def convert_frozen_graph(request: dict[str, Any]) -> dict[str, Any]:
         raise
     except Exception as error:  # protobuf's and TensorFlow's errors have no common base
         raise ModelError(
-            f"TensorFlow {tensorflow.__version__} can not read {path}: {first_line(error)}",
+            f"TensorFlow {tensorflow.__version__} cannot read {path}: {first_line(error)}",
             hint="Copy it again; a graph with custom operations must be exported without them.",
         ) from error
     inputs = _with_shapes(boundary.inputs, request["input_shapes"], samples)

@@ -79,7 +79,7 @@ def run_frozen(frozen: Frozen, feed: Mapping[str, NDArray[Any]]) -> list[NDArray
     """Run a frozen graph on one set of inputs and return the outputs in order.
 
     Raises:
-        ModelError: TensorFlow can not run it on them.
+        ModelError: TensorFlow cannot run it on them.
     """
     tensorflow = require("tensorflow", extra=_EXTRA)
     graph = tensorflow.Graph()
@@ -93,7 +93,7 @@ def run_frozen(frozen: Frozen, feed: Mapping[str, NDArray[Any]]) -> list[NDArray
         except (tensorflow.errors.OpError, ValueError, TypeError) as error:
             shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in feed.items())
             raise ModelError(
-                f"TensorFlow can not run the graph on {shapes}: {first_line(error)}",
+                f"TensorFlow cannot run the graph on {shapes}: {first_line(error)}",
                 hint="If the inputs have free dimensions, give their shapes.",
             ) from error
 
@@ -140,7 +140,7 @@ def _write_onnx(frozen: Frozen, folder: Path) -> list[str]:
         raise
     except Exception as error:  # tf2onnx raises whatever the graph provokes
         raise UnsupportedOperationError(
-            f"tf2onnx can not convert the model: {type(error).__name__}: {first_line(error)}",
+            f"tf2onnx cannot convert the model: {type(error).__name__}: {first_line(error)}",
             hint="Export the model to ONNX by other means and give that file.",
         ) from error
     write_tensor_lists(proto)
@@ -157,7 +157,7 @@ def _reorder(proto: Any, feeds: Sequence[str]) -> Any:
     if missing or len(values) != len(feeds):
         raise UnsupportedOperationError(
             f"tf2onnx gave the model the inputs {', '.join(values)}; it has {', '.join(feeds)}.",
-            hint="An input that nothing reads can not be kept.",
+            hint="An input that nothing reads cannot be kept.",
         )
     ordered = [values[name] for name in feeds]
     copies = [type(value).FromString(value.SerializeToString()) for value in ordered]

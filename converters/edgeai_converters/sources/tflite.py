@@ -72,7 +72,7 @@ def import_tflite(
     try:
         content = source.read_bytes()
     except OSError as error:
-        raise ModelError(f"{source} can not be read: {error.strerror or error}.") from error
+        raise ModelError(f"{source} cannot be read: {error.strerror or error}.") from error
     parsed = read_model(content, where=str(source))
     wrong = wrong_axes(parsed)
     if wrong:

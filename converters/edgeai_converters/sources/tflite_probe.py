@@ -34,7 +34,7 @@ def run_file(request: dict[str, Any]) -> dict[str, Any]:
         outputs = _run(litert.Interpreter(request["path"], num_threads=1), inputs)
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip() or type(error).__name__
-        raise ModelError(f"LiteRT can not run {request['path']}: {reason}", hint="The file may be damaged.") from error
+        raise ModelError(f"LiteRT cannot run {request['path']}: {reason}", hint="The file may be damaged.") from error
     return {"outputs": save_arrays(folder / "probe_outputs.npz", outputs)}
 
 

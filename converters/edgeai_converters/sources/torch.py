@@ -61,7 +61,7 @@ def import_torch(
         way: `export` or `trace`.
 
     Raises:
-        ModelError: PyTorch can not read or run the model.
+        ModelError: PyTorch cannot read or run the model.
         UnsupportedOperationError: this way does not lead to the graph.
         UsageError: a live module without shapes or samples.
         MissingEngineError: PyTorch or onnxscript is not installed.
@@ -116,7 +116,7 @@ def convert_file(request: dict[str, Any]) -> dict[str, Any]:
         program = torch.export.load(path)
     except Exception as error:  # torch raises whatever the file provokes
         raise ModelError(
-            f"PyTorch {torch.__version__} can not read {path}: {type(error).__name__}: {first_line(error)}",
+            f"PyTorch {torch.__version__} cannot read {path}: {type(error).__name__}: {first_line(error)}",
             hint="Copy a damaged file again; a file of another PyTorch version must be exported again.",
         ) from error
     return convert_program(program, request)

@@ -191,7 +191,7 @@ def _export(torch: Any, module: Any, tensors: Mapping[str, Any], dynamic: Any) -
         return torch.export.export(module, (), kwargs=dict(tensors), dynamic_shapes=dynamic)
     except Exception as error:  # torch.export raises whatever the module provokes
         raise UnsupportedOperationError(
-            f"torch.export can not export the module: {type(error).__name__}: {first_line(error)}",
+            f"torch.export cannot export the module: {type(error).__name__}: {first_line(error)}",
             hint="See torch.export's rules, or export the model to ONNX by other means and give that file.",
         ) from error
 

@@ -85,7 +85,7 @@ def answer_for(
     except Exception as error:  # torch raises whatever the network provokes
         shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in ordered.items())
         raise ModelError(
-            f"PyTorch can not run the network on {shapes}: {type(error).__name__}: {first_line(error)}",
+            f"PyTorch cannot run the network on {shapes}: {type(error).__name__}: {first_line(error)}",
             hint="Give the shapes of its inputs, or samples.",
         ) from error
     examples = [torch.from_numpy(np.array(_example(ordered[spec.name], spec, per_sample))) for spec in net.inputs]
@@ -111,7 +111,7 @@ def write_exported(program: Any, folder: Path, *, names: Sequence[str] | None = 
         names: names of the outputs, where they are known; by default those that torch.onnx gives.
 
     Raises:
-        UnsupportedOperationError: torch.onnx can not convert it.
+        UnsupportedOperationError: torch.onnx cannot convert it.
     """
     torch = require("torch", extra=_EXTRA)
     require("onnxscript", extra=_EXTRA)
@@ -126,7 +126,7 @@ def write_exported(program: Any, folder: Path, *, names: Sequence[str] | None = 
         exported.save(str(folder / ONNX_FILE), external_data=False)
     except Exception as error:  # the exporter raises whatever the program provokes
         raise UnsupportedOperationError(
-            f"torch.onnx can not convert the program: {type(error).__name__}: {first_line(error)}",
+            f"torch.onnx cannot convert the program: {type(error).__name__}: {first_line(error)}",
             hint="Export the model to ONNX by other means and give that file.",
         ) from error
     finally:
@@ -148,7 +148,7 @@ def write_traced(
     """Write a module or TorchScript as ONNX (torch.onnx, TorchScript), and return the outputs' names.
 
     Raises:
-        UnsupportedOperationError: torch.onnx can not convert it.
+        UnsupportedOperationError: torch.onnx cannot convert it.
     """
     torch = require("torch", extra=_EXTRA)
     free = {
@@ -172,7 +172,7 @@ def write_traced(
         )
     except Exception as error:  # the exporter raises whatever the module provokes
         raise UnsupportedOperationError(
-            f"torch.onnx can not convert the traced module: {type(error).__name__}: {first_line(error)}",
+            f"torch.onnx cannot convert the traced module: {type(error).__name__}: {first_line(error)}",
             hint="Export the model to ONNX by other means and give that file.",
         ) from error
     finally:

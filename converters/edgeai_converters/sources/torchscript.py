@@ -56,7 +56,7 @@ def import_torchscript(
         those of a plain tuple have no names in the file, and are `output_0`, `output_1`, ….
 
     Raises:
-        ModelError: PyTorch can not read or run the file, or an argument is no tensor.
+        ModelError: PyTorch cannot read or run the file, or an argument is no tensor.
         UnsupportedOperationError: this way does not lead to the graph.
         UsageError: no shapes, or names that are no arguments.
         MissingEngineError: PyTorch or onnxscript is not installed.
@@ -80,7 +80,7 @@ def convert_file(request: dict[str, Any]) -> dict[str, Any]:
         script = torch.jit.load(path, map_location="cpu")
     except Exception as error:  # torch raises whatever the file provokes
         raise ModelError(
-            f"PyTorch {torch.__version__} can not read {path}: {type(error).__name__}: {first_line(error)}",
+            f"PyTorch {torch.__version__} cannot read {path}: {type(error).__name__}: {first_line(error)}",
             hint="Copy a damaged file again; operators of other packages must be left out of the module.",
         ) from error
     return convert_script(script, request)
@@ -199,6 +199,6 @@ def _program(
 
 def _refused(error: Exception) -> UnsupportedOperationError:
     return UnsupportedOperationError(
-        f"torch.export can not take the recorded TorchScript module: {type(error).__name__}: {first_line(error)}",
+        f"torch.export cannot take the recorded TorchScript module: {type(error).__name__}: {first_line(error)}",
         hint="Export the module itself with torch.export, or to ONNX, and give that file.",
     )

@@ -126,7 +126,7 @@ def install_environment(name: str, *, on_step: OnStep | None = None) -> Path:
     Raises:
         UsageError: no such tool.
         EngineError: pip failed, or the tool does not import; the message has the end of its words.
-        OutputError: the cache folder can not be written.
+        OutputError: the cache folder cannot be written.
     """
     environment = _environment(name)
     found = find_interpreter(name)

@@ -25,7 +25,7 @@ def convert_file(request: dict[str, Any]) -> dict[str, Any]:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         name, reason = Path(request["source"]).name, " ".join(lines[-3:])[:600]
         raise UnsupportedOperationError(
-            f"OpenVINO {openvino.__version__} can not read {name}: {reason}",
+            f"OpenVINO {openvino.__version__} cannot read {name}: {reason}",
             hint="Another format may work: tflite or onnx.",
         ) from error
     return {"notes": ["Read by OpenVINO itself."]}

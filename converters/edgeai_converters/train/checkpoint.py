@@ -34,7 +34,7 @@ def save_checkpoint(folder: Path, key: str, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(folder: Path, key: str) -> dict[str, Any] | None:
-    """Return the state of the same training, or `None`: there is none, it is another's, or it can not be read."""
+    """Return the state of the same training, or `None`: there is none, it is another's, or it cannot be read."""
     torch = require("torch", extra="torch")
     file = folder / _FILE
     if not file.is_file():
@@ -42,7 +42,7 @@ def load_checkpoint(folder: Path, key: str) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = torch.load(file, weights_only=True)
     except Exception as error:  # PyTorch's readers of broken files raise whatever they stumble over
-        _LOG.warning("%s can not be read (%s): training starts anew", file, type(error).__name__)
+        _LOG.warning("%s cannot be read (%s): training starts anew", file, type(error).__name__)
         return None
     if state.get("key") != key:
         _LOG.info("%s belongs to another training: starting anew", file)

@@ -3,7 +3,7 @@
 Weights of layers are normal with the variance `gain² / fan-in` of He et al. 2015 (arXiv:1502.01852, section 2.2): gain
 √2 before a rectifier, else 1. The last layer of each residual branch is divided by √branches, so that the sum over all
 blocks keeps its size at any depth: what normalization would do (Arpit et al. 2019, arXiv:1906.02341; with zeros in
-place of small weights: Fixup, arXiv:1901.09321, which trains that are in proportion to the weights can not leave).
+place of small weights: Fixup, arXiv:1901.09321, which trains that are in proportion to the weights cannot leave).
 Recurrent weights are orthogonal (Saxe et al. 2014, arXiv:1312.6120), biases 0, that of an LSTM's forget gate 1
 (Jozefowicz et al. 2015). Tables of embeddings and positions, and layers that read the graph's inputs, keep the spread
 that they had: how large samples are is not told by a graph.

@@ -70,7 +70,7 @@ class Teacher:
             threads: threads inside an operation.
 
         Raises:
-            UsageError: inputs or outputs that can not be paired, or a feature that the teacher does not have.
+            UsageError: inputs or outputs that cannot be paired, or a feature that the teacher does not have.
         """
         self.kinds = output_kinds(student, labels)
         self._outputs = [spec.name for spec in output_specs(student)]
@@ -232,7 +232,7 @@ def _pair_inputs(
             shapes = [["?" if size is None else size for size in one.shape] for one in (spec, given)]
             raise UsageError(
                 f"The teacher's input {spec.name!r} has shape {shapes[0]}, the student's {given.name!r} has "
-                f"{shapes[1]}: they can not be given the same samples."
+                f"{shapes[1]}: they cannot be given the same samples."
             )
         found.append((spec.name, given.name, turn))
     return found

@@ -52,7 +52,7 @@ def compile_model(path: Path, *, profile: Profile | None, folder: Path) -> Compi
     Raises:
         UsageError: a device was named that Core ML is not on.
         MissingEngineError: coremltools is not installed.
-        ModelError: coremltools can not convert the program.
+        ModelError: coremltools cannot convert the program.
     """
     chip = accelerator_for(profile, "coreml").model if profile is not None else "Core ML"
     found = version()
@@ -61,7 +61,7 @@ def compile_model(path: Path, *, profile: Profile | None, folder: Path) -> Compi
     function = "edgeai_devices.compilers.coreml:make_package"
     told = call_in_child(function, request, timeout_s=_TIMEOUT_S, what=f"{path} in {PACKAGE}")
     if "refused" in told:
-        raise ModelError(f"{PACKAGE} {found} can not convert {path}: {told['refused']}")
+        raise ModelError(f"{PACKAGE} {found} cannot convert {path}: {told['refused']}")
     report = CompileReport(
         compiler="coreml",
         tool=PACKAGE,

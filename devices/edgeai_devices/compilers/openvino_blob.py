@@ -82,7 +82,7 @@ def _error(path: Path, device: str, said: str) -> EdgeAIError:
             f"The compiler of Intel's NPUs is not installed, so {path} was not compiled.\n  {reason}",
             hint="OpenVINO's archive has it, its wheel does not; or compile on the device: its driver has it.",
         )
-    return ModelError(f"OpenVINO can not compile {path} for {device}:\n  {reason}")
+    return ModelError(f"OpenVINO cannot compile {path} for {device}:\n  {reason}")
 
 
 def make_blob(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def compile_model(path: Path, *, profile: Profile | None, folder: Path) -> Compi
         operations = call_in_child(f"{module}:make_context", request, timeout_s=_TIMEOUT_S, what=what)["operations"]
     except PlacementError as error:
         raise ModelError(
-            f"Qualcomm's compiler can not compile {path} for HTP v{target.htp_arch}: {error.message}",
+            f"Qualcomm's compiler cannot compile {path} for HTP v{target.htp_arch}: {error.message}",
             hint=error.hint or "`edgeai check MODEL --device ID` tells what the NPU takes, and what would mend it.",
         ) from error
     call_in_child(f"{module}:run_context", request, timeout_s=_TIMEOUT_S, what=f"what was compiled of {path}")

@@ -136,7 +136,7 @@ def compile_artifact(
         UsageError: an unknown compiler, or a device without an accelerator for it.
         MissingEngineError: the compiler is not installed, or not to be had on this machine.
         ModelError: no such file, or the compiler refuses the model.
-        OutputError: a file of the result is there already, or can not be written.
+        OutputError: a file of the result is there already, or cannot be written.
     """
     spec = find_compiler(compiler)
     _check_format(path, spec)

@@ -52,7 +52,7 @@ def run_tool(
     except subprocess.TimeoutExpired as error:
         raise ModelError(f"{title} did not end within {_TIMEOUT_S} s on {path}.") from error
     except OSError as error:
-        raise ModelError(f"{title} can not be started ({command[0]}): {error}") from error
+        raise ModelError(f"{title} cannot be started ({command[0]}): {error}") from error
     if done.returncode == 0:
         return done.stdout + "\n" + done.stderr
     output = _COLOURS.sub("", done.stderr + "\n" + done.stdout).splitlines()
@@ -60,4 +60,4 @@ def run_tool(
     first = next((index for index, line in enumerate(said) if re.search(reasons, line)), None)
     tail = "\n  ".join(said[-_LOG_LINES:] if first is None else said[first : first + _LOG_LINES])
     how = f"crashed (signal {-done.returncode})" if done.returncode < 0 else f"refused it (exit code {done.returncode})"
-    raise ModelError(f"{title} can not compile {path}: it {how}.\n  {tail}", hint=hint)
+    raise ModelError(f"{title} cannot compile {path}: it {how}.\n  {tail}", hint=hint)

@@ -20,7 +20,7 @@ ISA_FLAGS = (
 def describe_machine() -> dict[str, str]:
     """Return what a latency depends on: processor, instruction set, cores, clock governor, system, Python.
 
-    It is the same from one moment to the next. Every value is text; what can not be found out is `unknown`. Nothing
+    It is the same from one moment to the next. Every value is text; what cannot be found out is `unknown`. Nothing
     that identifies a person or a host is in it.
     """
     info = _cpuinfo()

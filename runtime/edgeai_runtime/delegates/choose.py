@@ -38,7 +38,7 @@ def check_placement(placement: Placement) -> None:
 def order_delegates(
     candidates: Sequence[tuple[_Owner, str]], placement: Placement
 ) -> tuple[list[tuple[_Owner, str]], list[Attempt]]:
-    """Sort candidates by `prefer` (ties keep their order) and skip those that may not or can not be used.
+    """Sort candidates by `prefer` (ties keep their order) and skip those that may not or cannot be used.
 
     Args:
         candidates: pairs of an artifact's owner and a delegate's name, best first.

@@ -36,7 +36,7 @@ def probe_gpu(name: str) -> Probe:
     try:
         found = _in_child("list_vulkan_devices", {})
     except EdgeAIError as error:
-        return Probe(present=False, reason=f"the Vulkan driver can not be asked: {error.message}")
+        return Probe(present=False, reason=f"the Vulkan driver cannot be asked: {error.message}")
     if not found["devices"]:
         return Probe(present=False, reason=found["reason"])
     devices = tuple(device["name"] for device in found["devices"])
@@ -78,7 +78,7 @@ def probe_library(name: str) -> Probe:
         return Probe(present=False, reason=f"its hardware is not here (looked for {looked})")
     reason = _why_not_loaded(library.file)
     if reason:
-        return Probe(present=False, reason=f"{library.file}, from {library.source}, can not be loaded: {reason}")
+        return Probe(present=False, reason=f"{library.file}, from {library.source}, cannot be loaded: {reason}")
     return Probe(present=True, driver=library.file, devices=tuple(signs))
 
 

@@ -54,7 +54,7 @@ def as_array(spec: TensorSpec, value: Any) -> Any:
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, Warning) as error:  # numpy before 1.24 warns, which may be an error, too
-        raise DataError(f"input {spec.name!r} can not be made an array: {error}") from error
+        raise DataError(f"input {spec.name!r} cannot be made an array: {error}") from error
     if array.dtype == object:
         raise DataError(f"input {spec.name!r} wants numbers of {spec.dtype}. Received: {type(value).__name__}")
     has_own_dtype = hasattr(value, "__array__") or hasattr(value, "__array_interface__") or hasattr(value, "dtype")

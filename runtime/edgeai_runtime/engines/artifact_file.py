@@ -78,7 +78,7 @@ def _read_head(path: Path) -> bytes:
     except FileNotFoundError:
         raise ModelError(f"there is no file {path}", hint="check the path") from None
     except OSError as error:
-        raise ModelError(f"{path} can not be read: {error.strerror or error}") from error
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
     if not head:
         raise ModelError(f"{path} is empty (0 bytes)", hint="write or download the file again")
     return head

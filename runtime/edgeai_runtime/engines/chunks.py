@@ -50,21 +50,21 @@ def run_in_chunks(
     """Run `arrays` (`[n, …]` each) in chunks of `size` samples and join the results along axis 0.
 
     Raises:
-        DataError: an output has no batch axis, so results of several samples can not be joined.
+        DataError: an output has no batch axis, so results of several samples cannot be joined.
     """
     parts = [run([array[start : start + size] for array in arrays]) for start in range(0, len(arrays[0]), size)]
     for spec, array in zip(outputs, parts[0], strict=False):
         if array.ndim == 0 or array.shape[0] % size:
             raise DataError(
                 f"output {spec.name!r} has shape {tuple(array.shape)}, without a batch axis of {size}, so a batch of "
-                f"{len(arrays[0])} can not be run sample by sample",
+                f"{len(arrays[0])} cannot be run sample by sample",
                 hint=f"call the model with {size} sample(s) at a time",
             )
     return [np.concatenate(column, axis=0) for column in zip(*parts, strict=False)]
 
 
 def shape_error(specs: Sequence[TensorSpec], arrays: Sequence[Any], *, why: str = "") -> DataError:
-    """Return the error for arrays whose number or shapes an artifact can not take, naming the first that is wrong."""
+    """Return the error for arrays whose number or shapes an artifact cannot take, naming the first that is wrong."""
     if len(specs) != len(arrays):
         return DataError(f"the model has {len(specs)} inputs ({_names(specs)}). Received: {len(arrays)} arrays")
     for spec, array in zip(specs, arrays, strict=False):
@@ -72,7 +72,7 @@ def shape_error(specs: Sequence[TensorSpec], arrays: Sequence[Any], *, why: str 
         if not shape_agrees(spec.shape, shape):
             return DataError(f"input {spec.name!r} wants shape {shape_text(spec.shape)}. Received: {shape_text(shape)}")
     received = ", ".join(f"{spec.name!r} {shape_text(array.shape)}" for spec, array in zip(specs, arrays, strict=False))
-    return DataError(f"the model can not run on these shapes: {received}{': ' + why if why else ''}")
+    return DataError(f"the model cannot run on these shapes: {received}{': ' + why if why else ''}")
 
 
 def dtype_error(spec: TensorSpec, array: Any) -> DataError:

@@ -48,7 +48,7 @@ class FakeEngine:
         try:
             document = json.loads(path.read_text())
         except (OSError, ValueError) as error:
-            raise ModelError(f"the fake engine can not read {path}: {error}") from error
+            raise ModelError(f"the fake engine cannot read {path}: {error}") from error
         if not isinstance(document, dict) or document.get("edgeai_fake") != 1:
             raise ModelError(f"{path} is not a fake model")
         if delegate not in _DEVICES or delegate in document.get("no_driver", ()):

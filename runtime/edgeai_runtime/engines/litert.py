@@ -104,7 +104,7 @@ class LiteRTSession:
         return self._run_other_shapes(arrays)
 
     def bind(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> Callable[[], object] | None:
-        """Return a call that copies from and into these arrays and makes none; `None` where that can not be."""
+        """Return a call that copies from and into these arrays and makes none; `None` where that cannot be."""
         if not self._fits(inputs):
             return None
         copyto, interpreter, shapes = np.copyto, self._interpreter, self._shapes
@@ -156,7 +156,7 @@ class LiteRTSession:
         """
         if not self._state:
             raise UsageError(
-                f"LiteRT does not show the resource variables of {self._path.name}: a stream of it can not be cloned"
+                f"LiteRT does not show the resource variables of {self._path.name}: a stream of it cannot be cloned"
             )
         return self._shapes, [self._get(index) for index in self._state]
 

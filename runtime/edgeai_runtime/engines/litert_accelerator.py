@@ -73,7 +73,7 @@ def read_log(delegate: str, text: str, *, partly: bool) -> Compilation:
 def compilation_error(
     delegate: str, found: Compilation, text: str, failure: Exception | None, options: Mapping[str, str]
 ) -> EdgeAIError | None:
-    """Return why the accelerator can not be used, or `None` when it can."""
+    """Return why the accelerator cannot be used, or `None` when it can."""
     foreign = ("npu_registry", "compiler_plugin", "Could not load shared library") if delegate == "litert:gpu" else ()
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith(("INFO:", "I0000"))]
     log = "\n".join(line for line in lines if not any(word in line for word in foreign))
@@ -83,7 +83,7 @@ def compilation_error(
         hint = "install a Vulkan driver for the GPU; on a machine without one use litert:xnnpack"
         if delegate == "litert:npu":
             hint = "the vendor's compiler and dispatch libraries must load here; options compiler_plugins and dispatch"
-        return PlacementError(f"{delegate} can not run this model here: {what}{tail}", hint=hint)
+        return PlacementError(f"{delegate} cannot run this model here: {what}{tail}", hint=hint)
     if found.software and options.get("software") != "yes" and not any(os.environ.get(name) for name in _BY_HAND):
         return PlacementError(
             f"the only GPU that LiteRT finds is a program on the CPU: {found.adapter}",

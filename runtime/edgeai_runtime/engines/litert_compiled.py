@@ -99,7 +99,7 @@ class CompiledSession:
         self._dtypes = [np.dtype(spec.dtype) for spec in self.inputs]
         hint = "use litert:xnnpack"
         if keeps_state(self._nodes):
-            raise PlacementError(f"{self._path.name} keeps state between calls; {self._delegate} can not", hint=hint)
+            raise PlacementError(f"{self._path.name} keeps state between calls; {self._delegate} cannot", hint=hint)
         wrong = [spec for spec in (*self.inputs, *self.outputs) if spec.dtype not in _DTYPES]
         if wrong:
             raise PlacementError(f"{self._delegate} has no buffers of {wrong[0].dtype} ({wrong[0].name!r})", hint=hint)
@@ -114,7 +114,7 @@ class CompiledSession:
             if failure is None and not found.takes_some:
                 failure = RuntimeError("LiteRT does not say that the accelerator took any operation")
         if failure is not None and "Failed to load model" in str(failure):
-            raise ModelError(f"LiteRT can not compile {self._path}: {failure}") from failure
+            raise ModelError(f"LiteRT cannot compile {self._path}: {failure}") from failure
         refusal = compilation_error(self._delegate, found, text, failure, self._options)
         if refusal is not None:
             self._release()

@@ -34,13 +34,13 @@ def check_library(delegate: str, file: str) -> None:
     """Load the shared library `file` and look for the two functions of a delegate.
 
     Raises:
-        PlacementError: it is missing, can not be loaded, or is not a delegate.
+        PlacementError: it is missing, cannot be loaded, or is not a delegate.
     """
     try:
         library = ctypes.CDLL(file)
     except OSError as error:
         raise PlacementError(
-            f"{delegate} needs the library {file}, which can not be loaded: {error}",
+            f"{delegate} needs the library {file}, which cannot be loaded: {error}",
             hint=f"it comes with {LIBRARIES[delegate].source}; option library=PATH names one that lies elsewhere",
         ) from error
     missing = [name for name in _ENTRY_POINTS if not hasattr(library, name)]

@@ -125,8 +125,8 @@ def open_error(path: Path, package: str, error: Exception, log: str) -> EdgeAIEr
         )
     if "custom op" in said or "not supported" in text.lower():
         return UnsupportedOperationError(
-            f"LiteRT can not run {path}: {text}{log}", hint="convert it with builtin ops only"
+            f"LiteRT cannot run {path}: {text}{log}", hint="convert it with builtin ops only"
         )
     if len(text) > 600:
         text = f"{text[:600]} …"
-    return ModelError(f"LiteRT can not read {path}: {text}{log}", hint="the file is damaged or made for another engine")
+    return ModelError(f"LiteRT cannot read {path}: {text}{log}", hint="the file is damaged or made for another engine")

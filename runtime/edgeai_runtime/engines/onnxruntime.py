@@ -281,7 +281,7 @@ def _import() -> Any:
     try:
         return importlib.import_module("onnxruntime")
     except ImportError as error:
-        raise MissingEngineError(f"ONNX Runtime can not be imported: {error}", hint=INSTALL) from error
+        raise MissingEngineError(f"ONNX Runtime cannot be imported: {error}", hint=INSTALL) from error
 
 
 def _spec(value: Any) -> TensorSpec:
@@ -326,9 +326,9 @@ def _open_error(path: Path, delegate: str, error: Exception, log: str) -> Except
             hint="allow the CPU, or convert the model so that the delegate takes all of its operations",
         )
     if delegate != _CPU_DELEGATE and kind in {"EPFail", "Fail", "RuntimeException", "RuntimeError", "ValueError"}:
-        return PlacementError(f"{delegate} can not be used for {path.name}: {text}{log}")
+        return PlacementError(f"{delegate} cannot be used for {path.name}: {text}{log}")
     if kind == "NotImplemented":
-        return UnsupportedOperationError(f"ONNX Runtime can not run {path}: {text}{log}")
+        return UnsupportedOperationError(f"ONNX Runtime cannot run {path}: {text}{log}")
     if kind in {
         "InvalidProtobuf",
         "InvalidGraph",
@@ -339,7 +339,7 @@ def _open_error(path: Path, delegate: str, error: Exception, log: str) -> Except
         "RuntimeException",
     }:
         return ModelError(
-            f"ONNX Runtime can not read {path}: {text}{log}",
+            f"ONNX Runtime cannot read {path}: {text}{log}",
             hint="the file is damaged, made by a newer exporter, or its external data is missing",
         )
     return EngineError(f"ONNX Runtime failed while loading {path}: {text}{log}")

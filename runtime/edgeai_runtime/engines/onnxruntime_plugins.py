@@ -68,7 +68,7 @@ def plugin_devices(
                     failure = error
             if failure is not None and "already registered" not in str(failure):
                 raise PlacementError(
-                    f"the plugin of {name} can not be loaded: {str(failure).strip()}{log.tail()}",
+                    f"the plugin of {name} cannot be loaded: {str(failure).strip()}{log.tail()}",
                     hint=f"{package} and onnxruntime {ort.__version__} may not belong together",
                 ) from failure
             _REGISTERED[name] = library

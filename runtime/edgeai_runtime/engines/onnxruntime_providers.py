@@ -103,7 +103,7 @@ def add_provider(ort: Any, settings: Any, delegate: str, options: Mapping[str, s
         threads: as for `Engine.open`.
 
     Raises:
-        PlacementError: this onnxruntime has no such provider, or its plugin can not be used here.
+        PlacementError: this onnxruntime has no such provider, or its plugin cannot be used here.
     """
     provider = PROVIDERS[delegate]
     wanted = {**provider.options, **{key: value for key, value in options.items() if _is_providers(key)}}

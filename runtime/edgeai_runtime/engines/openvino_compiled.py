@@ -53,7 +53,7 @@ class CompiledModels:
         """The model as it was read; with a compiled one, only when something else than that is asked for.
 
         Raises:
-            ModelError: OpenVINO can not read it.
+            ModelError: OpenVINO cannot read it.
         """
         return read_model(self._path)
 
@@ -99,7 +99,7 @@ class CompiledModels:
         return entry
 
     def find(self, shapes: Shapes) -> Compiled | None:
-        """Return what is compiled for these shapes, now if it was not; `None` where they can not be."""
+        """Return what is compiled for these shapes, now if it was not; `None` where they cannot be."""
         if shapes in self._refused:
             return None
         entry = self._by_shapes.get(shapes)

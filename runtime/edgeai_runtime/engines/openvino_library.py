@@ -27,13 +27,13 @@ def import_openvino() -> Any:
     """Return the module `openvino`, its telemetry off.
 
     Raises:
-        MissingEngineError: it can not be imported.
+        MissingEngineError: it cannot be imported.
     """
     os.environ.setdefault("OPENVINO_TELEMETRY_DISABLE", "1")
     try:
         return importlib.import_module("openvino")
     except ImportError as error:
-        raise MissingEngineError(f"OpenVINO can not be imported: {error}", hint=INSTALL) from error
+        raise MissingEngineError(f"OpenVINO cannot be imported: {error}", hint=INSTALL) from error
 
 
 @functools.lru_cache(maxsize=1)
@@ -46,7 +46,7 @@ def read_model(path: Path) -> Any:
     """Return the model in `path`, not compiled.
 
     Raises:
-        ModelError: OpenVINO can not read it.
+        ModelError: OpenVINO cannot read it.
     """
     failure: Exception | None = None
     with capture_log() as log:
@@ -56,7 +56,7 @@ def read_model(path: Path) -> Any:
             failure = error
     if failure is not None:
         raise ModelError(
-            f"OpenVINO can not read {path}: {short(failure)}{log.tail()}",
+            f"OpenVINO cannot read {path}: {short(failure)}{log.tail()}",
             hint="the file is damaged, its .bin belongs to another .xml, or it was written by a newer OpenVINO",
         ) from failure
     return model

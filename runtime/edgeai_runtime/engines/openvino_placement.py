@@ -2,7 +2,7 @@
 
 The runtime model holds the operations after fusion. `AUTO` and the single devices run all of it on the device that the
 compiled model names; `HETERO` splits it, and the split is asked of `query_model`, by the names of the original layers.
-What can not be told is `unknown`.
+What cannot be told is `unknown`.
 """
 
 from __future__ import annotations

@@ -83,11 +83,11 @@ class OpenVINOSession:
                 failure = error
         if failure is not None and delegate != CPU:
             raise PlacementError(
-                f"{delegate} can not be used for {path.name}: {short(failure)}{log.tail()}",
+                f"{delegate} cannot be used for {path.name}: {short(failure)}{log.tail()}",
                 hint="check that the hardware is there and its driver is installed",
             ) from failure
         if failure is not None:
-            raise ModelError(f"OpenVINO can not compile {path}: {short(failure)}{log.tail()}") from failure
+            raise ModelError(f"OpenVINO cannot compile {path}: {short(failure)}{log.tail()}") from failure
 
     def export(self) -> tuple[dict[str, Any], bytes]:
         """Return the compiled model as bytes, and the boundary of the artifact that was compiled."""

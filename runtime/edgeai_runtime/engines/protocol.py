@@ -23,7 +23,7 @@ class EngineInfo:
         present: the package imports and works.
         package: the distribution found, or the one to install (`ai-edge-litert`).
         version: its version, empty when absent.
-        reason: why it can not be used, empty when present.
+        reason: why it cannot be used, empty when present.
         install: the pip line that mends it.
     """
 
@@ -58,7 +58,7 @@ class Session(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back memory and files; the session can not be used afterwards."""
+        """Give back memory and files; the session cannot be used afterwards."""
         ...
 
 
@@ -78,7 +78,7 @@ class Engine(Protocol):
         Raises:
             MissingEngineError: the engine is not installed.
             ModelError: the file is not a model that this engine can read.
-            PlacementError: the delegate can not be used here.
+            PlacementError: the delegate cannot be used here.
             EngineError: anything else that the engine says, with its own log attached.
         """
         ...

@@ -78,7 +78,7 @@ def spectrogram(array: Any, *, frame_length: int, hop: int, fft: int, window: st
     if centre == "reflect":
         half = frame_length // 2
         if values.shape[1] <= half:
-            raise DataError(f"spectrogram: {values.shape[1]} samples can not be mirrored by {half}")
+            raise DataError(f"spectrogram: {values.shape[1]} samples cannot be mirrored by {half}")
         values = np.pad(values, ((0, 0), (half, half)), mode="reflect")
     if values.shape[1] < frame_length:
         raise DataError(
@@ -140,7 +140,7 @@ def dct(array: Any, *, keep: int, norm: str) -> Any:
     checked_axis("dct", array, -1)
     values = as_float(array)
     if keep > values.shape[-1]:
-        raise DataError(f"dct: {keep} coefficients can not be had of {values.shape[-1]} values")
+        raise DataError(f"dct: {keep} coefficients cannot be had of {values.shape[-1]} values")
     return values @ _cosines(values.shape[-1], keep, norm).astype(values.dtype)
 
 

@@ -61,7 +61,7 @@ def crop(array: Any, *, height: int, width: int, layout: str) -> Any:
     for axis, size in ((vertical, height), (horizontal, width)):
         if array.shape[axis] < size:
             raise DataError(
-                f"crop: {height}×{width} can not be cut out of images of "
+                f"crop: {height}×{width} cannot be cut out of images of "
                 f"{array.shape[vertical]}×{array.shape[horizontal]}",
                 hint="Resize before, or crop less.",
             )
@@ -95,7 +95,7 @@ def pad(array: Any, *, height: int, width: int, value: float, layout: str, place
 def expand(array: Any, *, axis: int) -> Any:
     """Add an axis of one entry at `axis` of the result, such as the channel of grey images. [n, …] → [n, …, 1]."""
     if not 0 < (position := axis + array.ndim + 1 if axis < 0 else axis) <= array.ndim:
-        raise DataError(f"expand: an axis can not be put at {axis} of an array of shape {array.shape}")
+        raise DataError(f"expand: an axis cannot be put at {axis} of an array of shape {array.shape}")
     return np.expand_dims(array, position)
 
 

@@ -33,7 +33,7 @@ def cast(array: Any, *, dtype: str) -> Any:
         return array.astype(target) if (low, high) == (own.min, own.max) else np.clip(array, low, high).astype(target)
     wide = np.trunc(array.astype(np.float64))
     if np.isnan(wide).any():
-        raise DataError(f"cast: the values have NaN, which {dtype} can not hold", hint="Check what produced them.")
+        raise DataError(f"cast: the values have NaN, which {dtype} cannot hold", hint="Check what produced them.")
     top = wide >= float(limits.max)  # float(2**63 - 1) is 2**63: such values must not reach astype
     result = np.where(top, 0.0, np.maximum(wide, float(limits.min))).astype(target)
     result[top] = limits.max

@@ -28,7 +28,7 @@ def parse_steps(text: str) -> tuple[Step, ...]:
     """Return the checked steps that `text` describes; an empty text is no steps.
 
     Raises:
-        UsageError: names the part that can not be read, and the nearest operation or parameter.
+        UsageError: names the part that cannot be read, and the nearest operation or parameter.
 
     Example:
         >>> parse_steps("layout:NHWC>NCHW")

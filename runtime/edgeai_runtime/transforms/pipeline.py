@@ -56,7 +56,7 @@ def prepare_steps(
 
     Raises:
         UsageError: as `check_steps`, or a file that is not among the assets.
-        BundleError: a file that can not be read.
+        BundleError: a file that cannot be read.
     """
     check_steps(steps)
     calls = [_bind(step, tuple(labels), assets) for step in steps]
@@ -123,7 +123,7 @@ def apply_steps(
 
     Raises:
         UsageError: as `check_steps`.
-        DataError: an array that a step can not work on.
+        DataError: an array that a step cannot work on.
 
     Example:
         >>> apply_steps([Step(op="scale", params={"factor": 2})], np.ones((1, 2), np.uint8)).tolist()

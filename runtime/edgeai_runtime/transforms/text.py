@@ -41,7 +41,7 @@ def tokenize(
     Words are what stands between white space; `punctuation=split` makes each mark (and each CJK character) a word of
     its own as BERT does, `strip` drops ASCII marks as Keras `TextVectorization` does. `method=word` looks whole words
     up; `wordpiece` takes the longest piece that the vocabulary has, again and again, later pieces beginning with `##`
-    (Schuster & Nakajima 2012; BERT); a word that can not be made of pieces is `unknown` as a whole. `begin` and `end`
+    (Schuster & Nakajima 2012; BERT); a word that cannot be made of pieces is `unknown` as a whole. `begin` and `end`
     (`[CLS]`, `[SEP]`) are kept when text is cut. `give=mask` returns 1 for pieces and 0 for padding, `types` zeros.
 
     Raises:
@@ -75,7 +75,7 @@ def read_vocabulary(path: Path) -> dict[str, int]:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(
-            f"the vocabulary {path} can not be read: {error}", hint="One piece per line, UTF-8."
+            f"the vocabulary {path} cannot be read: {error}", hint="One piece per line, UTF-8."
         ) from error
     lines = text.split("\n")
     numbers: dict[str, int] = {}

@@ -286,7 +286,7 @@ def test_a_program_without_a_python_of_its_own_does_not_use_what_it_can_not_chec
 
     with load(path) as model:
         assert model.placement.delegate == "fake:cpu"
-        assert "can not be checked" in model.placement.attempts[0].reason
+        assert "cannot be checked" in model.placement.attempts[0].reason
 
 
 @pytest.mark.parametrize("text", ["soon", "0", "-1"])

@@ -136,7 +136,7 @@ def test_a_meter_that_can_not_be_read_is_told(tmp_path: Path) -> None:
     found = measure_energy(lambda: None, seconds=SECONDS, system=tmp_path)
 
     assert found.meter == "unknown"
-    assert "can not be read" in found.reason
+    assert "cannot be read" in found.reason
 
 
 def test_a_counter_that_does_not_move_is_no_meter(tmp_path: Path) -> None:

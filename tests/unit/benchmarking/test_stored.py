@@ -60,7 +60,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="can not be read as text"):
+    with pytest.raises(DataError, match="cannot be read as text"):
         read_report(tmp_path / "x.json")
 
 

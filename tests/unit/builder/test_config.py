@@ -168,7 +168,7 @@ def test_a_file_that_is_not_there_or_no_toml_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="There is no file"):
         read_config(tmp_path / "edgeai.toml")
     (tmp_path / "edgeai.toml").write_text("schema = ")
-    with pytest.raises(UsageError, match="can not be read"):
+    with pytest.raises(UsageError, match="cannot be read"):
         read_config(find_config(tmp_path))
 
 

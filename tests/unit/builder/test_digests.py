@@ -77,5 +77,5 @@ def test_a_damaged_memory_is_no_error(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"x\.npz can not be read"):
+    with pytest.raises(UsageError, match=r"x\.npz cannot be read"):
         Digests(tmp_path / "digests.json").of(tmp_path / "x.npz")

@@ -36,5 +36,5 @@ def test_names_are_not_counted_where_classes_are_not_known(tmp_path: Path, outpu
 
 def test_another_encoding_is_told(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_bytes("für".encode("latin-1"))
-    with pytest.raises(UsageError, match="can not be read as UTF-8 text"):
+    with pytest.raises(UsageError, match="cannot be read as UTF-8 text"):
         read_labels(tmp_path / "labels.txt", [SCORES])

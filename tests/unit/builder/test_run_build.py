@@ -80,7 +80,7 @@ def test_an_output_folder_that_is_a_file_is_told_first(folder: Path) -> None:
 
 def test_a_state_folder_that_can_not_be_made_is_told(folder: Path) -> None:
     (folder / ".edgeai").write_text("a file")
-    with pytest.raises(OutputError, match=r"can not write .*\.edgeai"):
+    with pytest.raises(OutputError, match=r"cannot write .*\.edgeai"):
         run_build(read_config(folder / "edgeai.toml"))
 
 

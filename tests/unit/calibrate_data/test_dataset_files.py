@@ -82,7 +82,7 @@ def test_a_folder_without_images_is_refused(tmp_path: Path, image_input: list[Te
 def test_a_file_that_is_no_image_is_named(folder: Path, image_input: list[TensorSpec]) -> None:
     (folder / "dog" / "c.png").write_bytes(b"no image")
     data = open_dataset(str(folder), inputs=image_input)
-    with pytest.raises(DataError, match=r"c\.png: the image can not be decoded"):
+    with pytest.raises(DataError, match=r"c\.png: the image cannot be decoded"):
         list(data.batches(range(4), 4))
 
 

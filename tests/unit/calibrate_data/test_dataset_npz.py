@@ -118,7 +118,7 @@ def test_a_changed_byte_in_an_array_is_found(tmp_path: Path, save_npz: SaveNpz, 
     content[content.index(X.tobytes()) + 5] ^= 1
     path = tmp_path / "changed.npz"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"array x can not be read"):
+    with pytest.raises(DataError, match=r"array x cannot be read"):
         open_dataset(str(path), inputs=vector_input)
 
 

@@ -222,5 +222,5 @@ def test_a_tool_that_fails_is_an_error_with_its_own_words(program: str, message:
 
 
 def test_a_tool_that_can_not_be_started_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="A tool can not be started"):
+    with pytest.raises(ModelError, match="A tool cannot be started"):
         run_tool([str(tmp_path / "nothing")], title="A tool", path=tmp_path / "net.onnx")

@@ -160,7 +160,7 @@ def test_the_id_is_the_name_of_the_file(tmp_path: Path) -> None:
 
 def test_what_is_no_toml_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("id = ")
-    with pytest.raises(UsageError, match=r"bad\.toml can not be read"):
+    with pytest.raises(UsageError, match=r"bad\.toml cannot be read"):
         read_profiles(tmp_path)
 
 

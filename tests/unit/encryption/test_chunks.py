@@ -71,7 +71,7 @@ def test_no_other_bytes_are_ever_taken_for_it(tmp_path: Path, data: st.DataObjec
         bad = b"".join([*pieces[:one], *pieces[one + 1 :]])
     if bad == good:
         return
-    with pytest.raises(IntegrityError, match="can not be decrypted"):
+    with pytest.raises(IntegrityError, match="cannot be decrypted"):
         opened(bad, tmp_path)
 
 

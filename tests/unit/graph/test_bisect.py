@@ -40,7 +40,7 @@ def _search(
         if asked is not None:
             asked.append(names)
         if set(names) & set(blind):
-            raise ModelError("can not look there")
+            raise ModelError("cannot look there")
         return GraphRunner(take_prefix(faulty, names)).run(inputs)
 
     return bisect(model, run, inputs=inputs, max_rel=1e-3, min_cosine=0.9999)

@@ -1,4 +1,4 @@
-"""Folding steps into the graph: the same results from raw samples, and nothing folded where that can not be."""
+"""Folding steps into the graph: the same results from raw samples, and nothing folded where that cannot be."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ WORDS = b"[PAD]\n[UNK]\neven\nodd\n"
 
 @pytest.fixture
 def whole(make_stage: MakeStage, tmp_path: Path) -> Path:
-    """A sequence whose first stage takes words, which can not be drawn, and has recorded some."""
+    """A sequence whose first stage takes words, which cannot be drawn, and has recorded some."""
     words = Step(op="tokenize", params={"vocabulary": "words.txt", "length": 2})
     golden = {
         "golden/inputs.npz": {"x": np.array(["odd", "even odd"])},

@@ -68,7 +68,7 @@ def test_what_a_cut_would_change_is_protected_with_the_reason(between: str, outp
         ({"w9": [0]}, "no channel group 'w9'"),
         ({"w1": [4]}, "has the channels 0 … 3"),
         ({"w1": [0, 1, 2, 3]}, "No channel of 'w1' would be left"),
-        ({"w2": [0]}, "can not be cut: the graph's output"),
+        ({"w2": [0]}, "cannot be cut: the graph's output"),
     ],
 )
 def test_an_impossible_cut_is_refused(cut: dict[str, list[int]], message: str) -> None:

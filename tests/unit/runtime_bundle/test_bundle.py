@@ -279,7 +279,7 @@ def test_nothing_unfinished_stays_in_the_cache(sample: Any, tmp_path: Path, cach
 
 def test_a_cache_that_can_not_be_written_is_an_output_error_with_a_way_out(sample: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="can not write") as caught:
+    with pytest.raises(OutputError, match="cannot write") as caught:
         open_bundle(sample.write(tmp_path / "a.edge"), cache=tmp_path / "file")
     assert "EDGEAI_CACHE" in caught.value.hint
 

@@ -139,13 +139,13 @@ def test_a_signature_may_be_added(sample: Any, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_a_bundle_error(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="can not be read"):
+    with pytest.raises(BundleError, match="cannot be read"):
         file_entry("a", tmp_path / "absent")
 
 
 def test_a_place_that_can_not_be_written_is_an_output_error(sample: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="can not write"):
+    with pytest.raises(OutputError, match="cannot write"):
         sample.write(tmp_path / "file" / "a.edge")
 
 

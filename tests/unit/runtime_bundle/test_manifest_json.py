@@ -116,7 +116,7 @@ def test_an_unknown_key_is_an_error_with_the_nearest_name(sample: Any, place: An
         ((*VARIANT, "files"), [], "has no files"),
         ((*VARIANT, "inputs"), [], "has 0 inputs where the manifest has 1"),
         ((*VARIANT, "tolerance"), {"q": {"atol": 0, "rtol": 0}}, "there is no output 'q'"),
-        ((*VARIANT, "tolerance", "p", "atol"), -1, "can not be negative"),
+        ((*VARIANT, "tolerance", "p", "atol"), -1, "cannot be negative"),
         ((*VARIANT, "inputs", 0, "quantization", "scale"), 0, "scale must be above zero"),
         (("inputs", 0, "shape"), [None, -3], "dimension"),
         (("inputs", 0, "shape"), [None, 3, 4], "layout 'NC'"),

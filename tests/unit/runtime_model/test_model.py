@@ -63,7 +63,7 @@ def test_narrower_and_wider_numbers_are_cast_to_a_float_input(make_bundle: MakeB
         ({"X": np.ones((1, 2), np.float32)}, "no input 'X'"),
         ({}, "x are missing"),
         ({"x": np.ones((1, 2)), "z": np.ones(1)}, "no input 'z'"),
-        ([[1.0], [1.0, 2.0]], "can not be made an array|wants numbers"),
+        ([[1.0], [1.0, 2.0]], "cannot be made an array|wants numbers"),
         (None, "wants numbers"),
         ("image.png", "Received"),
     ],

@@ -1,4 +1,4 @@
-"""Running on the caller's own arrays, tried with the fake engine, which can not bind and copies."""
+"""Running on the caller's own arrays, tried with the fake engine, which cannot bind and copies."""
 
 from __future__ import annotations
 

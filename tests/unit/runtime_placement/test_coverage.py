@@ -1,4 +1,4 @@
-"""Coverage by operations and by multiply-accumulates, and what can not be told."""
+"""Coverage by operations and by multiply-accumulates, and what cannot be told."""
 
 from __future__ import annotations
 
@@ -60,5 +60,5 @@ def test_a_share_outside_zero_to_one_is_wrong_usage(make_fake: MakeFake) -> None
 
 
 def test_negative_macs_are_refused(make_fake: MakeFake) -> None:
-    with pytest.raises(BundleError, match="macs of variant 'net' can not be negative"):
+    with pytest.raises(BundleError, match="macs of variant 'net' cannot be negative"):
         make_fake(own={"macs": {"taken": -1}})

@@ -121,7 +121,7 @@ def test_the_short_forms_are_the_long_ones(last: str) -> None:
         ("spectrogram", (2, 9), "9 samples are less than one frame of 10"),
         ("spectrogram", (2, 9, 2), r"sounds are \[n, samples\]"),
         ("mel", (2, 9), r"a spectrogram is \[n, frames, bins\]"),
-        ("dct", (2, 9), "10 coefficients can not be had of 9 values"),
+        ("dct", (2, 9), "10 coefficients cannot be had of 9 values"),
         ("resample", (2, 0), r"sounds are \[n, samples\]"),
     ],
 )

@@ -69,7 +69,7 @@ def test_crop_follows_the_layout() -> None:
 
 
 def test_crop_refuses_images_that_are_too_small() -> None:
-    with pytest.raises(DataError, match="4×9 can not be cut out of images of 6×8"):
+    with pytest.raises(DataError, match="4×9 cannot be cut out of images of 6×8"):
         run("crop", np.zeros((2, 6, 8, 3)), height=4, width=9)
 
 
@@ -135,5 +135,5 @@ def test_expand_adds_an_axis(axis: int, shape: tuple[int, ...]) -> None:
 
 
 def test_expand_refuses_the_samples_axis() -> None:
-    with pytest.raises(DataError, match="can not be put at -4"):
+    with pytest.raises(DataError, match="cannot be put at -4"):
         run("expand", np.zeros((2, 3, 4)), axis=-4)

@@ -41,7 +41,7 @@ def test_cast_saturates_and_cuts_fractions_off(values: Any, source: str, target:
 
 
 def test_cast_to_an_integer_refuses_nan() -> None:
-    with pytest.raises(DataError, match="NaN, which int8 can not hold"):
+    with pytest.raises(DataError, match="NaN, which int8 cannot hold"):
         run("cast", np.array([[1, np.nan]]), dtype="int8")
 
 

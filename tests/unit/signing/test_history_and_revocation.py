@@ -169,7 +169,7 @@ def test_a_list_of_revocations_that_is_not_understood_opens_nothing(
     path = signed(tmp_path / "b", keys)
     with pytest.raises(UsageError, match="revocations given as bytes"):
         open_bundle(path, trust=Trust(keys=keys.public, revoked=content))
-    with pytest.raises(UsageError, match=r"missing\.txt can not be read"):
+    with pytest.raises(UsageError, match=r"missing\.txt cannot be read"):
         open_bundle(path, trust=Trust(keys=keys.public, revoked=tmp_path / "missing.txt"))
 
 

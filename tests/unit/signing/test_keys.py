@@ -33,11 +33,11 @@ def test_what_is_no_public_key_is_a_wrong_usage(tmp_path: Path, keys: KeyPair) -
         (keys.private.read_bytes(), "is private"),
         (b"hello", "is not PEM"),
         (pem, "neither Ed25519 nor ECDSA"),
-        (b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----", "can not be read"),
+        (b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----", "cannot be read"),
     ):
         with pytest.raises(UsageError, match=words):
             read_keys([content])
-    with pytest.raises(UsageError, match="can not be read"):
+    with pytest.raises(UsageError, match="cannot be read"):
         read_keys([tmp_path / "missing.pub"])
 
 

@@ -1,4 +1,4 @@
-"""What a source is, is told by its content; what can not be read is told with a way on."""
+"""What a source is, is told by its content; what cannot be read is told with a way on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loops and branches: WHILE → Loop, IF → If; and what is said of those that can not be written.
+"""Loops and branches: WHILE → Loop, IF → If; and what is said of those that cannot be written.
 
 TensorFlow's converter writes recurrent layers as WHILE, with the condition and the body in subgraphs. The simplifier
 turns a loop whose trips are known into a recurrent layer or writes it out (`passes/unroll_loop.py`).

@@ -32,7 +32,7 @@ TO_NHWC = (0, 2, 3, 1)
 
 
 class UnreadableError(Exception):
-    """An operator that can not be brought to ONNX, with the reason; collected, so that all are reported together."""
+    """An operator that cannot be brought to ONNX, with the reason; collected, so that all are reported together."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

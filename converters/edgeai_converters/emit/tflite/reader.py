@@ -74,15 +74,13 @@ def read_graph(model: Any, *, where: str, keep_rounding: bool = False) -> ReadGr
 
     Raises:
         UnsupportedOperationError: operators that the table does not have, all of them.
-        ModelError: tensors that the graph can not hold.
+        ModelError: tensors that the graph cannot hold.
     """
     graph = model.subgraphs[0]
     try:
         tensors = read_tensors(model)
     except (UnreadableError, ValueError) as error:
-        raise ModelError(
-            f"{where} can not be read: {error}.", hint="Convert the model anew from its source."
-        ) from error
+        raise ModelError(f"{where} cannot be read: {error}.", hint="Convert the model anew from its source.") from error
     inputs = [int(index) for index in graph.inputs] if graph.inputs is not None else []
     outputs = [int(index) for index in graph.outputs] if graph.outputs is not None else []
     names = _boundary_names(model, tensors, inputs, outputs)
@@ -91,7 +89,7 @@ def read_graph(model: Any, *, where: str, keep_rounding: bool = False) -> ReadGr
     if problems:
         listed = "\n".join(f"  {problem}" for problem in problems)
         raise UnsupportedOperationError(
-            f"{len(problems)} of {len(graph.operators or [])} operators of {where} can not be read:\n{listed}",
+            f"{len(problems)} of {len(graph.operators or [])} operators of {where} cannot be read:\n{listed}",
             hint="Convert the model from its source (Keras, PyTorch, ONNX) instead of from TFLite.",
         )
     ends = [_boundary(context, index) for index in inputs], [_boundary(context, index) for index in outputs]

@@ -20,7 +20,7 @@ from edgeai_converters.emit.tflite.write_context import Value, WriteContext
 
 
 def write_transpose(context: WriteContext, node: ir.Node) -> None:
-    """Write nothing: the same memory is read with other names of its axes. Who can not read it so, moves it."""
+    """Write nothing: the same memory is read with other names of its axes. Who cannot read it so, moves it."""
     value = context.value(node)
     permutation = node.attributes.get_ints("perm", list(range(value.rank))[::-1])
     shape = tuple(value.shape[axis] for axis in permutation)

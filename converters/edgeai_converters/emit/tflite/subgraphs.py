@@ -66,7 +66,7 @@ class Subgraphs:
             A context with the nodes of the subgraph, and the names of the values that its outputs are.
 
         Raises:
-            UnreadableError: operators of the subgraph that can not be read, all of them.
+            UnreadableError: operators of the subgraph that cannot be read, all of them.
         """
         inputs, outputs = self.boundary(number)
         if len(inputs) != len(names):

@@ -28,7 +28,7 @@ from edgeai_converters.emit.tflite.schema import tensor_type
 
 
 class UnwritableError(Exception):
-    """A node that TFLite can not say, with the reason; collected, so that all are reported together."""
+    """A node that TFLite cannot say, with the reason; collected, so that all are reported together."""
 
 
 @dataclass(kw_only=True, eq=False)

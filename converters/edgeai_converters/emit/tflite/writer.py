@@ -1,4 +1,4 @@
-"""The graph as a `.tflite` file: `emit_tflite`, and what can not be written: `unsupported_nodes`."""
+"""The graph as a `.tflite` file: `emit_tflite`, and what cannot be written: `unsupported_nodes`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from edgeai_runtime.manifest import Quantization, TensorSpec
 
 @dataclass(frozen=True, kw_only=True)
 class UnsupportedNode:
-    """A node that TFLite can not say: its operator, its name (or its first output's) and the reason."""
+    """A node that TFLite cannot say: its operator, its name (or its first output's) and the reason."""
 
     op_type: str
     name: str
@@ -53,16 +53,16 @@ def emit_tflite(model: ir.Model, folder: Path, *, stem: str = "model") -> Artifa
         stem: name of the file without suffix.
 
     Raises:
-        UnsupportedOperationError: nodes that TFLite can not say, all of them; nothing was written.
-        ModelError: a boundary that TFLite can not say.
-        OutputError: the file can not be written.
+        UnsupportedOperationError: nodes that TFLite cannot say, all of them; nothing was written.
+        ModelError: a boundary that TFLite cannot say.
+        OutputError: the file cannot be written.
         MissingEngineError: the flatbuffer schema is not installed.
     """
     context, problems = _write_graph(lower(model).graph)
     if problems:
         listed = "\n".join(f"  {problem}" for problem in problems)
         raise UnsupportedOperationError(
-            f"{len(problems)} of {len(model.graph)} nodes can not be written to TFLite:\n{listed}",
+            f"{len(problems)} of {len(model.graph)} nodes cannot be written to TFLite:\n{listed}",
             hint="Simplify the graph and fix its input shapes first, or choose another format (onnx, openvino).",
         )
     inputs = _inputs(context)
@@ -195,5 +195,5 @@ def _write_file(folder: Path, name: str, content: bytes) -> Path:
         beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
-        raise OutputError(f"{path} ({len(content)} bytes) can not be written: {error}.") from error
+        raise OutputError(f"{path} ({len(content)} bytes) cannot be written: {error}.") from error
     return path

@@ -53,7 +53,7 @@ def _grows(results: list[Any], constants: dict[Any, Any]) -> bool:
 
 
 def _compute(model: ir.Model, node: ir.Node, constants: dict[Any, Any]) -> list[Any] | None:
-    """Return the outputs of one node as arrays; `None` when the reference implementation can not."""
+    """Return the outputs of one node as arrays; `None` when the reference implementation cannot."""
     try:
         graph = onnx.helper.make_graph(
             [ir.to_proto(node)],
@@ -68,7 +68,7 @@ def _compute(model: ir.Model, node: ir.Node, constants: dict[Any, Any]) -> list[
         proto = onnx.helper.make_model(graph, opset_imports=[opset])
         with np.errstate(all="ignore"):
             results = onnx.reference.ReferenceEvaluator(proto).run(None, constants)
-    except Exception:  # whatever it can not do stays a node
+    except Exception:  # whatever it cannot do stays a node
         return None
     arrays = [np.asarray(result) for result in results]
     return arrays if all(array.dtype != object for array in arrays) else None

@@ -32,7 +32,7 @@ def unroll_recurrent(
 ) -> tuple[ir.Model, bool]:
     """Write the recurrent layers step by step, in place; results agree to rounding (1e-5).
 
-    Shapes of the new values are stated. Layers that can not be unrolled stay; `refusal` tells why.
+    Shapes of the new values are stated. Layers that cannot be unrolled stay; `refusal` tells why.
 
     Args:
         model: the graph, shapes inferred.
@@ -54,7 +54,7 @@ def unroll_recurrent(
 
 
 def refusal(layer: RecurrentLayer) -> str | None:
-    """Return why a layer can not be unrolled, `None` when it can."""
+    """Return why a layer cannot be unrolled, `None` when it can."""
     if layer.steps > LARGEST_UNROLLED:
         return f"its {layer.steps} steps are too many to write one by one (at most {LARGEST_UNROLLED})"
     if layer.length < 1:

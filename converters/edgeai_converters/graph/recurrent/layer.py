@@ -27,7 +27,7 @@ _WITH_BOTH = {"ScaledTanh": (1.0, 1.0), "HardSigmoid": (0.2, 0.5)}
 
 
 class RecurrentError(Exception):
-    """Why a recurrent node can not be written otherwise than as it stands."""
+    """Why a recurrent node cannot be written otherwise than as it stands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ def read_layer(node: ir.Node) -> RecurrentLayer:
     """Return a recurrent node as data.
 
     Raises:
-        RecurrentError: something that can not be read, with the reason.
+        RecurrentError: something that cannot be read, with the reason.
     """
     kind = node.op_type
     shape = shape_of(node.inputs[0])

@@ -128,7 +128,7 @@ def _named(node: ir.Node, arrays: list[Array | None]) -> Iterable[tuple[ir.Value
 
 
 def compute(nodes: list[ir.Node], inputs: dict[str, Array], outputs: list[ir.Value]) -> list[Array] | None:
-    """Compute nodes by ONNX's reference implementation; `None` for what it can not compute."""
+    """Compute nodes by ONNX's reference implementation; `None` for what it cannot compute."""
     infos = [
         onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
         for name, array in inputs.items()

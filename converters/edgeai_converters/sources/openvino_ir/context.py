@@ -60,7 +60,7 @@ class ReadContext:
         if key not in self._names:
             value = self._constants.get(key)
             if value is None:
-                raise UnreadableError(f"needs {output.get_node().get_friendly_name()!r}, which can not be read")
+                raise UnreadableError(f"needs {output.get_node().get_friendly_name()!r}, which cannot be read")
             self._names[key] = self.add_constant(value, str(output.get_node().get_friendly_name()))
         return self._names[key]
 

@@ -74,8 +74,8 @@ def read_graph(model: Any, *, where: str) -> ReadGraph:
         where: what to call it in errors.
 
     Raises:
-        UnsupportedOperationError: operations that can not be read, all of them with their names.
-        ModelError: inputs or outputs that the graph can not hold.
+        UnsupportedOperationError: operations that cannot be read, all of them with their names.
+        ModelError: inputs or outputs that the graph cannot hold.
     """
     inputs, outputs = _boundaries(model, where)
     context = ReadContext([each.name for each in (*inputs, *outputs)], lambda inside, node: _read(inside, node, {}))
@@ -95,7 +95,7 @@ def read_graph(model: Any, *, where: str) -> ReadGraph:
         count = sum(node.get_type_name() not in ("Parameter", "Result", "Constant") for node in operations)
         listed = "\n".join(f"  {problem}" for problem in problems)
         raise UnsupportedOperationError(
-            f"{len(problems)} of {count} operations of {where} can not be read:\n{listed}",
+            f"{len(problems)} of {count} operations of {where} cannot be read:\n{listed}",
             hint="Convert the model that it was made from (ONNX, PyTorch, Keras) instead.",
         )
     _name_outputs(context, model, outputs)
@@ -139,7 +139,7 @@ def _boundaries(model: Any, where: str) -> tuple[tuple[Boundary, ...], tuple[Bou
             shape, dtype = partial_shape(port.get_partial_shape()), graph_dtype(stored).name
         except UnreadableError as error:
             raise ModelError(
-                f"{where}: {name!r} can not be an input or output of the graph: {error}.",
+                f"{where}: {name!r} cannot be an input or output of the graph: {error}.",
                 hint="Give inputs of known rank; text must be prepared outside of the model.",
             ) from error
         return Boundary(name=fresh, shape=shape, dtype=dtype, stored=stored, layout=layout)

@@ -22,7 +22,7 @@ SMALL_TYPES = ("i8", "u8", "i4", "u4", "u2", "u1", "nf4", "f8e4m3", "f8e5m2", "f
 
 
 class UnreadableError(Exception):
-    """An operation that can not be brought to ONNX, with the reason; collected, so that all are reported together."""
+    """An operation that cannot be brought to ONNX, with the reason; collected, so that all are reported together."""
 
 
 def graph_dtype(element_type: str) -> np.dtype[Any]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FEWEST_LEVELS = 16
-_INTEGERS = 256  # levels that all integers of 8 bits stand for; 255 leave one out, which QuantizeLinear can not
+_INTEGERS = 256  # levels that all integers of 8 bits stand for; 255 leave one out, which QuantizeLinear cannot
 _NEVER_NEGATIVE = ("Relu", "Sigmoid", "HSigmoid", "HardSigmoid", "Softmax", "SoftPlus", "Abs", "Exp", "Sqrt")
 _PASSING = ("MaxPool", "AvgPool", "ReduceMean", "ReduceMax", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Concat")
 _ON_THE_WAY = ("Multiply", "Add", "Subtract", "Divide", "Round", "Reshape", "Squeeze", "Unsqueeze", "Transpose")

@@ -20,7 +20,7 @@ class Windows:
         dilations: step inside.
         begins: padding before.
         ends: padding behind.
-        auto_pad: ONNX's name of a padding that can not be said in numbers; empty otherwise.
+        auto_pad: ONNX's name of a padding that cannot be said in numbers; empty otherwise.
     """
 
     kernel: tuple[int, ...]

@@ -113,7 +113,7 @@ class NodeView:
     def unsupported(self, why: str) -> UnsupportedOperationError:
         """Return the error that says why this node has no place in a twin."""
         return UnsupportedOperationError(
-            f"The trainable twin can not compute the node {self.key!r} ({self.op_type}): {why}."
+            f"The trainable twin cannot compute the node {self.key!r} ({self.op_type}): {why}."
         )
 
     def _computed_sizes(self, argument: Any) -> list[Any]:
