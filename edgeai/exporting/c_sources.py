@@ -1,11 +1,13 @@
 """`--to c`: a model for TensorFlow Lite Micro as sources that are built into a program.
 
-    digits_model.h/.c       the model as a constant array; sizes, arena, scales, labels
-    digits_operators.h      the resolver with the model's operators and no others
-    digits_golden.h/.c      recorded samples, where the bundle has some
-    digits_main.cc          an example: sets up the interpreter, runs the recorded samples, says whether they agree
-
-Pre- and post-processing are not turned into C: the steps are told in the header, the recorded samples have them done.
+digits_model.h/.c       the model as a constant array; sizes, arena, scales, labels
+digits_operators.h      the resolver with the model's operators and no others
+digits_preprocess.h/.c  from raw samples to the model's inputs; of a bundle
+digits_postprocess.h/.c from the model's outputs to results; of a bundle
+digits_golden.h/.c      recorded samples, where the bundle has some
+digits_steps_test.c     holds the steps against what the runtime made of the recorded samples
+digits_main.cc          an example: sets up the interpreter, runs the recorded samples, says whether they agree
+digits_README.md        what is there, what it takes, what is left to the program
 """
 
 from __future__ import annotations
@@ -14,7 +16,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from edgeai.exporting.c_tensors import CTensor, c_golden, c_tensor
+from edgeai.exporting.c_around import Around, write_around
+from edgeai.exporting.c_golden import c_golden
+from edgeai.exporting.c_operations import in_words
+from edgeai.exporting.c_tensors import CTensor, c_tensor
 from edgeai.exporting.golden import read_golden
 from edgeai.exporting.made import Made
 from edgeai.exporting.rendering import comment, fill_template
@@ -26,7 +31,7 @@ from edgeai_converters.facts.tflite import read_tflite_facts
 from edgeai_devices.operator_facts import ModelFacts
 from edgeai_devices.profile import Profile
 from edgeai_runtime.errors import ModelError
-from edgeai_runtime.manifest import Step, TensorSpec
+from edgeai_runtime.manifest import TensorSpec
 
 GOLDEN_BYTES = 8192
 """Most flash that recorded samples may take, beyond the first."""
@@ -52,8 +57,9 @@ def make_c(subject: Subject, target: Target) -> Made:
     methods = resolver_methods(facts)
     arena = plan_micro_arena(subject.content, facts, target.profile)
     inputs, outputs = _in_order(subject.own_inputs), _in_order(subject.own_outputs)
-    golden = read_golden(subject, most_bytes=GOLDEN_BYTES)
+    golden = read_golden(subject, most_bytes=GOLDEN_BYTES, with_raw=True)
     stem = "_".join(subject.words)
+    around = write_around(subject, stem, golden)
     values: dict[str, Any] = {
         "stem": stem,
         "macro": stem.upper(),
@@ -67,7 +73,8 @@ def make_c(subject: Subject, target: Target) -> Made:
         "labels": subject.labels,
         "steps": [*_steps("before", subject.preprocessing), *_steps("after", subject.postprocessing)],
         "methods": methods,
-        "golden": c_golden(golden, outputs) if golden is not None else None,
+        "around": around,
+        "golden": c_golden(subject, golden, outputs, around.before, around.after) if golden is not None else None,
     }
     files: dict[str, str | bytes] = {
         f"{stem}_model.h": fill_template("c_model.h.j2", **values),
@@ -75,12 +82,21 @@ def make_c(subject: Subject, target: Target) -> Made:
         f"{stem}_operators.h": fill_template("c_operators.h.j2", **values),
         f"{stem}_main.cc": fill_template("c_main.cc.j2", **values),
     }
+    for role, steps in (("preprocess", around.before), ("postprocess", around.after)):
+        for suffix in ("h", "c") if steps else ():
+            files[f"{stem}_{role}.{suffix}"] = fill_template(
+                f"c_steps.{suffix}.j2",
+                **{**values, "steps": steps, "before": steps is around.before, "needs": around.needs(steps)},
+            )
     if golden is not None:
+        files[f"{stem}_steps_test.c"] = fill_template("c_steps_test.c.j2", **values)
         files[f"{stem}_golden.h"] = fill_template("c_golden.h.j2", **values)
         files[f"{stem}_golden.c"] = fill_template("c_golden.c.j2", **values)
+    notes = [*around.left_out, *_notes(subject, facts, target.profile, arena.total, around, golden is not None)]
+    files[f"{stem}_README.md"] = fill_template("c_readme.md.j2", notes=notes, **values)
     return Made(
         files=files,
-        notes=tuple(_notes(subject, facts, target.profile, arena.total, golden is not None)),
+        notes=tuple(notes),
         facts={
             "variant": subject.variant.id if subject.variant is not None else None,
             "precision": subject.precision,
@@ -94,6 +110,14 @@ def make_c(subject: Subject, target: Target) -> Made:
                 "margin": arena.margin,
                 "kernels": arena.kernels,
             },
+            "steps": {
+                "flash_bytes": around.flash_bytes,
+                "ram_bytes": around.ram_bytes,
+                "raw_bytes": around.raw_bytes,
+                "left_out": list(around.left_out),
+            },
+            "flash_bytes": len(subject.content) + around.flash_bytes,
+            "ram_bytes": arena.total + around.ram_bytes,
             "operators": list(methods),
             "golden_samples": golden.n if golden is not None else 0,
         },
@@ -115,26 +139,18 @@ def _in_order(specs: Sequence[TensorSpec]) -> tuple[CTensor, ...]:
 def _steps(when: str, steps: Any) -> list[str]:
     """Return the steps in words for a comment: `before x: scale factor=0.0625`."""
     return [
-        comment(f"{when} {name}: " + "; ".join(_in_words(step) for step in each))
-        for name, each in steps.items()
-        if each
+        comment(f"{when} {name}: " + "; ".join(in_words(step) for step in each)) for name, each in steps.items() if each
     ]
 
 
-def _in_words(step: Step) -> str:
-    return " ".join([step.op, *(f"{key}={value}" for key, value in step.params.items())])
-
-
 def _notes(
-    subject: Subject, facts: ModelFacts, profile: Profile | None, arena_bytes: int, has_golden: bool
+    subject: Subject, facts: ModelFacts, profile: Profile | None, arena_bytes: int, around: Around, has_golden: bool
 ) -> list[str]:
     notes = []
     if facts.only_batch_is_free:
         notes.append("The batch is free in the model; on a microcontroller it is 1.")
-    if subject.preprocessing or subject.postprocessing:
-        notes.append("Pre- and post-processing are told in the header; the program has to do them.")
     if not has_golden:
-        notes.append("No recorded samples: the example runs zeros and can not tell whether the answers are right.")
+        notes.append("No recorded samples: the example runs zeros and cannot tell whether the answers are right.")
     if any(operator.name in _NEED_VARIABLES for operator in facts.operators):
         notes.append("The model has variables: give the interpreter MicroResourceVariables.")
     if any(re.match(r"uint8$", spec.dtype) for spec in (*subject.own_inputs, *subject.own_outputs)):
@@ -142,8 +158,8 @@ def _notes(
     if profile is not None:
         memory = profile.memory
         for what, needs, has in (
-            ("flash", len(subject.content), memory.flash_kib),
-            ("SRAM", arena_bytes, memory.sram_kib),
+            ("flash", len(subject.content) + around.flash_bytes, memory.flash_kib),
+            ("SRAM", arena_bytes + around.ram_bytes, memory.sram_kib),
         ):
             if has is not None and needs > has * _KIB:
                 notes.append(

@@ -1,13 +1,11 @@
-"""Tensors of an artifact as C sees them: types, sizes, scales, and recorded samples as initializers."""
+"""Tensors of an artifact as C sees them: types, sizes, scales."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
 
-from edgeai.exporting.golden import Golden
-from edgeai.exporting.rendering import float_literal, rows
+from edgeai.exporting.rendering import float_literal
 from edgeai_runtime.errors import ModelError
 from edgeai_runtime.manifest import Quantization, TensorSpec
 
@@ -81,47 +79,10 @@ def c_tensor(spec: TensorSpec, index: int) -> CTensor:
 
 
 def _quantized(tensor: CTensor, quantization: Quantization, dtype: str) -> CTensor:
-    from dataclasses import replace
-
     return replace(
         tensor,
         scale=float_literal(quantization.scale),
         zero_point=quantization.zero_point,
         least=_LEAST[dtype],
         most=_MOST[dtype],
-    )
-
-
-def c_values(array: Any) -> str:
-    """Return the values of an array as rows of an initializer."""
-    flat = array.reshape(-1)
-    if flat.dtype.kind == "f":
-        return rows((f"{float_literal(value)}f" for value in flat), per_row=8, indent="        ")
-    return rows((str(int(value)) for value in flat), per_row=20, indent="        ")
-
-
-@dataclass(frozen=True, kw_only=True)
-class CGolden:
-    """Recorded samples for the templates: per input and output the rows of each sample, and tolerances."""
-
-    n: int
-    inputs: tuple[tuple[str, ...], ...]
-    outputs: tuple[tuple[str, ...], ...]
-    atol: tuple[str, ...]
-    rtol: tuple[str, ...]
-
-
-def c_golden(golden: Golden, outputs: tuple[CTensor, ...]) -> CGolden:
-    """Describe recorded samples; tolerances get half a step of a quantized output on top, which is its rounding."""
-    import numpy as np
-
-    steps = [float(each.scale) / 2 if each.scale is not None else 0.0 for each in outputs]
-    return CGolden(
-        n=golden.n,
-        inputs=tuple(tuple(c_values(sample) for sample in each.stored) for each in golden.inputs),
-        outputs=tuple(
-            tuple(c_values(sample) for sample in np.asarray(each.as_stored, np.float32)) for each in golden.outputs
-        ),
-        atol=tuple(float_literal(each.tolerance.atol + step) for each, step in zip(golden.outputs, steps, strict=True)),
-        rtol=tuple(float_literal(each.tolerance.rtol) for each in golden.outputs),
     )

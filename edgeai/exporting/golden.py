@@ -53,7 +53,7 @@ class Golden:
     outputs: tuple[GoldenOutput, ...]
 
 
-def read_golden(subject: Subject, *, most_bytes: int, most_samples: int = 4) -> Golden | None:
+def read_golden(subject: Subject, *, most_bytes: int, most_samples: int = 4, with_raw: bool = False) -> Golden | None:
     """Return as many recorded samples as fit, at least one; `None` for a bare model or a bundle without samples.
 
     Inputs that are text before pre-processing are given as what the tokenizer made of them.
@@ -62,6 +62,7 @@ def read_golden(subject: Subject, *, most_bytes: int, most_samples: int = 4) -> 
         subject: what is exported.
         most_bytes: for inputs as the artifact takes them and outputs in float32.
         most_samples: never more than these.
+        with_raw: count the raw samples among the bytes too, where they are numbers.
     """
     import numpy as np
 
@@ -91,6 +92,8 @@ def read_golden(subject: Subject, *, most_bytes: int, most_samples: int = 4) -> 
         outputs.append(GoldenOutput(real=values, as_stored=as_stored, tolerance=tolerance))
     count = min(len(each.stored) for each in inputs)
     size = sum(each.stored.nbytes for each in inputs) + sum(4 * each.real.size for each in outputs)
+    if with_raw:
+        size += sum(each.raw.nbytes for each in inputs if each.raw.dtype.kind in "biuf")
     fitting = max(1, min(most_samples, count, most_bytes * count // max(1, size)))
     return Golden(
         n=fitting,

@@ -28,6 +28,7 @@ def fill_template(template: str, **values: Any) -> str:
     )
     environment.filters |= {
         "c_text": c_text,
+        "cell": cell,
         "comment": comment,
         "float_literal": float_literal,
     }
@@ -44,9 +45,14 @@ def c_text(text: str) -> str:
 
 
 def comment(text: str) -> str:
-    """Return text that stands in a comment of one line and can not end it, nor a block comment."""
+    """Return text that stands in a comment of one line and cannot end it, nor a block comment."""
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
     return printable.replace("*/", "* /").replace("/*", "/ *").rstrip("\\")
+
+
+def cell(text: str) -> str:
+    """Return text that stays within its cell of a Markdown table."""
+    return comment(text).replace("|", "\\|")
 
 
 def float_literal(value: float) -> str:

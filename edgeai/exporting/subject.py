@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeai.exporting.table import Exporter
-from edgeai_converters.inspection.table import inspect_artifact
 from edgeai_runtime.errors import ModelError, UsageError
 from edgeai_runtime.manifest import FORMATS, Format, Step, TensorSpec, Tolerance, Variant
 from edgeai_runtime.record import replace
@@ -113,6 +112,7 @@ def read_subject(
 def _of_bundle(
     path: Path, formats: Sequence[Format], target: Exporter, profile: Profile | None, wanted: str | None
 ) -> Subject:
+    from edgeai_converters.inspection.table import inspect_artifact
     from edgeai_runtime.bundle import open_bundle
 
     bundle = open_bundle(path)

@@ -67,6 +67,29 @@ def test_a_number_is_stored_in_c_as_the_runtime_stores_it(exported: tuple[Path, 
     np.testing.assert_array_equal(np.array(printed.split(), np.int8), adapt(values))
 
 
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")
+@pytest.mark.parametrize("planted", [False, True])
+def test_raw_samples_become_the_bytes_that_the_runtime_gives_the_model(
+    exported: tuple[Path, Any], tmp_path: Path, planted: bool
+) -> None:
+    folder, facts = exported
+    for path in folder.glob("*.[ch]"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    source = tmp_path / "digits_preprocess.c"
+    text = source.read_text()
+    assert "float " not in text
+    assert text.count("_stored_0[(uint8_t)") == 1
+    if planted:
+        source.write_text(text.replace("_stored_0[(uint8_t)", "_stored_0[1 + (uint8_t)"))
+    sources = sorted(tmp_path.glob("digits_*.c"))
+    flags = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-DDIGITS_STEPS_TEST_MAIN")
+    subprocess.run(["gcc", *flags, *sources, "-o", tmp_path / "test"], check=True, timeout=120)
+    done = subprocess.run([tmp_path / "test"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, "steps: 0 differences" in done.stdout) == ((1, False) if planted else (0, True))
+    assert facts["steps"] == {"flash_bytes": 256, "ram_bytes": 0, "raw_bytes": 64 + 40, "left_out": []}
+    assert facts["ram_bytes"] == facts["arena_bytes"]
+
+
 def test_the_real_interpreter_agrees_with_the_recorded_samples_in_this_arena(exported: tuple[Path, Any]) -> None:
     runtime = pytest.importorskip("tflite_micro.python.tflite_micro.runtime", reason="tflite-micro is not installed")
     folder, facts = exported
