@@ -1,7 +1,7 @@
 """`python -m edgeai_runtime`: run, verify and time models on the device, with numpy and one engine installed.
 
-Exit code 0: done; 1: the work failed or a check did; 2: wrong usage. With `--json`, standard output is one JSON
-document; an error is `{"error": {"type", "message", "hint"}}`, and a number that is not finite is `null`.
+Exit code 0: done; 1: the work or a check failed; 2: wrong usage; 130: interrupted. With `--json`, standard output is
+one JSON document; an error is `{"error": {"type", "message", "hint"}}`, and a number that is not finite is `null`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EdgeAIError as error:
         return _fail(error, as_json=as_json)
     except KeyboardInterrupt:
-        return _fail(EdgeAIError("interrupted"), as_json=as_json)
+        return 129 + _fail(EdgeAIError("interrupted"), as_json=as_json)
     _write(json.dumps(_finite(document)) if as_json else as_text(options.verb, document))
     return int(code)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import hashlib
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from edgeai_runtime import __version__
 from edgeai_runtime.bundle import is_bundle, open_bundle
 from edgeai_runtime.device_cli_inputs import draw_inputs, read_inputs, recorded_stage_inputs
 from edgeai_runtime.device_cli_placement import add_placement_options, read_placement, read_threads
+from edgeai_runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from edgeai_runtime.manifest import Variant
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 
 SCHEMA = "edgeai.device-bench/1"
 """Of the document; what it holds is checked where it is read."""
-
-_Task = tuple[Path, "str | None"]
 
 
 def add_parser(verbs: Any) -> None:
@@ -61,6 +61,8 @@ def bench(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     from edgeai_runtime.bench.percentiles import histogram
     from edgeai_runtime.bench.statistics import compare, summarize
 
+    if not (options.batch > 0 and options.duration >= 0):
+        raise UsageError(f"--batch is at least 1, --duration at least 0. Received: {options.batch}, {options.duration}")
     runs: dict[str, dict[str, Any]] = {}
     calls: dict[str, Any] = {}
     models: dict[str, tuple[Model, list[Any]]] = {}
@@ -97,9 +99,9 @@ def bench(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     }, 0
 
 
-def _tasks(options: argparse.Namespace) -> list[_Task]:
+def _tasks(options: argparse.Namespace) -> list[tuple[Path, str | None]]:
     """Return what is timed: paths, each with a variant's id when all variants of a bundle are asked for."""
-    tasks: list[_Task] = []
+    tasks: list[tuple[Path, str | None]] = []
     for path in options.models:
         variants = open_bundle(path).manifest.variants if options.all_variants and is_bundle(path) else ()
         tasks += [(path, variant.id) for variant in variants] or [(path, None)]  # a pipeline has none
@@ -112,9 +114,17 @@ def _run_scenario(model: Model, arrays: list[Any], options: argparse.Namespace) 
 
     with open_calls(model, arrays, scenario=options.scenario) as (workers, batch):
         result = run_scenario(
-            workers, scenario=options.scenario, tier=options.tier, latency_bound_ms=options.latency_bound
+            workers,
+            scenario=options.scenario,
+            tier=options.tier,
+            latency_bound_ms=options.latency_bound,
+            on_step=_tell if sys.stderr.isatty() and not options.json else None,
         )
-    return {k: v for k, v in vars(result).items() if k != "call_ms"} | {"batch": batch}
+    return {key: value for key, value in result.__dict__.items() if key != "call_ms"} | {"batch": batch}
+
+
+def _tell(done: int, total: int, label: str) -> None:
+    sys.stderr.write(f"\r{label}: {done} of {total} s   ")
 
 
 def _prepare(
@@ -162,7 +172,7 @@ def _prepare(
         "batch": count_samples(model, arrays),
         "load_ms": (loaded - start) * 1e3,
         "first_ms": (first - before) * 1e3,
-        "rss_mib": grown - memory if grown is not None and memory is not None else None,
+        "rss_mib": grown and memory and grown - memory,
         "outputs_match": compare_golden(bundle, model)[0] if bundle and chosen and bundle.manifest.golden else None,
     }
     return run, model, arrays

@@ -8,15 +8,16 @@ from typing import Any
 
 def as_text(verb: str, document: dict[str, Any]) -> str:
     """Return the document of `verb` (`run`, `verify`, `bench`, `devices`, `warm`) as lines of text."""
-    return {"run": _run, "verify": _verify, "bench": _bench, "devices": _devices, "warm": _warm}[verb](document)
+    show = {"run": _run, "verify": _verify, "bench": _bench, "devices": _devices, "warm": _warm}[verb]
+    return "\n".join(show(document))
 
 
-def _run(document: dict[str, Any]) -> str:
-    lines = [f"{name}: {_short(value)}" for name, value in document["outputs"].items()]
+def _run(document: dict[str, Any]) -> list[str]:
+    lines = [f"{name}: {_cut(str(value), 400)}" for name, value in document["outputs"].items()]
     placement = document["placement"]
     shares = ", ".join(f"{device} {share:.0%}" for device, share in placement.items() if device != "delegate" and share)
     ran = f"ran on {placement['delegate']} ({shares}) in {document['latency_ms']:.3g} ms"
-    return "\n".join([*lines, *_attempts(document["attempts"]), ran])
+    return [*lines, *_attempts(document["attempts"]), ran]
 
 
 def _attempts(attempts: Sequence[dict[str, Any]]) -> list[str]:
@@ -29,41 +30,42 @@ def _attempts(attempts: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _verify(document: dict[str, Any]) -> str:
-    lines = [f"{'ok  ' if check['ok'] else 'FAIL'} {check['name']}: {check['detail']}" for check in document["checks"]]
-    return "\n".join(
-        [*lines, *_quarantine(document), "the bundle is good" if document["ok"] else "the bundle is NOT good"]
-    )
+def _verify(document: dict[str, Any]) -> list[str]:
+    return [*_checks(document), "the bundle is good" if document["ok"] else "the bundle is NOT good"]
 
 
-def _warm(document: dict[str, Any]) -> str:
-    lines = [f"{'ok  ' if check['ok'] else 'FAIL'} {check['name']}: {check['detail']}" for check in document["checks"]]
+def _warm(document: dict[str, Any]) -> list[str]:
+    lines = _checks(document)
     placement = document["placement"]
     if placement is None:
-        return "\n".join([*lines, *_quarantine(document), "it can NOT be used here"])
+        return [*lines, "it can NOT be used here"]
     rows = [
-        (one["delegate"], one["variant"], str(one["threads"] or ""), _ms(one["median_ms"]), one["how"])
+        (
+            one["delegate"],
+            one["variant"],
+            str(one["threads"] or ""),
+            "–" if one["median_ms"] is None else f"{one['median_ms']:.4g}",
+            one["how"],
+        )
         for one in placement["measured"]
     ]
     table = _table([("delegate", "variant", "threads", "median ms", ""), *rows]) if rows else []
     chosen = f"will run on {placement['delegate']} with {placement['threads']} threads"
-    return "\n".join([*lines, *_quarantine(document), *table, *_attempts(placement["attempts"]), chosen])
+    return [*lines, *table, *_attempts(placement["attempts"]), chosen]
 
 
-def _quarantine(document: dict[str, Any]) -> list[str]:
-    return [
+def _checks(document: dict[str, Any]) -> list[str]:
+    """Return a line for each check, and for what is in quarantine."""
+    lines = [f"{'ok  ' if check['ok'] else 'FAIL'} {check['name']}: {check['detail']}" for check in document["checks"]]
+    return lines + [
         f"in quarantine since {one['since']} UTC: {one['variant']} on {one['delegate']} (verify --retry tries again)"
         for one in document["quarantine"]
     ]
 
 
-def _ms(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
-
-
-def _bench(document: dict[str, Any]) -> str:
+def _bench(document: dict[str, Any]) -> list[str]:
     rows = [
-        (
+        [
             "artifact",
             "delegate",
             "ran on",
@@ -75,13 +77,13 @@ def _bench(document: dict[str, Any]) -> str:
             "first ms",
             "MiB",
             "golden",
-        )
+        ]
     ]
     for run in document["runs"]:
         latency = run["latency_ms"]
         low, high = latency["median_ci95"]
         rows.append(
-            (
+            [
                 run["artifact"],
                 run["delegate"],
                 _ran_on(run),
@@ -93,7 +95,7 @@ def _bench(document: dict[str, Any]) -> str:
                 f"{run['first_ms']:.3g}",
                 "?" if run["rss_mib"] is None else f"{run['rss_mib']:.1f}",
                 {None: "–", True: "match", False: "DIFFER"}[run["outputs_match"]],
-            )
+            ]
         )
     words = {"faster": "faster than", "slower": "slower than", "no_difference": "no different from"}
     comparisons = []
@@ -108,7 +110,7 @@ def _bench(document: dict[str, Any]) -> str:
         for run in document["runs"]
         if (one := run.get("outcome"))
     ]
-    return "\n".join([f"{machine['cpu']}, {machine['usable_cores']} cores", *_table(rows), *comparisons, *outcomes])
+    return [f"{machine['cpu']}, {machine['usable_cores']} cores", *_table(rows), *comparisons, *outcomes]
 
 
 def _ran_on(run: dict[str, Any]) -> str:
@@ -117,7 +119,7 @@ def _ran_on(run: dict[str, Any]) -> str:
     return (told or "unknown") + (", simulated" if run["emulated"] else "")
 
 
-def _devices(document: dict[str, Any]) -> str:
+def _devices(document: dict[str, Any]) -> list[str]:
     machine = document["machine"]
     engines = [
         (one["name"], one["package"], one["version"] or "–", "" if one["present"] else one["install"])
@@ -129,20 +131,18 @@ def _devices(document: dict[str, Any]) -> str:
             one["device"],
             "no" if not one["present"] else "simulated" if one["emulated"] else "yes",
             one["verified"],
-            _first_line(one["reason"] or ", ".join(filter(None, (one["driver"], *one["devices"])))),
+            _cut((one["reason"] or ", ".join(filter(None, (one["driver"], *one["devices"])))).partition("\n")[0], 140),
         )
         for one in document["delegates"]
     ]
     head = [f"{machine['cpu']}, {machine['usable_cores']} of {machine['cores']} cores, {machine['os']}", machine["isa"]]
-    return "\n".join(
-        [
-            *head,
-            "",
-            *_table([("engine", "package", "version", ""), *engines]),
-            "",
-            *_table([("delegate", "device", "present", "tried on", ""), *delegates]),
-        ]
-    )
+    return [
+        *head,
+        "",
+        *_table([("engine", "package", "version", ""), *engines]),
+        "",
+        *_table([("delegate", "device", "present", "tried on", ""), *delegates]),
+    ]
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -150,11 +150,5 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _first_line(text: str) -> str:
-    line = text.partition("\n")[0]
-    return line if len(line) <= 140 else f"{line[:139]}…"
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 400 else f"{text[:400]} …"
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from edgeai.benchmarking.compared import compare_stored
-from edgeai.benchmarking.device_result import DEVICE_SCHEMA
 from edgeai.benchmarking.joined import join_results
 from edgeai.benchmarking.result import SCHEMA
 from edgeai.benchmarking.stored import check_report, read_report
@@ -20,6 +19,7 @@ from edgeai.cli.app import run as run_cli
 from edgeai_runtime.__main__ import main
 from edgeai_runtime.bench.tiers import TIERS
 from edgeai_runtime.bundle import open_bundle
+from edgeai_runtime.device_cli_bench import SCHEMA as DEVICE_SCHEMA
 from edgeai_runtime.errors import DataError, UsageError
 
 Document = dict[str, Any]
