@@ -74,7 +74,7 @@ def run_loadgen(
             log = _run(loadgen, settings, chosen)
             return log["result_validity"] == "VALID", log
 
-        _, log = confirm_rate(attempt, rate or speed / 100, on_step, most=MOST_RUNS if rate else 1)
+        _, log = confirm_rate(attempt, rate or speed / 100, most=MOST_RUNS if rate else 1)
     else:
         for _ in range(_MOST_OFFLINE_RUNS):
             log = _run(loadgen, settings, chosen)
@@ -106,7 +106,7 @@ def _settings(loadgen: Any, scenario: str, limits: Limits, speed: float, bound_m
 def _run(loadgen: Any, settings: Any, workers: Sequence[Issue]) -> dict[str, Any]:
     """Make one run and return what its log says, by key.
 
-    It runs in a thread, so that an interruption is heard. The generator can not be stopped, and leaving the process
+    It runs in a thread, so that an interruption is heard. The generator cannot be stopped, and leaving the process
     while it runs aborts the process: after an error its queries are answered at once, without the model, until it has
     no more; those of a server are left lying until there are too many for it to go on.
     """
@@ -146,7 +146,7 @@ def _run(loadgen: Any, settings: Any, workers: Sequence[Issue]) -> dict[str, Any
                         return
                     answer(issue, chunk)
 
-            work_together([lambda issue=issue: share(issue) for issue in workers])  # type: ignore[misc]
+            work_together([lambda _, issue=issue: share(issue) for issue in workers])  # type: ignore[misc]
         else:
             answer(workers[0], samples)
 

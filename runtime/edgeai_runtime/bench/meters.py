@@ -24,7 +24,7 @@ def clock_mhz(*, system: Path = _SYSTEM) -> float | None:
 
 
 def celsius(*, system: Path = _SYSTEM) -> float | None:
-    """Return the temperature of the hottest part of the processor; of any part where none is said to be one."""
+    """Return the temperature of the processor's hottest part; of any part where none is said to be its."""
     zones = {}
     for pattern, value in (("class/thermal/thermal_zone*/type", "temp"), ("class/hwmon/hwmon*/name", "temp1_input")):
         for file in system.glob(pattern):
@@ -35,7 +35,7 @@ def celsius(*, system: Path = _SYSTEM) -> float | None:
 
 
 def throttle_count(*, system: Path = _SYSTEM) -> int | None:
-    """Return how often the processor throttled since the start (Intel), or whether it does now (Raspberry Pi: 1)."""
+    """Return how often the processor throttled (Intel), or whether it does now (Raspberry Pi: 1)."""
     counts = _numbers(system, "devices/system/cpu/cpu[0-9]*/thermal_throttle/*_throttle_count")
     if counts:
         return int(sum(counts))

@@ -38,11 +38,7 @@ def open_calls(
     as its queue would have. A query is one call of its own number of samples, where the model takes that; else, and in
     `offline`, the calls have the batch of `arrays`, and as many of them are made as the samples need.
 
-    Args:
-        model: what is measured; it stays open.
-        arrays: what `run_raw` takes.
-        scenario: one of `tiers.SCENARIOS`.
-        samples_per_query: of `multi_stream`.
+    `model` stays open. `arrays` are what `run_raw` takes.
     """
     batch = count_samples(model, arrays)
     wanted = batch if scenario == "offline" else samples_per_query if scenario == "multi_stream" else 1
@@ -66,6 +62,7 @@ def open_calls(
             for _ in range(-(-samples // batch)):
                 run(arrays)
 
+        issue.batch = batch  # type: ignore[attr-defined]
         return issue
 
     try:

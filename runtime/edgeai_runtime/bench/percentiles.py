@@ -1,9 +1,8 @@
 """Percentiles as MLPerf means them, with the bounds of its early stopping, and histograms.
 
-A percentile is an order statistic: of n sorted values the one at `floor(n * share)`. Its upper bound is one too: were
-the true percentile above it, fewer than `1 - confidence` of all runs would show so few values beyond. (MLPerf Inference
-Rules, appendix "Early Stopping", with tolerance 0: of n queries t may be over the latency when
-`P(Binomial(n, 1 - share) <= t) < 1 - confidence`, and the t-th greatest latency is the bound.) Queries are taken for
+A percentile is an order statistic: of n sorted values the one at `floor(n * share)`. Its upper bound is one too (MLPerf
+Inference Rules, appendix "Early Stopping", with tolerance 0): of n queries t may be over the latency when
+`P(Binomial(n, 1 - share) <= t) < 1 - confidence`, and the t-th greatest latency is the bound. Queries are taken for
 independent of each other.
 """
 
@@ -56,8 +55,7 @@ def percentile_bound(values: Any, share: float, confidence: float = BOUND_CONFID
 def histogram(call_ms: Any) -> tuple[Any, Any]:
     """Return the edges of bins and how many calls fell into each: one edge more than counts.
 
-    Bins grow by one factor up to the 99th percentile: a few slow calls do not hide the shape of the rest. The last one
-    holds everything above that, up to the greatest. Equal times make one bin.
+    Bins grow by one factor up to the 99th percentile; the last holds all above. Equal times make one bin.
 
     Raises:
         UsageError: there are no times.

@@ -10,7 +10,7 @@ SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
 
 #: Least seconds, most seconds, and least queries per scenario (of offline, whose query is one, samples). `submission`
 #: is MLPerf Inference's edge category: 600 s, as many queries as early stopping needs (64 for p90, 662 for p99), 24,576
-#: samples offline; it has no end, so that of here is for what can not be measured. The others are after MLPerf
+#: samples offline; it has no end, so that of here is for what cannot be measured. The others are after MLPerf
 #: Mobile's (128 queries in 10 s, 1,024 in 60 s), but not below what the bound of a 99th percentile needs.
 TIERS = {
     "quick": (10.0, 60.0, (128, 662, 662, 1024)),
@@ -36,9 +36,7 @@ class Limits:
 
 
 def get_limits(scenario: str, tier: str, duration_s: float | None = None) -> Limits:
-    """Return the limits of a scenario in a tier.
-
-    With `duration_s` a run lasts that long, and at most six times as long to get the queries.
+    """Return a scenario's limits; with `duration_s` a run lasts that long, and six times as long at most.
 
     Raises:
         UsageError: there is no such scenario or tier, or the duration is not above 0.

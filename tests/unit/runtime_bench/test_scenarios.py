@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from edgeai_runtime.bench import scenarios, server
 from edgeai_runtime.bench.scenarios import run_scenario
-from edgeai_runtime.bench.server import draw_arrivals
+from edgeai_runtime.bench.server import draw_arrivals, serve
 from edgeai_runtime.bench.tiers import SCENARIOS, TIERS, get_limits
 from edgeai_runtime.errors import UsageError
 
@@ -111,6 +112,38 @@ def test_offline_takes_more_samples_when_the_first_were_too_few(clock: _Clock) -
     assert result.value == pytest.approx(1000.0, rel=0.01)
 
 
+@pytest.mark.parametrize("batch", [7, 256])
+def test_offline_makes_calls_of_full_batches(clock: _Clock, batch: int) -> None:
+    def issue(samples: int) -> None:
+        clock.pass_by(20.0 * -(-samples // batch))  # a call of a full batch, whatever is asked for
+
+    issue.batch = batch  # type: ignore[attr-defined]
+    result = run_scenario(issue, scenario="offline")
+
+    assert result.value == pytest.approx(batch / 0.020, rel=1e-3)
+    assert result.valid
+
+
+@pytest.mark.parametrize("scenario", ["single_stream", "server", "offline"])
+def test_progress_is_in_seconds_of_the_run(answer: Callable[[int], object], scenario: str) -> None:
+    steps: list[tuple[int, int]] = []
+
+    run_scenario(answer, scenario=scenario, on_step=lambda done, total, label: steps.append((done, total)))
+
+    last = [step for step in steps if step[1] >= 10][-1]
+    assert all(0 <= done <= total for done, total in steps)
+    assert len(steps) >= 8
+    assert 8 <= last[0] <= last[1] <= 12
+
+
+def test_progress_of_slow_calls_reckons_with_the_queries_that_are_needed(clock: _Clock) -> None:
+    steps: list[tuple[int, int]] = []
+
+    run_scenario(lambda _: clock.pass_by(250.0), scenario="single_stream", on_step=lambda *step: steps.append(step[:2]))
+
+    assert steps[0][1] == pytest.approx(32, abs=1)  # 128 queries
+
+
 def _waits(rate: float, service_s: float, seed: int = 0) -> np.ndarray:
     """Latencies of a queue with one server by Lindley's equation."""
     arrivals = draw_arrivals(rate, least_s=10.0, most_s=60.0, queries=662, seed=seed)
@@ -139,6 +172,36 @@ def test_server_with_a_bound_below_the_service_time_holds_no_rate(answer: Callab
     assert "no rate tried kept p99 within 1 ms" in result.reason
 
 
+def test_server_of_a_model_slower_than_the_bound_ends_after_a_few_calls(clock: _Clock) -> None:
+    calls: list[int] = []
+
+    result = run_scenario(lambda n: (calls.append(n), clock.pass_by(5000.0)), scenario="server", tier="normal")
+
+    assert result.value == 0
+    assert len(calls) < 15
+    assert clock.now - 100.0 < 6.0 * len(calls)
+    assert result.reason.endswith("no rate tried kept p99 within 10 ms")
+
+
+@pytest.mark.parametrize("bound_ms", [5e3, 1e7])
+def test_rate_of_a_server_is_what_was_answered_however_great_the_bound(
+    answer: Callable[[int], object], clock: _Clock, bound_ms: float
+) -> None:
+    result = run_scenario(answer, scenario="server", latency_bound_ms=bound_ms)
+
+    assert 0.9e3 / SERVICE_MS < result.value <= 1e3 / SERVICE_MS
+    assert clock.now - 100.0 < 300.0
+
+
+def test_worker_that_waits_for_an_arrival_ends_when_another_gives_up() -> None:
+    begin = time.perf_counter()
+
+    served = serve([lambda _: None] * 2, np.array([0.0, 60.0]), bound_ms=1e-6, most_over=0)
+
+    assert not served.held
+    assert time.perf_counter() - begin < 10.0
+
+
 def test_server_tells_what_it_tried(answer: Callable[[int], object]) -> None:
     steps: list[str] = []
 
@@ -151,7 +214,7 @@ def test_server_tells_what_it_tried(answer: Callable[[int], object]) -> None:
     assert held
     assert failed
     assert max(detail[f"probe_{n}_rate_per_s"] for n in held) < min(detail[f"probe_{n}_rate_per_s"] for n in failed)
-    assert any(step.startswith("server: trying") for step in steps)
+    assert any(step.startswith("trying") for step in steps)
 
 
 def test_workers_share_the_samples_of_offline() -> None:
@@ -180,10 +243,22 @@ def test_error_in_a_worker_of_a_server_comes_out() -> None:
         run_scenario([lambda _: None, fail], scenario="server", duration_s=0.05)
 
 
+def test_error_of_a_worker_ends_the_others_of_offline() -> None:
+    def fail(_: int) -> None:
+        raise RuntimeError("the engine is gone")
+
+    begin = time.perf_counter()
+    with pytest.raises(RuntimeError, match="the engine is gone"):
+        scenarios.run_offline([lambda _: time.sleep(0.05), fail], 1000.0, get_limits("offline", "submission"), None)
+
+    assert time.perf_counter() - begin < 10.0
+
+
 def test_arrivals_are_a_poisson_process_of_the_rate_and_the_same_for_a_seed() -> None:
     arrivals = draw_arrivals(1000.0, least_s=20.0, most_s=100.0, queries=662, seed=3)
     gaps = np.diff(arrivals)
 
+    assert arrivals[0] == 0.0
     assert arrivals[-1] >= 20.0
     assert gaps.mean() == pytest.approx(1e-3, rel=0.03)
     assert gaps.std() == pytest.approx(1e-3, rel=0.05)
