@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgeai.builder.config import ModelConfig, TargetConfig
-from edgeai.builder.fixed_batch import shaped_graph
+from edgeai.builder.fixed_batch import batch_fixed_for, shaped_graph
 from edgeai.builder.labels import read_labels
 from edgeai.builder.steps import NOTES, Making
 from edgeai_converters.float_graph import FloatGraph
@@ -36,10 +36,21 @@ def make(making: Making) -> None:
     graph, _, line = shaped_graph(model, target, making.config.state)
     if model.labels is not None:
         read_labels(model.labels, graph.outputs)
+    _require_fixed(model, target, graph)
     precisions = _reachable(model, target, graph)
     if target.device is not None:
         _require_fit(model, target, target.device, graph, precisions)
     (making.folder / NOTES).write_text(json.dumps([line] if line else []), encoding="utf-8")
+
+
+def _require_fixed(model: ModelConfig, target: TargetConfig, graph: FloatGraph) -> None:
+    ways = batch_fixed_for(target)
+    free = [spec.name for spec in graph.inputs if any(not isinstance(size, int) for size in spec.shape)]
+    if ways and free:
+        raise ModelError(
+            f"{', '.join(ways)} needs fixed shapes, and those of {', '.join(free)} are not all fixed.",
+            hint=f"Fix them: models.{model.name}.input_shapes = {{ {free[0]} = [SIZES] }}",
+        )
 
 
 def _reachable(model: ModelConfig, target: TargetConfig, graph: FloatGraph) -> tuple[Precision, ...]:

@@ -160,6 +160,33 @@ def test_the_module_of_a_function_and_what_it_depends_on_belong_to_the_data(fold
     assert (changed(first, second), changed(second, keys(folder, text))) == (ALL, ALL)
 
 
+@pytest.mark.parametrize(
+    ("gate", "steps"),
+    [
+        ('latency = "50%"', {"measure", "gate"}),
+        ('memory = "64MB"', {"measure", "gate"}),
+        ('not_slower_than = "net.onnx"', {"gate"}),
+        ('size = "100KB"', set()),
+    ],
+)
+def test_another_machine_redoes_what_was_measured_and_no_bytes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, gate: str, steps: set[str]
+) -> None:
+    text = FILE.replace('size = "150KB"', gate)
+    before = keys(folder, text)
+    monkeypatch.setattr("edgeai.builder.plan.describe_machine", lambda: {"cpu": "another"})
+    assert changed(before, keys(folder, text)) == steps
+
+
+@pytest.mark.parametrize(("output", "again"), [("bundle", False), ("qnn-context", True)])
+def test_a_batch_that_is_fixed_for_an_output_belongs_to_the_search(folder: Path, output: str, again: bool) -> None:
+    text = (
+        FILE.replace("esp32-s3", "qcs6490").replace('["tflite"]', '["onnx"]').replace('["bundle", "c"]', '["bundle"]')
+    )
+    found = changed(keys(folder, text), keys(folder, text.replace('["bundle"]', f'["{output}"]')))
+    assert ("search" in found) is again
+
+
 def test_a_file_that_is_not_there_is_told_with_its_key(folder: Path) -> None:
     (folder / "x.npz").unlink()
     config = parse_config(tomllib.loads(FILE), file=folder / "edgeai.toml")

@@ -7,7 +7,14 @@ from dataclasses import replace
 import pytest
 
 from edgeai_devices.catalog import find_profile
-from edgeai_devices.fit_request import formats_for, precisions_for, size_for, wants_fixed_batch, width_multiple
+from edgeai_devices.fit_request import (
+    fixed_batch_ways,
+    formats_for,
+    precisions_for,
+    size_for,
+    wants_fixed_batch,
+    width_multiple,
+)
 from edgeai_devices.profile_rules import KernelWidth
 from edgeai_runtime.errors import UsageError
 
@@ -58,3 +65,20 @@ def test_kernels_of_other_operators_do_not_count_and_several_are_joined() -> Non
 @pytest.mark.parametrize(("device", "wants"), [("coral-usb", True), ("coral-devboard", False), ("stm32u575", False)])
 def test_the_batch_is_fixed_only_where_nothing_takes_a_free_one(device: str, wants: bool) -> None:
     assert wants_fixed_batch(find_profile(device)) is wants
+
+
+def test_an_accelerator_that_needs_a_fixed_batch_gets_one_even_where_a_cpu_stands_beside_it() -> None:
+    assert wants_fixed_batch(replace(find_profile("coral-devboard"), kind="npu"))
+
+
+def test_the_batch_is_fixed_for_a_compiler_or_an_accelerator_that_is_asked_for_and_takes_no_free_one() -> None:
+    phone = find_profile("galaxy-s24-snapdragon")
+    assert fixed_batch_ways(phone) == ()
+    assert fixed_batch_ways(phone, compilers=["qnn"]) == ("qnn",)
+    assert fixed_batch_ways(phone, ["tflite"], compilers=["qnn"]) == ()
+    assert fixed_batch_ways(phone, ["onnx"], hardware="npu") == ("onnxruntime:qnn-htp", "qnn")
+    assert fixed_batch_ways(phone, hardware="gpu") == ()
+
+
+def test_a_compiler_that_takes_the_batch_as_stored_needs_none_fixed() -> None:
+    assert fixed_batch_ways(find_profile("ethos-u55-128"), compilers=["vela"], hardware="npu") == ()
