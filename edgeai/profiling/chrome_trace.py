@@ -1,18 +1,24 @@
 """Profiles as a trace that Perfetto (ui.perfetto.dev) and `chrome://tracing` open.
 
 The form is the Trace Event Format's JSON object: complete events (`ph: X`) with times in microseconds, and metadata
-events (`ph: M`) that name processes and threads. Each profile is a process; its threads are the devices.
+events (`ph: M`) that name processes and threads. Each profile is a process; its threads are the call as a whole and
+the devices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgeai.benchmarking.result import OperatorProfile, OperatorTime
 
-_WHOLE = 0
-"""Thread of the call as a whole; devices follow."""
+_TRACKS = 1000
+"""Most tracks of one profile. Perfetto takes a thread 0 for an idle processor, and one with its process's number for
+the process itself: threads are numbered from `_TRACKS` times the process on.
+"""
+
+_TOUCHING = 2
+"""Nanoseconds by which one operation may begin before the other's end only because times were rounded."""
 
 
 def chrome_trace(profiles: Mapping[str, OperatorProfile | Mapping[str, Any]]) -> dict[str, Any]:
@@ -28,30 +34,52 @@ def chrome_trace(profiles: Mapping[str, OperatorProfile | Mapping[str, Any]]) ->
     events: list[dict[str, Any]] = []
     for process, (label, given) in enumerate(profiles.items(), start=1):
         profile = given if isinstance(given, OperatorProfile) else read_profile(given)
-        events.append(_name("process_name", process, _WHOLE, label))
-        events.append({**_name("process_sort_index", process, _WHOLE, ""), "args": {"sort_index": process}})
-        events.append(_name("thread_name", process, _WHOLE, "call"))
-        threads: dict[str, int] = {}
-        for operator in profile.operators:
-            if operator.device not in threads:
-                threads[operator.device] = len(threads) + 1
-                events.append(_name("thread_name", process, threads[operator.device], operator.device))
+        events.append(_metadata("process_name", process, _TRACKS * process, name=label))
+        events.append(_metadata("process_sort_index", process, _TRACKS * process, sort_index=process))
+        lanes = _lanes(profile.operators)
+        for track, name in enumerate(("call", *lanes), start=_TRACKS * process):
+            events.append(_metadata("thread_name", process, track, name=name))
+            events.append(_metadata("thread_sort_index", process, track, sort_index=track))
         whole = {"method": profile.method, "calls": profile.calls, "sum_ms": profile.sum_ms, "note": profile.note}
-        longest = max(profile.whole_ms, max((one.start_ms + one.ms for one in profile.operators), default=0.0))
-        events.append(_complete("call", "call", process, _WHOLE, 0.0, longest, whole))
+        longest = max([round(profile.whole_ms * 1e6)] + [end for lane in lanes.values() for _, _, end in lane])
+        events.append(_complete("call", "call", process, _TRACKS * process, 0, longest, whole))
         events += [
             _complete(
                 one.op,
                 one.device,
                 process,
-                threads[one.device],
-                one.start_ms,
-                one.ms,
+                track,
+                start,
+                end,
                 {"name": one.name, "share": one.share, "kernel": one.kernel},
             )
-            for one in profile.operators
+            for track, lane in enumerate(lanes.values(), start=_TRACKS * process + 1)
+            for one, start, end in lane
         ]
     return {"traceEvents": events, "displayTimeUnit": "ms"}
+
+
+_Placed = tuple[OperatorTime, int, int]
+"""An operation, its begin and its end in nanoseconds."""
+
+
+def _lanes(operators: Sequence[OperatorTime]) -> dict[str, list[_Placed]]:
+    """Return the operations by track: one per device, and more (`cpu 2`) where operations of one device overlap.
+
+    Perfetto drops an event that overlaps another one on its track, be it by a nanosecond: begins and ends are rounded,
+    not durations.
+    """
+    lanes: dict[str, list[_Placed]] = {}
+    for one in sorted(operators, key=lambda each: each.start_ms):
+        start, end = round(one.start_ms * 1e6), round((one.start_ms + one.ms) * 1e6)
+        names = (f"{one.device} {number}" if number > 1 else one.device for number in range(1, _TRACKS))
+        name = next(
+            (name for name in names if name not in lanes or lanes[name][-1][2] - start <= _TOUCHING), one.device
+        )
+        if name in lanes:
+            start = max(start, lanes[name][-1][2])
+        lanes.setdefault(name, []).append((one, start, max(start, end)))
+    return lanes
 
 
 def read_profile(document: Mapping[str, Any]) -> OperatorProfile:
@@ -61,12 +89,12 @@ def read_profile(document: Mapping[str, Any]) -> OperatorProfile:
     )
 
 
-def _name(kind: str, process: int, thread: int, name: str) -> dict[str, Any]:
-    return {"ph": "M", "name": kind, "pid": process, "tid": thread, "args": {"name": name}}
+def _metadata(kind: str, process: int, thread: int, **facts: Any) -> dict[str, Any]:
+    return {"ph": "M", "name": kind, "pid": process, "tid": thread, "args": facts}
 
 
 def _complete(
-    name: str, category: str, process: int, thread: int, start_ms: float, ms: float, facts: Mapping[str, Any]
+    name: str, category: str, process: int, thread: int, start_ns: int, end_ns: int, facts: Mapping[str, Any]
 ) -> dict[str, Any]:
     return {
         "ph": "X",
@@ -74,7 +102,7 @@ def _complete(
         "cat": category,
         "pid": process,
         "tid": thread,
-        "ts": round(start_ms * 1e3, 3),
-        "dur": round(ms * 1e3, 3),
+        "ts": start_ns / 1e3,
+        "dur": (end_ns - start_ns) / 1e3,
         "args": dict(facts),
     }

@@ -62,3 +62,29 @@ def test_the_call_is_as_long_as_what_lies_in_it(profile: OperatorProfile) -> Non
 def test_a_stored_profile_gives_the_same_trace(profile: OperatorProfile) -> None:
     stored = json.loads(json.dumps(asdict(profile)))
     assert chrome_trace({"net": stored}) == chrome_trace({"net": profile})
+
+
+def test_operators_that_follow_each_other_do_not_overlap_by_rounding(profile: OperatorProfile) -> None:
+    durations = [0.1 / (1 + at) + 1e-7 * at for at in range(200)]
+    starts = [sum(durations[:at]) for at in range(200)]
+    operators = tuple(operator(str(at), start, durations[at]) for at, start in enumerate(starts))
+    events = of_kind(
+        chrome_trace({"net": OperatorProfile(**{**vars(profile), "operators": operators})}), "X", cat="cpu"
+    )
+    assert len({one["tid"] for one in events}) == 1
+    ends = [round(1000 * (one["ts"] + one["dur"])) for one in events]
+    assert all(end <= round(1000 * after["ts"]) for end, after in zip(ends, events[1:], strict=False))
+
+
+def test_operators_at_the_same_time_on_one_device_have_tracks_of_their_own(profile: OperatorProfile) -> None:
+    operators = (operator("a", 0.0, 0.5), operator("b", 0.2, 0.5), operator("c", 0.6, 0.1))
+    document = chrome_trace({"net": OperatorProfile(**{**vars(profile), "operators": operators})})
+    threads = {one["tid"]: one["args"]["name"] for one in of_kind(document, "M", name="thread_name")}
+    tracks = {one["args"]["name"]: threads[one["tid"]] for one in of_kind(document, "X", cat="cpu")}
+    assert tracks == {"a": "cpu", "b": "cpu 2", "c": "cpu"}
+
+
+def test_no_thread_is_numbered_0_or_as_its_process(profile: OperatorProfile) -> None:
+    events = chrome_trace({"net": profile, "other": profile})["traceEvents"]
+    assert not [one for one in events if one["tid"] in (0, one["pid"])]
+    assert len({one["tid"] for one in events}) == 6
