@@ -32,11 +32,11 @@ def add_parser(verbs: Any) -> None:
 
     parser = verbs.add_parser("bench", help="time models side by side")
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="bundles or .tflite, .onnx, .xml files")
-    parser.add_argument("--all-variants", action="store_true", help="time every variant of a bundle, not only the best")
+    parser.add_argument("--all-variants", action="store_true", help="every variant of a bundle, not only the best")
     parser.add_argument("--input", type=Path, metavar="FILE", help=".npy or .npz; without it values are drawn")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="samples per call when values are drawn")
-    parser.add_argument("--duration", type=float, default=2.0, metavar="S", help="seconds of measuring per model")
-    parser.add_argument("--scenario", choices=SCENARIOS, help="also run this scenario of MLPerf, one model by one")
+    parser.add_argument("--duration", type=float, default=2.0, metavar="S", help="seconds per model")
+    parser.add_argument("--scenario", choices=SCENARIOS, help="also this scenario of MLPerf, one by one")
     parser.add_argument("--tier", choices=TIERS, default="quick", help="its least duration and queries")
     parser.add_argument("--latency-bound", type=float, metavar="MS", help="of server's 99th percentile (10)")
     add_placement_options(parser)
@@ -112,14 +112,19 @@ def _run_scenario(model: Model, arrays: list[Any], options: argparse.Namespace) 
     from edgeai_runtime.bench.model_calls import open_calls
     from edgeai_runtime.bench.scenarios import run_scenario
 
-    with open_calls(model, arrays, scenario=options.scenario) as (workers, batch):
-        result = run_scenario(
-            workers,
-            scenario=options.scenario,
-            tier=options.tier,
-            latency_bound_ms=options.latency_bound,
-            on_step=_tell if sys.stderr.isatty() and not options.json else None,
-        )
+    say = _tell if sys.stderr.isatty() and not options.json else None
+    try:
+        with open_calls(model, arrays, scenario=options.scenario) as (workers, batch):
+            result = run_scenario(
+                workers,
+                scenario=options.scenario,
+                tier=options.tier,
+                latency_bound_ms=options.latency_bound,
+                on_step=say,
+            )
+    finally:
+        if say:
+            sys.stderr.write("\n")
     return {key: value for key, value in result.__dict__.items() if key != "call_ms"} | {"batch": batch}
 
 

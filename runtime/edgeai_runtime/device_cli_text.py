@@ -97,12 +97,13 @@ def _bench(document: dict[str, Any]) -> list[str]:
                 {None: "–", True: "match", False: "DIFFER"}[run["outputs_match"]],
             ]
         )
-    words = {"faster": "faster than", "slower": "slower than", "no_difference": "no different from"}
     comparisons = []
     for pair in document["comparisons"]:
         low, high = pair["ci95"]
         times = f"{pair['ratio']:.3f}× its time ({low:.3f} – {high:.3f})"
-        comparisons.append(f"{pair['a']} is {words[pair['verdict']]} {pair['b']}: {times}")
+        verdict = pair["verdict"]
+        words = "no different from" if verdict == "no_difference" else f"{verdict} than"
+        comparisons.append(f"{pair['a']} is {words} {pair['b']}: {times}")
     machine = document["machine"]
     outcomes = [
         f"{run['artifact']}, {one['scenario']}: {one['metric']} {one['value']:.4g}"

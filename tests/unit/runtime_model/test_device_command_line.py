@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,30 @@ def test_bench_runs_a_scenario_when_asked_and_says_whether_it_is_valid(
     assert "single_stream: p90_latency_ms" in as_text("bench", document)
 
 
+def test_a_scenario_tells_its_progress_to_a_terminal_on_a_line_of_its_own(
+    make_bundle: MakeBundle, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TIERS, "quick", (1.1, 1.2, (5, 5, 5, 5)))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    words = ["bench", str(make_bundle({"one": {}})), "--duration", "0", "--scenario", "single_stream"]
+    assert main(words) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("\r")
+    assert " s" in said
+    assert said.endswith("\n")
+
+
+def test_an_interruption_ends_with_the_code_of_a_shell(
+    make_bundle: MakeBundle, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgeai_runtime.bench.loop.interleave", interrupt)
+    document, code = _json(capsys, "bench", str(make_bundle({"one": {}})))
+    assert (document["error"]["message"], code) == ("interrupted", 130)
+
+
 def test_verify_fails_with_code_1_for_a_changed_byte(
     make_bundle: MakeBundle, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -117,6 +142,8 @@ def test_devices_says_in_words_why_a_delegate_is_absent() -> None:
         (("run", "nothing.onnx", "--input", "x.txt"), 1, "ModelError"),
         (("bench", "nothing.edge"), 1, "ModelError"),
         (("bench", "nothing.onnx", "--require", "nqu"), 2, "UsageError"),
+        (("bench", "nothing.onnx", "--batch", "0"), 2, "UsageError"),
+        (("bench", "nothing.onnx", "--duration", "nan"), 2, "UsageError"),
     ],
 )
 def test_errors_are_one_document_with_type_message_and_hint(
