@@ -7,7 +7,7 @@ compiler makes one loop of them, and no step needs memory of its own but those t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -28,6 +28,10 @@ ELEMENT_TYPES = {
     "float64": "double",
 }
 """Types of elements that steps are written for."""
+
+
+Params = Mapping[str, Any]
+"""Of a step, as they were checked when the bundle was written."""
 
 
 class NotWritten(Exception):
@@ -125,6 +129,12 @@ class Code:
 def index_names(rank: int) -> tuple[str, ...]:
     """Return the names of a function's indices."""
     return tuple(f"i{axis}" for axis in range(rank))
+
+
+def sample_axis(params: Params, value: Value) -> int:
+    """Return a step's axis, which counts the batch, as one of a sample's."""
+    axis = int(params.get("axis", -1))
+    return axis + len(value.shape) if axis < 0 else axis - 1
 
 
 def element_type(kind: np.dtype[Any] | type) -> str:

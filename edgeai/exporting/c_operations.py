@@ -6,16 +6,26 @@ keeps to IEEE 754: exponentials (`softmax`, `sigmoid`) differ in the last bits. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from edgeai.exporting.c_code import Code, NotWritten, Value, count, element, element_type, index_names, literal, loops
+from edgeai.exporting import c_images
+from edgeai.exporting.c_code import (
+    Code,
+    NotWritten,
+    Params,
+    Value,
+    count,
+    element,
+    element_type,
+    index_names,
+    literal,
+    loops,
+    sample_axis,
+)
 from edgeai_runtime.manifest import Step
-from edgeai_runtime.transforms import image
-
-Params = Mapping[str, Any]
 
 _LIMITS = {"int8": "INT8", "int16": "INT16", "int32": "INT32", "int64": "INT64", "uint8": "UINT8", "uint16": "UINT16"}
 
@@ -34,9 +44,19 @@ def write_step(code: Code, value: Value, step: Step, *, into: str | None = None)
     """
     if step.op == "softmax":
         return _softmax(code, value, step.params, into)
-    if step.op not in OPERATIONS:
-        raise NotWritten(f"{step.op!r} is not written in C")
+    require_written([step])
     return OPERATIONS[step.op](code, value, step.params)
+
+
+def require_written(steps: Sequence[Step]) -> None:
+    """Check that there is C for every step.
+
+    Raises:
+        NotWritten: names the first one that there is none for.
+    """
+    for step in steps:
+        if step.op != "softmax" and step.op not in OPERATIONS:
+            raise NotWritten(f"{step.op!r} is not written in C")
 
 
 def in_words(step: Step) -> str:
@@ -67,11 +87,6 @@ def cast_to(code: Code, value: Value, kind: np.dtype[Any]) -> Value:
     return code.define(value.shape, kind, f"{body}return ({target})value;", about=about)
 
 
-def position(axis: int, value: Value) -> int:
-    """Return a step's axis, counted with the batch, as one of a sample's."""
-    return axis + len(value.shape) if axis < 0 else axis - 1
-
-
 def _cast(code: Code, value: Value, params: Params) -> Value:
     return cast_to(code, value, np.dtype(str(params["dtype"])))
 
@@ -81,12 +96,12 @@ def _scale(code: Code, value: Value, params: Params) -> Value:
     offset = float(params.get("offset", 0))
     added = f" + {literal(offset, kind)}" if offset else ""
     body = f"return {real} * {literal(params['factor'], kind)}{added};"
-    return code.define(value.shape, kind, body, about=in_words(Step(op="scale", params=dict(params))))
+    return code.define(value.shape, kind, body, about="scale: x * factor + offset")
 
 
 def _normalize(code: Code, value: Value, params: Params) -> Value:
     real, kind = _real(value)
-    axis = position(int(params.get("axis", -1)), value)
+    axis = sample_axis(params, value)
     mean, std = (_per_channel(code, name, params[name], kind, axis) for name in ("mean", "std"))
     return code.define(value.shape, kind, f"return ({real} - {mean}) / {std};", about="normalize: (x - mean) / std")
 
@@ -113,7 +128,7 @@ def _sigmoid(code: Code, value: Value, _: Params) -> Value:
 
 
 def _softmax(code: Code, value: Value, params: Params, into: str | None) -> Value:
-    axis = position(int(params.get("axis", -1)), value)
+    axis = sample_axis(params, value)
     total, size = count(value.shape), value.shape[axis]
     behind = count(value.shape[axis + 1 :])
     real = _single(value, "softmax")
@@ -131,7 +146,7 @@ def _softmax(code: Code, value: Value, params: Params, into: str | None) -> Valu
 
 
 def _argmax(code: Code, value: Value, params: Params) -> Value:
-    axis = position(int(params.get("axis", -1)), value)
+    axis = sample_axis(params, value)
     shape = value.shape[:axis] + value.shape[axis + 1 :]
     names = list(index_names(len(shape)))
     first, other = (value.at(*names[:axis], each, *names[axis:]) for each in ("0", "i"))
@@ -140,124 +155,6 @@ def _argmax(code: Code, value: Value, params: Params) -> Value:
     body += f"  const {element_type(value.kind)} value = {other};\n  if (value > most) {{\n    most = value;\n"
     body += "    best = i;\n  }\n}\nreturn best;"
     return code.define(shape, np.int32, body, about="argmax, the first one when equal")
-
-
-def _layout(code: Code, value: Value, params: Params) -> Value:
-    order = [params["from"].index(letter) - 1 for letter in params["to"]][1:]
-    indices = [f"i{order.index(axis)}" for axis in range(len(order))]
-    about = f"layout from={params['from']} to={params['to']}"
-    return code.define([value.shape[axis] for axis in order], value.kind, f"return {value.at(*indices)};", about=about)
-
-
-def _expand(code: Code, value: Value, params: Params) -> Value:
-    axis, rank = int(params.get("axis", -1)), len(value.shape) + 1
-    place = axis + rank if axis < 0 else axis - 1
-    names = index_names(rank)
-    shape = (*value.shape[:place], 1, *value.shape[place:])
-    body = f"return {value.at(*names[:place], *names[place + 1 :])};"
-    return code.define(shape, value.kind, body, about="expand")
-
-
-def _channels(code: Code, value: Value, params: Params) -> Value:
-    order = [int(each) for each in params["order"]]
-    axis = position(int(params.get("axis", -1)), value)
-    about = f"channels order={order}"
-    return _moved(code, value, axis, len(order), f"{code.table('order', _places(order))}[i{axis}]", about=about)
-
-
-def _crop(code: Code, value: Value, params: Params) -> Value:
-    for axis, size in _sides(params):
-        start = (value.shape[axis] - size) // 2
-        if size != value.shape[axis]:
-            value = _moved(code, value, axis, size, f"i{axis} + {start}", about=f"crop axis {axis} to {size}")
-    return value
-
-
-def _pad(code: Code, value: Value, params: Params) -> Value:
-    filled = np.pad(np.zeros(1, value.kind), (0, 1), constant_values=params.get("value", 0))[1]
-    shape, inside, indices = list(value.shape), [], list(index_names(len(value.shape)))
-    for axis, size in _sides(params):
-        missing = size - shape[axis]
-        start = missing // 2 if params.get("place", "middle") == "middle" else 0
-        inside.append(f"i{axis} >= {start} && i{axis} < {start + shape[axis]}")
-        indices[axis] = f"i{axis} - {start}"
-        shape[axis] = size
-    outside = literal(filled, value.kind) if value.kind.kind == "f" else str(int(filled))
-    body = f"if ({' && '.join(inside)}) return {value.at(*indices)};\nreturn {outside};"
-    return code.define(shape, value.kind, body, about=in_words(Step(op="pad", params=dict(params))))
-
-
-def _resize(code: Code, value: Value, params: Params) -> Value:
-    method = str(params.get("method", "bilinear"))
-    if method == "antialias":
-        raise NotWritten("'resize' with method=antialias is not written in C")
-    kind = value.kind
-    if method != "nearest" and kind not in _RESIZED:
-        raise NotWritten(f"'resize' with method={method} of {kind.name} is not written in C")
-    for axis, size in _new_sizes(value, params):
-        if size != value.shape[axis]:
-            value = _nearest(code, value, axis, size) if method == "nearest" else _bilinear(code, value, axis, size)
-    if value.kind != kind:
-        code.needs.add("to_nearest")
-        body = f"return ({element_type(kind)})to_nearest({value.here});"
-        value = code.define(value.shape, kind, body, about="resize: to the nearest, halves to even")
-    return value
-
-
-_RESIZED = {np.dtype(name) for name in ("float32", "uint8", "int8", "int16", "uint16")}
-"""Types that bilinear resizing is written for: float32 holds all their values."""
-
-
-def _new_sizes(value: Value, params: Params) -> list[tuple[int, int]]:
-    """Return the image's axes with their new sizes, as the runtime has them."""
-    layout = str(params.get("layout", "NHWC"))
-    small = image.resize(
-        np.zeros((1, *value.shape), np.uint8),
-        height=int(params["height"]),
-        width=int(params["width"]),
-        method="nearest",
-        layout=layout,
-        fit=str(params.get("fit", "stretch")),
-    )
-    return [(axis, small.shape[axis + 1]) for axis, _ in _sides(params)]
-
-
-def _nearest(code: Code, value: Value, axis: int, size: int) -> Value:
-    places = (2 * np.arange(size) + 1) * value.shape[axis] // (2 * size)
-    table = code.table("from", _places(places))
-    return _moved(code, value, axis, size, f"{table}[i{axis}]", about=f"resize axis {axis} to {size}, nearest")
-
-
-def _bilinear(code: Code, value: Value, axis: int, size: int) -> Value:
-    old = value.shape[axis]
-    centres = np.clip((np.arange(size) + 0.5) * (old / size) - 0.5, 0, old - 1)
-    low = centres.astype(np.intp)
-    first = code.table("from", _places(low))
-    second = code.table("to", _places(np.minimum(low + 1, old - 1)))
-    share = code.table("share", (centres - low).astype(np.float32))
-    names, shape = list(index_names(len(value.shape))), list(value.shape)
-    one, other = (value.at(*names[:axis], f"{each}[i{axis}]", *names[axis + 1 :]) for each in (first, second))
-    shape[axis] = size
-    body = f"const float share = {share}[i{axis}];\n"
-    body += f"return (float){one} * (1.0f - share) + (float){other} * share;"
-    return code.define(shape, np.float32, body, about=f"resize axis {axis} to {size}, bilinear")
-
-
-def _moved(code: Code, value: Value, axis: int, size: int, index: str, *, about: str) -> Value:
-    """Add a function that takes its element from elsewhere on one axis."""
-    names, shape = list(index_names(len(value.shape))), list(value.shape)
-    names[axis], shape[axis] = index, size
-    return code.define(shape, value.kind, f"return {value.at(*names)};", about=about)
-
-
-def _places(indices: Any) -> Any:
-    array = np.asarray(indices)
-    return array.astype(np.uint8 if array.max() < 256 else np.uint16)
-
-
-def _sides(params: Params) -> list[tuple[int, int]]:
-    layout = str(params.get("layout", "NHWC"))
-    return [(layout.index(letter) - 1, int(params[name])) for letter, name in (("H", "height"), ("W", "width"))]
 
 
 def _real(value: Value) -> tuple[str, np.dtype[Any]]:
@@ -281,11 +178,11 @@ OPERATIONS: dict[str, Callable[[Code, Value, Params], Value]] = {
     "dequantize": _dequantize,
     "sigmoid": _sigmoid,
     "argmax": _argmax,
-    "layout": _layout,
-    "expand": _expand,
-    "channels": _channels,
-    "crop": _crop,
-    "pad": _pad,
-    "resize": _resize,
+    "layout": c_images.layout,
+    "expand": c_images.expand,
+    "channels": c_images.channels,
+    "crop": c_images.crop,
+    "pad": c_images.pad,
+    "resize": c_images.resize,
 }
 """By name; `softmax` and a last `labels` beside them."""

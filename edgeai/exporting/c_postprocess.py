@@ -12,7 +12,7 @@ import numpy as np
 
 from edgeai.exporting.c_code import Code, NotWritten, Value, count, element_type, loops
 from edgeai.exporting.c_operations import in_words, write_step
-from edgeai.exporting.c_steps import LABELS, QUANTIZED, CSteps, at_place, finished, one_sample, turn
+from edgeai.exporting.c_steps import LABELS, QUANTIZED, CSteps, at_place, finished, is_same, one_sample, turn
 from edgeai_runtime.errors import EdgeAIError
 from edgeai_runtime.manifest import Step, TensorSpec
 
@@ -59,7 +59,7 @@ def _written(
 def _read(dequantize: str, own: TensorSpec, outer: TensorSpec, stored: str) -> str:
     """Return the expression of a stored element as the bundle has it."""
     have, want = np.dtype(own.dtype), np.dtype(outer.dtype)
-    if have == want:
+    if is_same(own, outer):
         return stored
     if want == np.float32 and own.dtype in QUANTIZED and own.quantization is not None:
         return f"{dequantize}({stored})"

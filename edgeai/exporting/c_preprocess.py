@@ -13,8 +13,8 @@ import numpy as np
 
 from edgeai.exporting.c_code import Code, NotWritten, Value, count, element_type, loops
 from edgeai.exporting.c_lookup import VALUE_STEPS, Lookup, find_lookup
-from edgeai.exporting.c_operations import in_words, write_step
-from edgeai.exporting.c_steps import QUANTIZED, CSteps, at_place, finished, one_sample, turn
+from edgeai.exporting.c_operations import in_words, require_written, write_step
+from edgeai.exporting.c_steps import QUANTIZED, CSteps, at_place, finished, is_same, one_sample, turn
 from edgeai_runtime.engines.boundary import input_adapter
 from edgeai_runtime.errors import EdgeAIError
 from edgeai_runtime.manifest import Step, TensorSpec
@@ -52,6 +52,7 @@ def _written(
     taken = one_sample(own)
     if kind.kind not in "biuf":
         raise NotWritten("text is not written in C")
+    require_written(steps)
     code = Code(prefix=f"input_{index}", source=element_type(kind))
     value = code.define(shape, kind, f"return {at_place(shape)};", about="raw")
     lookup = _lookup(outer, own, steps, np.zeros((1, *shape), kind))
@@ -71,7 +72,7 @@ def _written(
 
 
 def _lookup(outer: TensorSpec, own: TensorSpec, steps: Sequence[Step], zeros: Any) -> Lookup | None:
-    is_moved = outer.dtype == own.dtype and not any(step.op in VALUE_STEPS for step in steps)
+    is_moved = is_same(outer, own) and not any(step.op in VALUE_STEPS for step in steps)
     if own.dtype not in QUANTIZED or is_moved:
         return None
     traced = [zeros]
@@ -97,7 +98,7 @@ def _stored(quantize: str, value: Value, outer: TensorSpec, own: TensorSpec) -> 
     if value.kind != kind and value.kind.kind == "f" and kind.kind != "f":
         raise NotWritten(f"the steps give {value.kind.name}, the bundle says {kind.name}, and no cast is among them")
     prepared = value.here if value.kind == kind else f"({element_type(kind)}){value.here}"
-    if kind == want:
+    if is_same(outer, own):
         return prepared
     if kind == np.float32 and own.dtype in QUANTIZED and own.quantization is not None:
         return f"{quantize}({prepared})"

@@ -106,6 +106,12 @@ def one_sample(spec: TensorSpec) -> tuple[int, ...]:
     return tuple(size for size in spec.shape[1:] if size is not None)
 
 
+def is_same(source: TensorSpec, target: TensorSpec) -> bool:
+    """Say whether numbers mean the same on both sides: the type is one, and the scale where both have one."""
+    scales = (source.quantization, target.quantization)
+    return source.dtype == target.dtype and (None in scales or scales[0] == scales[1])
+
+
 def turn(source: TensorSpec, target: TensorSpec) -> tuple[Step, ...]:
     """Return the step between the bundle's layout and the artifact's, if there is one."""
     if not source.layout or not target.layout or source.layout == target.layout:

@@ -61,3 +61,12 @@ def test_the_command_prints_one_document(small: Any, tmp_path: Path, capsys: pyt
     document = json.loads(capsys.readouterr().out)
     assert set(document) == {"to", "files", "notes", "facts"}
     assert all(Path(file).is_file() for file in document["files"])
+
+
+def test_the_table_of_exports_is_read_without_a_graph_library() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, edgeai.exporting.table\nprint(*{'onnx', 'onnx_ir', 'jinja2'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == ""

@@ -212,11 +212,23 @@ def test_the_best_classes_are_those_of_the_runtime(text: str, run_steps: Callabl
         ("float64 8x8x3", "resize:3,3", "of float64 is not written"),
         ("float32 8", "cast:float16", "float16 is not written"),
         ("uint64 8", "scale:1", "uint64 is not written"),
+        ("float32 2x8", "labels", "'labels' is not written in C"),
+        ("float32 8", "scale:1;softmax:axis=1;resize:2,2", "images are NHWC with four axes"),
     ],
 )
-def test_what_can_not_be_written_is_left_out_with_the_reason(raw: str, steps: str, why: str) -> None:
-    spec = _spec("float32", (8,))
-    assert why in write_input("m", 0, spec, spec, parse_steps(steps), _array(raw, 0)).left_out
+@pytest.mark.parametrize("stored", ["int8", "float32"])
+def test_what_cannot_be_written_is_left_out_with_the_reason(raw: str, steps: str, why: str, stored: str) -> None:
+    outer, own = _spec("float32", (8,)), _spec(stored, (8,), scale=0.5)
+    assert why in write_input("m", 0, outer, own, parse_steps(steps), _array(raw, 0)).left_out
+
+
+@pytest.mark.parametrize(("kind", "is_written"), [("int8", True), ("int16", False)])
+def test_from_one_scale_to_another_there_is_no_way_but_a_table(kind: str, is_written: bool) -> None:
+    own, outer = _spec(kind, (8,), scale=0.5), _spec(kind, (8,), scale=0.25)
+    written = write_input("m", 0, outer, own, (), _array(f"{kind} 8", 0))
+    assert written.is_table == is_written
+    assert ("no way from int16 to int16" in written.left_out) != is_written
+    assert "no way from" in write_output("m", 0, own, outer, ()).left_out
 
 
 def test_without_recorded_samples_steps_are_left_out() -> None:
