@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -29,7 +30,8 @@ class Cache:
         folder = folder_of(self._root, kind, key)
         if not (folder / KEY_FILE).is_file():
             return None
-        os.utime(folder / KEY_FILE)  # in use: not to be removed for its age
+        with contextlib.suppress(OSError):  # a read-only folder can be read from all the same
+            os.utime(folder / KEY_FILE)  # in use: not to be removed for its age
         return folder
 
     def make(self, kind: str, key: Mapping[str, Any], make: Callable[[Path], None]) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,8 +51,9 @@ def parse_config(document: Mapping[str, Any], *, file: Path) -> BuildConfig:
             hint=f"Write `schema = {SCHEMA}` as the first line, or install a newer edgeai.",
         )
     project = _read(document, "project", "project", file=file, root=root)
-    _named(lambda: Trust(minimum_version=project.get("version", VERSION)), f"{file}: project.version")
+    _check_version(project.get("version", VERSION), f"{file}: project.version")
     models = _tables(document, "models", where=str(file))
+    _check_apart(models, f"{file}: models")
     if not models:
         raise UsageError(f"{file}: there is no model.", hint="Name one: [models.NAME] with its source.")
     signing = _read(document, "sign", "sign", file=file, root=root) if "sign" in document else {}
@@ -68,12 +69,31 @@ def parse_config(document: Mapping[str, Any], *, file: Path) -> BuildConfig:
     )
 
 
+def _check_version(version: str, where: str) -> None:
+    """Refuse a version that no device could hold against its minimum."""
+    try:
+        Trust(minimum_version=version)
+    except EdgeAIError as error:
+        message = f"{where} must be numbers with dots: a device may ask for a minimum. Received: {version!r}"
+        raise UsageError(message, hint='For example "1.2.0"') from error
+
+
+def _check_apart(names: Collection[str], where: str) -> None:
+    """Refuse names that are one folder where file systems do not tell large letters from small ones."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            raise UsageError(f"{where}: {other} and {name} would be one folder on macOS and Windows.")
+
+
 def _read_model(name: str, models: Mapping[str, Any], *, file: Path, root: Path) -> ModelConfig:
     where = f"models.{name}"
     _check_name(name, where, file)
     found = _read(models, name, where, file=file, root=root, table="models.NAME")
     limits = _read(models[name], "budget", f"{where}.budget", file=file, root=root, table="models.NAME.budget")
     targets = _tables(models[name], "targets", where=f"{file}: {where}")
+    _check_apart(targets, f"{file}: {where}.targets")
     if not targets:
         raise UsageError(f"{file}: {where} has no target.", hint=f"Name one: [{where}.targets.NAME]")
     samples = {each: found.pop(f"{each}_data", None) for each in ("calibration", "certification")}

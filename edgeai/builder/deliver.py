@@ -1,7 +1,8 @@
 """Copy what was made to the output folder: only what changed, nothing of anybody else's, and nothing stale stays.
 
-The output folder keeps a record, `.edgeai-outputs.json` of `edgeai.toml`: the digests of what was written to it. A file
-that is not in it, or was changed since, is somebody's own and is not touched without `force`.
+The output folder keeps a record, `.edgeai-outputs.json` of `edgeai.toml`: the digests of what was written to it, two
+for a file that was being replaced: that of before and that of after. A file that is not in it, or was changed since, is
+somebody's own and is not touched without `force`.
 """
 
 from __future__ import annotations
@@ -38,18 +39,21 @@ def deliver(record: Path, folder: str, files: Mapping[str, Path], *, digests: Di
         if not target.is_file():
             changed[name] = file
         elif digests.of(target) != digests.of(file):
-            if not force and ours.get(name) != digests.of(target):
+            if not force and digests.of(target) not in ours.get(name, "").split():
                 hint = "Move it away, or replace it with --force."
                 raise OutputError(f"{target} is there and was not written by this build, or changed since.", hint=hint)
             changed[name] = file
+    if changed:  # a build that is killed while it copies leaves files of the old and of the new state: both are ours
+        begun = ours | {name: f"{ours.get(name, '')} {digests.of(file)}".strip() for name, file in changed.items()}
+        _write_record(record, begun)
     for name, file in changed.items():
         with file.open("rb") as source, open_beside(output / name) as copy:
             shutil.copyfileobj(source, copy)
     _remove_stale(output, folder, ours, keep=set(wanted), digests=digests)
     known = {name: digest for name, digest in ours.items() if not name.startswith(f"{folder}/")}
     known |= {name: digests.of(file) for name, file in wanted.items()}
-    if known != ours:
-        write_atomically(record, (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
+    if changed or known != ours:
+        _write_record(record, known)
     return len(changed)
 
 
@@ -65,14 +69,14 @@ def remove_other_targets(record: Path, targets: Collection[str], *, digests: Dig
         _remove_stale(record.parent, folder, ours, keep=set(), digests=digests)
     if gone:
         known = {name: digest for name, digest in ours.items() if "/".join(name.split("/")[:2]) not in gone}
-        write_atomically(record, (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
+        _write_record(record, known)
 
 
 def _remove_stale(output: Path, folder: str, ours: Mapping[str, str], *, keep: set[str], digests: Digests) -> None:
     """Remove what an earlier build wrote and this one does not; changed files stay."""
     for name, digest in ours.items():
         path = output / name
-        if name.startswith(f"{folder}/") and name not in keep and path.is_file() and digests.of(path) == digest:
+        if name.startswith(f"{folder}/") and name not in keep and path.is_file() and digests.of(path) in digest.split():
             try:
                 path.unlink()
                 for parent in path.relative_to(output).parents:
@@ -80,6 +84,10 @@ def _remove_stale(output: Path, folder: str, ours: Mapping[str, str], *, keep: s
                         (output / parent).rmdir()
             except OSError as error:
                 raise output_error(path, error) from error
+
+
+def _write_record(record: Path, known: Mapping[str, str]) -> None:
+    write_atomically(record, (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
 
 
 def _read_record(record: Path) -> dict[str, str]:

@@ -17,7 +17,7 @@ from edgeai.builder.labels import read_labels
 from edgeai.builder.steps import NOTES, Making
 from edgeai_converters.float_graph import FloatGraph
 from edgeai_devices.profile import Profile
-from edgeai_runtime.errors import EdgeAIError, ModelError
+from edgeai_runtime.errors import EdgeAIError, ModelError, UsageError
 from edgeai_runtime.manifest import Format, Precision
 
 _CALIBRATED: tuple[Precision, ...] = ("int8", "int16x8")
@@ -29,18 +29,31 @@ def make(making: Making) -> None:
     """Write what there is to tell of the target.
 
     Raises:
-        UsageError: the labels do not match the model's output.
+        UsageError: labels or steps that do not match the model's inputs and outputs.
         ModelError: nothing that the search could make would do; says why and what would mend it.
     """
     model, target = making.model, making.target
     graph, _, line = shaped_graph(model, target, making.config.state)
     if model.labels is not None:
         read_labels(model.labels, graph.outputs)
+    _require_names(model, graph)
     _require_fixed(model, target, graph)
     precisions = _reachable(model, target, graph)
     if target.device is not None:
         _require_fit(model, target, target.device, graph, precisions)
     (making.folder / NOTES).write_text(json.dumps([line] if line else []), encoding="utf-8")
+
+
+def _require_names(model: ModelConfig, graph: FloatGraph) -> None:
+    """Refuse steps of tensors that the model does not have."""
+    from edgeai_converters.pipeline import name_steps
+
+    sides = (("preprocess", model.preprocess, graph.inputs), ("postprocess", model.postprocess, graph.outputs))
+    for key, steps, specs in sides:
+        try:
+            name_steps(steps, specs, what="input" if key == "preprocess" else "output")
+        except UsageError as error:
+            raise UsageError(f"models.{model.name}.{key}: {error.message}", hint=error.hint) from error
 
 
 def _require_fixed(model: ModelConfig, target: TargetConfig, graph: FloatGraph) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -31,4 +32,5 @@ def require_writable(file: Path, what: str) -> None:
         failure = output_error(file, error)
         raise OutputError(f"{what}: {failure.message}", hint=failure.hint) from error
     finally:
-        probe.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # on a read-only file system even a file that is not there
+            probe.unlink()

@@ -100,7 +100,7 @@ def test_data_are_paths_beside_the_file_and_functions_stay(tmp_path: Path, given
         ('gates = { memory = "0MB" }', "[models.net.targets.any]", r"gates.memory must be more than 0"),
         ("seed = 1.5", 'source = "net.onnx"', r"models.net.seed must be a whole number. Received: 1.5"),
         ("threads = 0", 'source = "net.onnx"', r"models.net.threads must be 1 or more"),
-        ('version = "beta"', 'name = "app"', r"project.version: [\s\S]*'beta'"),
+        ('version = "beta"', 'name = "app"', r"project.version must be numbers with dots[\s\S]*'beta'"),
         ("seed = true", 'source = "net.onnx"', r"models.net.seed must be a whole number"),
         ('prune = "allways"', 'source = "net.onnx"', r"models.net.prune takes auto, always, never[\s\S]*mean always"),
         ('preprocess = "scal:factor=1"', 'source = "net.onnx"', r"models.net.preprocess: [\s\S]*scale"),
@@ -157,6 +157,7 @@ def test_a_wrong_line_is_told_with_file_and_key(tmp_path: Path, line: str, after
         ('schema = 1\n[project]\nname = "app"', "there is no model"),
         (SMALLEST.replace("models.net", 'models."../net"'), "a name is made of letters"),
         (SMALLEST + "[sign]", "sign.key is missing"),
+        (SMALLEST + "[models.net.targets.Any]", "targets: any and Any would be one folder"),
     ],
 )
 def test_what_is_missing_is_told(tmp_path: Path, text: str, words: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -93,3 +95,29 @@ def test_what_another_file_built_into_the_same_folder_is_not_ours(output: Path) 
     put(output, a="1")
     remove_other_targets(output / ".release-outputs.json", {"net/b"}, digests=Digests(output.parent / "digests.json"))
     assert (output / "net/any/a.txt").is_file()
+
+
+@pytest.mark.parametrize("copied", [0, 1], ids=["before the first file", "between two"])
+def test_a_build_that_was_killed_while_it_copied_does_not_take_its_own_files_for_those_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copied: int
+) -> None:
+    record, parts = tmp_path / "out" / ".edgeai-outputs.json", {}
+    for version in ("old", "new", "next"):
+        parts[version] = {name: tmp_path / f"{version}-{name}" for name in ("a", "b")}
+        for file in parts[version].values():
+            file.write_text(file.name)
+    deliver(record, "net/any", parts["old"], digests=Digests(tmp_path / "digests"))
+    real, calls = shutil.copyfileobj, []
+
+    def kill(source: IO[bytes], target: IO[bytes]) -> None:
+        calls.append(1)
+        if len(calls) > copied:
+            raise KeyboardInterrupt
+        real(source, target)
+
+    monkeypatch.setattr("edgeai.builder.deliver.shutil.copyfileobj", kill)
+    with pytest.raises(KeyboardInterrupt):
+        deliver(record, "net/any", parts["new"], digests=Digests(tmp_path / "digests"))
+    monkeypatch.undo()
+    deliver(record, "net/any", parts["next"], digests=Digests(tmp_path / "digests"))
+    assert [(tmp_path / "out/net/any" / name).read_text() for name in ("a", "b")] == ["next-a", "next-b"]

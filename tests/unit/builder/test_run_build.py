@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeai.builder.cache import Cache
 from edgeai.builder.config_read import read_config
 from edgeai.builder.one_at_a_time import WAITING, one_at_a_time
 from edgeai.builder.run_build import run_build
@@ -114,3 +115,20 @@ def test_a_second_build_waits_until_the_first_ends_even_by_a_kill(tmp_path: Path
         thread.join(timeout=30)
     assert entered.is_set()
     assert told == [WAITING]
+
+
+def test_a_result_in_a_folder_that_cannot_be_written_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = Cache(tmp_path)
+    made = cache.make("bundle", {"step": "bundle"}, lambda folder: None)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("os.utime", refuse)
+    assert cache.find("bundle", {"step": "bundle"}) == made
+
+
+def test_what_is_to_be_made_and_cannot_be_written_is_told_before_anything_is_read(folder: Path) -> None:
+    (folder / "edgeai.toml").write_text(FILE.replace('output = "made"', 'output = "net.onnx/made"'))
+    with pytest.raises(OutputError, match=r"project\.output: .*net\.onnx is no folder"):
+        run_build(read_config(folder / "edgeai.toml"))
