@@ -85,7 +85,7 @@ def _inspect_encrypted(variant: Variant) -> Inspection:
         macs=sum(variant.macs.values()) or None,
         size_bytes=0,
         precision=variant.precision,
-        notes=("It is encrypted: what is said here is what the manifest says; operators and parameters are not seen.",),
+        notes=("It is encrypted: this is what the manifest states; operators and parameters are not visible.",),
     )
 
 

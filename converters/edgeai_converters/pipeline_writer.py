@@ -161,6 +161,6 @@ def _check(
     unknown = sorted(set(inputs) - set(names))
     if unknown or (inputs and kind != "sequence"):
         raise UsageError(
-            f"inputs are told for stages of a sequence. Received: {', '.join(inputs)} for a {kind}",
+            f"inputs can only be given for the stages of a sequence. Received: {', '.join(inputs)} for a {kind}",
             hint=f"Its stages: {', '.join(names)}.",
         )

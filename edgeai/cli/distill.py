@@ -110,7 +110,7 @@ def _print(done: Distillation) -> None:
         f"{training.best_epoch}"
     )
     typer.echo(
-        f"{after.metric} on {after.n} samples apart: teacher {after.source_score:.4f}, "
+        f"{after.metric} on {after.n} held-out samples: teacher {after.source_score:.4f}, "
         f"student {before.score:.4f} before, {after.score:.4f} after"
     )
     typer.echo(f"gained: {100 * gain.gain:+.2f} points, with 95 % confidence between {low:+.2f} and {high:+.2f}")

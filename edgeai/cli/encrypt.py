@@ -28,7 +28,7 @@ def command(
     reproducible: Annotated[
         bool,
         typer.Option(
-            "--reproducible", help="The same bundle and key give the same bytes; equal variants can be told then."
+            "--reproducible", help="The same bundle and key give the same bytes; equal variants can then be recognized."
         ),
     ] = False,
     force: options.Force = False,
@@ -44,7 +44,7 @@ def command(
     target = output if output is not None else bundle.with_suffix(".encrypted.edge")
     out.require_free(target, force=force)
     if (key is None) == (new_key is None) and not (key is None and os.environ.get(KEY_VARIABLE)):
-        raise UsageError("encrypt wants one key", hint=f"--key FILE, --new-key FILE, or ${KEY_VARIABLE}.")
+        raise UsageError("encrypt takes exactly one key", hint=f"--key FILE, --new-key FILE, or ${KEY_VARIABLE}.")
     if new_key is not None:
         generate_key(new_key)
     used = new_key or key or os.environ[KEY_VARIABLE]

@@ -98,7 +98,7 @@ def _disk_full(error: OSError) -> OutputError:
     where = f" while writing {error.filename}" if error.filename else ""
     return OutputError(
         f"The disk is full{where}.",
-        hint="Free some space, or name another disk with --work and --output; the same command goes on where it was.",
+        hint="Free some space, or name another disk with --work and --output; the same command continues from there.",
     )
 
 

@@ -45,7 +45,7 @@ def tell(done: Pruning) -> None:
     _tell_target(pruned.told, pruned.target_verdict)
     low, high = (100 * bound for bound in claim.drop_ci95)
     typer.echo(
-        f"{claim.metric} on {claim.n} samples apart: {claim.source_score:.4f} → {claim.score:.4f}; lost "
+        f"{claim.metric} on {claim.n} held-out samples: {claim.source_score:.4f} → {claim.score:.4f}; lost "
         f"{100 * claim.drop:.2f} points, with 95 % confidence between {low:.2f} and {high:.2f}"
         + (f" ({claim.verdict}, allowed {100 * claim.max_drop:.2f})" if claim.max_drop is not None else "")
     )

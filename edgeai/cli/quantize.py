@@ -105,7 +105,7 @@ def _tell(done: Quantized) -> None:
         low, high = (100 * bound for bound in claim.drop_ci95)
         allowed = "" if claim.max_drop is None else f" ({claim.verdict}, allowed {100 * claim.max_drop:.2f})"
         typer.echo(
-            f"{claim.metric} on {claim.n} samples apart: {claim.source_score:.4f} → {claim.score:.4f}; lost "
+            f"{claim.metric} on {claim.n} held-out samples: {claim.source_score:.4f} → {claim.score:.4f}; lost "
             f"{100 * claim.drop:.2f} points, with 95 % confidence between {low:.2f} and {high:.2f}{allowed}"
         )
     if measured is not None:

@@ -41,7 +41,7 @@ class LiteRTAloneRecorder:
     method: Literal["alone"] = "alone"
     most_calls = MOST_CALLS
     note = (
-        "LiteRT's profiler cannot tell for this model: each operation was measured as a model of its own, with the "
+        "LiteRT's profiler does not work for this model: each operation was measured as a model of its own, with the "
         "inputs it has in the whole. What is fused in the whole is not fused there, so the sum may be above the whole."
     )
 
@@ -57,7 +57,7 @@ class LiteRTAloneRecorder:
     ) -> None:
         if delegate not in RESOLVERS or options:
             raise EngineError(
-                f"LiteRT tells no times per operation of {delegate}.", hint="Profile it on litert:xnnpack."
+                f"LiteRT reports no times per operation for {delegate}.", hint="Profile it on litert:xnnpack."
             )
         self._session, self._arrays = session, list(arrays)
         self._file = read_model(path.read_bytes(), where=str(path))

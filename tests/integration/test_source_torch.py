@@ -69,7 +69,7 @@ def test_a_file_comes_to_the_graph(tmp_path: Path, module: Any) -> None:
 
 
 def test_a_module_without_shapes_says_what_to_give(module: Any) -> None:
-    with pytest.raises(UsageError, match="does not tell the shape"):
+    with pytest.raises(UsageError, match="does not state the shape"):
         import_source(module)
 
 

@@ -80,7 +80,7 @@ def _load(path: Path, archive: Mapping[str, NDArray[Any]], name: str) -> NDArray
         why = "it holds Python objects" if "pickle" in str(error) else str(error)
         raise DataError(
             f"{path}: the array {name} cannot be read: {why}",
-            hint="Write it anew from arrays of numbers: numpy.savez(path, x=inputs, y=labels).",
+            hint="Write it again from arrays of numbers: numpy.savez(path, x=inputs, y=labels).",
         ) from error
 
 
@@ -135,6 +135,6 @@ def _quantization_note(
     factor = float(scale.reshape(-1)[0])
     offset = -factor * float(zero_point.reshape(-1)[0])
     return [
-        f"{path}: scale and zero_point stand beside the integers of {', '.join(integers)} and are not applied by "
-        f'themselves; for a float model give --preprocess "cast:float32;scale:factor={factor:.9g},offset={offset:.9g}".'
+        f"{path}: scale and zero_point accompany the integers of {', '.join(integers)} and are not applied by the "
+        f'engine; for a float model give --preprocess "cast:float32;scale:factor={factor:.9g},offset={offset:.9g}".'
     ]

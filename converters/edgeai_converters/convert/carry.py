@@ -61,7 +61,7 @@ def carry(spec: ConvertSpec, folder: Path, stem: str) -> Conversion:
     if refusal is not None:
         raise UnsupportedOperationError(
             f"The integers of {spec.source} cannot be carried over into {spec.format}: {refusal}.",
-            hint="Without --precision int8 it is dequantized to float; edgeai compress quantizes that anew.",
+            hint="Without --precision int8 it is dequantized to float; edgeai compress quantizes it again.",
         )
     if spec.layout is not None:
         raise UsageError("--layout is for float graphs.", hint="Leave it out: integers are carried over as they lie.")

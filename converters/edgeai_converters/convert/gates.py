@@ -50,8 +50,8 @@ TOLERANCES: dict[Precision, Tolerance] = {
     "dynamic_int8": Tolerance(
         max_rel=0.5,
         min_cosine=0.95,
-        reason="weights keep 8 bits and some engines round activations too: only gross faults show here, "
-        "the certificate of compress tells the rest",
+        reason="weights keep 8 bits and some engines round activations too: only gross faults show here; "
+        "the certificate of compress covers the rest",
     ),
 }
 """Precision that needs no data → what it may change. Calibrated int8 is judged by the certificate."""
@@ -80,7 +80,7 @@ CARRIED: dict[Format, Tolerance] = {
 """Format → what integers that are carried over may change; its narrow part is counted in steps of each output."""
 
 SIMPLIFY_TOLERANCE = Tolerance(
-    max_rel=1e-4, min_cosine=0.99999, reason="simplifying may only round anew, not compute anything else"
+    max_rel=1e-4, min_cosine=0.99999, reason="simplifying may only change the rounding, nothing else"
 )
 
 

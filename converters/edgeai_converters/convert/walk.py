@@ -201,7 +201,7 @@ class Walk:
             return UsageError(f"Nothing writes {self._spec.format} with the precision {self._spec.precision}.")
         if not failures:
             names = ", ".join(missing[0].missing)
-            return MissingEngineError(f"No route leads there without {names}.", hint=missing[0].install)
+            return MissingEngineError(f"No route reaches that format without {names}.", hint=missing[0].install)
         different = list({failure.message: failure for failure in failures}.values())
         first = different[0]
         hint = " ".join(part for part in (first.hint or "Another format may work.", more) if part)
@@ -211,7 +211,7 @@ class Walk:
             told = " ".join(f"({i}) {failure.message}" for i, failure in enumerate(different, 1))
             all_differ = all(isinstance(failure, ParityError) for failure in different)
             kind = ParityError if all_differ else UnsupportedOperationError
-            error = kind(f"No route leads there. {told}", hint=hint)
+            error = kind(f"No route reaches that format. {told}", hint=hint)
         error.__cause__ = first
         return error
 

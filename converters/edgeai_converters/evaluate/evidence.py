@@ -186,7 +186,7 @@ class Evidence:
         if shared:
             raise DataError(
                 f"{shared} of the {len(dataset)} samples in {text} are also among those that accuracy is measured on "
-                "(compared by content): what was trained on can prove nothing.",
+                "(compared by content): samples used for training prove nothing.",
                 hint="Take them out of the training data, or name other data with --data or --certification-data.",
             )
         return Split(dataset=dataset, indices=np.arange(len(dataset)))

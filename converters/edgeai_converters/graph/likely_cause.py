@@ -39,7 +39,7 @@ def likely_cause(node: ir.Node, expected: NDArray[Any], received: NDArray[Any]) 
     if shift is not None:
         return f"padding: the map is moved by {shift[0]} rows and {shift[1]} columns ({_attributes(node)})"
     if _is_reordered(a, b):
-        return "layout: the same numbers stand in another order"
+        return "layout: the same numbers in another order"
     if np.allclose(np.maximum(a, 0), b, atol=1e-4 * peak) or np.allclose(a, np.maximum(b, 0), atol=1e-4 * peak):
         return "an activation was fused that is not there, or one was lost"
     fitted = _fitted(a, b, peak)

@@ -79,5 +79,5 @@ def _flash(model: ir.Model, profile: Profile) -> int:
         compiled.mkdir()
         path = emit(model, "tflite", Path(made)).path
         found = compile_model(path, profile=profile, folder=compiled).report.flash_bytes
-        assert found is not None, "Vela tells the flash of all that it compiles"
+        assert found is not None, "Vela reports the flash of everything that it compiles"
         return found

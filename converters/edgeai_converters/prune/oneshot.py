@@ -162,7 +162,7 @@ def prune_oneshot(
             measurement=read_measurement(folder), whole_bytes=before.size_bytes, smaller_bytes=after.size_bytes
         )
     else:
-        tell(3, _STEPS, f"measuring in {spec.engine_format}, in turns with the whole network")
+        tell(3, _STEPS, f"measuring in {spec.engine_format}, alternating with the whole network")
         engine = measure_in_engine(job, model, artifact)
     tell(4, _STEPS, "certifying")
     flash, more = _flash(job, model)
@@ -205,7 +205,7 @@ def _flash(job: PruneJob, model: ir.Model) -> tuple[FlashGain | None, tuple[str,
     try:
         return flash_gain(job.model, model, clusters=clusters), note
     except EdgeAIError as error:
-        return None, (f"Vela could not tell the flash of this model: {error.message}",)
+        return None, (f"Vela could not report the flash of this model: {error.message}",)
 
 
 def _within(on_step: OnStep | None) -> OnStep | None:

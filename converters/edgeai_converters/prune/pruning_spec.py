@@ -91,7 +91,7 @@ class PruneSpec:
 
     def __post_init__(self) -> None:
         if not self.data.is_given:
-            raise UsageError("Pruning needs samples: to fit layers anew, and to say what was lost (--data).")
+            raise UsageError("Pruning needs samples, to refit layers and to measure the loss (--data).")
         _check_word("method", self.method, METHODS)
         _check_word("importance", self.importance, IMPORTANCES)
         _check_word("format of the engine", self.engine_format, FORMATS)

@@ -10,7 +10,7 @@ from edgeai_converters.prune.way import PruneJob, Smaller
 from edgeai_runtime.errors import ModelError
 
 _NOTE = (
-    "What lies behind a block that went has never seen such inputs: teach the network again (`edgeai distill`) where "
+    "The layers after a removed block have never seen such inputs: train the network again (`edgeai distill`) where "
     "it lost too much."
 )
 

@@ -129,7 +129,7 @@ class DeviceGains:
         one = replace(one, relative_latency=whole.relative_latency)  # kernels compute the same: the rest is noise
         smaller, why = self._flash(one, packing) if flash is not None else (None, why)
         if flash is None or smaller is None:
-            return _rejected(one, f"what the device gains by it is not known here: {why}", "no_gain")
+            return _rejected(one, f"how much the device gains is not known here: {why}", "no_gain")
         one = replace(one, flash_bytes=smaller)
         if smaller > flash * (1 - LEAST_GAIN):
             return _rejected(one, f"{smaller} bytes of flash, {flash} without: no gain", "no_gain")
@@ -162,7 +162,7 @@ class DeviceGains:
             with tempfile.TemporaryDirectory(prefix="edgeai-compiled-") as made:
                 report = module.compile_model(path, profile=profile, folder=Path(made)).report
             if report.flash_bytes is None:
-                raise UsageError(f"{compiler} does not tell the flash.")
+                raise UsageError(f"{compiler} does not report the flash.")
             (folder / _FILE).write_text(json.dumps(report.flash_bytes))
 
         key = {"artifact": digest_of_path(path), "device": profile.to_json(), compiler: module.version()}

@@ -179,7 +179,7 @@ def _spec(tensor: Any, wanted: Sequence[str], where: str) -> TensorSpec:
     if tensor.dtype.name in ("string", "resource", "variant"):
         raise ModelError(
             f"{where}: the input {tensor.op.name!r} is a {tensor.dtype.name}, which no format here takes.",
-            hint="Name the node behind the decoding with its shape, such as --shape NODE=1x25x10.",
+            hint="Name the node after the decoding with its shape, such as --shape NODE=1x25x10.",
         )
     if tensor.shape.rank is None and tensor.op.name not in wanted:
         raise ModelError(

@@ -178,7 +178,7 @@ def _spec(name: str, shape: Any, dtype: Any, path: str) -> TensorSpec:
     if dtype.name in ("string", "resource", "variant"):
         raise ModelError(
             f"{path}: the input {name!r} is a {dtype.name}, which no format here takes.",
-            hint="Export a signature that begins behind the decoding, with numbers for inputs.",
+            hint="Export a signature that begins after the decoding, with numbers for inputs.",
         )
     if shape.rank is None:
         raise ModelError(

@@ -104,7 +104,7 @@ def examples_for(
     wanted = list(arrays) or list(shapes)
     if not wanted:
         raise UsageError(
-            f"A PyTorch module does not tell the shape of its input. Its arguments: {', '.join(arguments)}.",
+            f"A PyTorch module does not state the shape of its input. Its arguments: {', '.join(arguments)}.",
             hint=f"Give shapes, such as --shape {(*arguments, 'x')[0]}=1x3x32x32, or samples.",
         )
     for name in (*wanted, *shapes):
@@ -178,7 +178,7 @@ def _with_types(
     assert failure is not None
     raise ModelError(
         f"The module does not run on zeros of {listed}: {type(failure).__name__}: {first_line(failure)}",
-        hint="Correct the shapes, or give samples, which tell the types too.",
+        hint="Correct the shapes, or give samples, which also show the types.",
     ) from failure
 
 

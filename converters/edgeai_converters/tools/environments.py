@@ -61,7 +61,7 @@ ENVIRONMENTS: dict[str, Environment] = {
         packages=75,
         size_mib=2150,
         does="PyTorch → TFLite by Google's converter, another road where ours has no operation",
-        advice="On Linux pip takes the torch that brings gigabytes of CUDA, unless it is told of PyTorch's index of "
+        advice="On Linux pip takes the torch that brings gigabytes of CUDA, unless it knows PyTorch's index of "
         "CPU wheels first: set PIP_EXTRA_INDEX_URL to it.",
     ),
 }

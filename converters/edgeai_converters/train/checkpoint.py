@@ -42,9 +42,9 @@ def load_checkpoint(folder: Path, key: str) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = torch.load(file, weights_only=True)
     except Exception as error:  # PyTorch's readers of broken files raise whatever they stumble over
-        _LOG.warning("%s cannot be read (%s): training starts anew", file, type(error).__name__)
+        _LOG.warning("%s cannot be read (%s): training starts from the beginning", file, type(error).__name__)
         return None
     if state.get("key") != key:
-        _LOG.info("%s belongs to another training: starting anew", file)
+        _LOG.info("%s belongs to another training: starting from the beginning", file)
         return None
     return state

@@ -211,8 +211,8 @@ def _pair(ours: Sequence[str], theirs: Sequence[str], *, what: str) -> dict[str,
         return {name: name for name in ours}
     if len(ours) != len(theirs):
         raise UsageError(
-            f"The student and the teacher have other numbers of {what}s ({', '.join(ours)} against "
-            f"{', '.join(theirs)}), and their names do not tell which belong together."
+            f"The student and the teacher have different numbers of {what}s ({', '.join(ours)} against "
+            f"{', '.join(theirs)}), and their names do not show which belong together."
         )
     return dict(zip(ours, theirs, strict=True))
 

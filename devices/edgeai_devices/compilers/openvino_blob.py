@@ -70,7 +70,7 @@ def compile_model(path: Path, *, profile: Profile | None, folder: Path) -> Compi
     where = "this kind of processor" if device == "CPU" else "this NPU"
     notes = [f"OpenVINO {found} reads the blob, on {where}."]
     if not told["ran"]:
-        notes.append("It was not run: there is no such device here.")
+        notes.append("It was not run: this machine has no such device.")
     return Compiled(files=(blob,), report=report, notes=tuple(notes))
 
 

@@ -58,9 +58,9 @@ def compile_model(path: Path, *, profile: Profile | None, folder: Path) -> Compi
     except PlacementError as error:
         raise ModelError(
             f"Qualcomm's compiler cannot compile {path} for HTP v{target.htp_arch}: {error.message}",
-            hint=error.hint or "`edgeai check MODEL --device ID` tells what the NPU takes, and what would mend it.",
+            hint=error.hint or "`edgeai check MODEL --device ID` shows what the NPU accepts, and what would help.",
         ) from error
-    call_in_child(f"{module}:run_context", request, timeout_s=_TIMEOUT_S, what=f"what was compiled of {path}")
+    call_in_child(f"{module}:run_context", request, timeout_s=_TIMEOUT_S, what=f"the compiled {path}")
     binaries = sorted(file for file in folder.iterdir() if file != wrapper)
     left: dict[str, list[str]] = {}
     for operation in operations:

@@ -80,7 +80,7 @@ def compile_model(path: Path, *, profile: Profile | None, folder: Path) -> Compi
         title="Vela",
         path=path,
         quiet=("Warning: No ",),
-        hint="`edgeai check MODEL --device ID` tells what the NPU takes, and what would mend it.",
+        hint="`edgeai check MODEL --device ID` shows what the NPU accepts, and what would help.",
     )
     made, summary, layers = (
         _only(folder, pattern) for pattern in ("*_vela.tflite", "*_summary_*.csv", "*_per-layer.csv")

@@ -193,8 +193,11 @@ def test_unlike_answers_are_refused(make_stage: MakeStage, path: Path) -> None:
         ({"kind": "sequence", "thresholds": [1]}, "has 0 thresholds. Received: 1"),
         ({"kind": "sequence", "weights": [1, 2]}, "weights are for an ensemble"),
         ({"kind": "ensemble", "weights": [1]}, "weights are for an ensemble, one per stage"),
-        ({"kind": "ensemble", "inputs": {"a": {}}}, "inputs are told for stages of a sequence"),
-        ({"kind": "sequence", "inputs": {"c": {}}}, "inputs are told for stages of a sequence. Received: c"),
+        ({"kind": "ensemble", "inputs": {"a": {}}}, "inputs can only be given for the stages of a sequence"),
+        (
+            {"kind": "sequence", "inputs": {"c": {}}},
+            "inputs can only be given for the stages of a sequence. Received: c",
+        ),
     ],
 )
 def test_options_that_do_not_fit_are_refused(make_stage: MakeStage, path: Path, options: Any, message: str) -> None:

@@ -47,7 +47,7 @@ def _table(context: WriteContext, node: ir.Node, data: Constant) -> tuple[int, Q
         return context.weights(data, data.real), None
     stored = context.folding.parameters(reader)
     if stored is None:
-        raise UnwritableError("what it gathers is dequantized by other than one constant scale")
+        raise UnwritableError("the gathered values are not dequantized with one constant scale")
     shift = 128 if data.stored.dtype == np.uint8 else 0
     array = (data.stored.astype(np.int16) - shift).astype(np.int8)
     return context.weights(data, array, stored), stored

@@ -80,7 +80,7 @@ def read_graph(model: Any, *, where: str, keep_rounding: bool = False) -> ReadGr
     try:
         tensors = read_tensors(model)
     except (UnreadableError, ValueError) as error:
-        raise ModelError(f"{where} cannot be read: {error}.", hint="Convert the model anew from its source.") from error
+        raise ModelError(f"{where} cannot be read: {error}.", hint="Convert the model again.") from error
     inputs = [int(index) for index in graph.inputs] if graph.inputs is not None else []
     outputs = [int(index) for index in graph.outputs] if graph.outputs is not None else []
     names = _boundary_names(model, tensors, inputs, outputs)

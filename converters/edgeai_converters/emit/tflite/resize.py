@@ -169,7 +169,7 @@ def _sorted_channels(context: WriteContext, source: int, block: int, name: str) 
     shape = context.shape_of(source)
     batch, height, width, channels = shape
     if height is None or width is None or channels is None:
-        raise UnwritableError("a free dimension besides the batch")
+        raise UnwritableError("a free dimension other than the batch")
     rows = None if batch is None else math.prod((batch, height, width))
     split = context.reshaped(source, (rows, channels // block**2, block**2), f"{name}/split")
     moved = context.transposed(split, [0, 2, 1], f"{name}/moved")

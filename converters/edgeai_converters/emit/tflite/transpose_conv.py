@@ -125,7 +125,7 @@ def _cut(context: WriteContext, value: Value, whole: int, result: int, begins: l
         for new, old, start in zip(wanted, have, starts, strict=True)
     ]
     if any(missing):
-        raise UnwritableError("output padding behind the last stride")
+        raise UnwritableError("output padding beyond the last stride")
     begin = context.integers(starts, f"{value.name}/cut")
     size = context.integers([-1 if new is None else new for new in wanted], f"{value.name}/kept")
     context.add("SLICE", [whole, begin, size], [result], "SliceOptions")

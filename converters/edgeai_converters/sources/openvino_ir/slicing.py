@@ -86,7 +86,7 @@ def _change_axes(context: ReadContext, masks: dict[str, list[bool]], places: dic
     if not fresh:
         return value
     if True in masks["ellipsis"] and masks["ellipsis"].index(True) < max(fresh):
-        raise UnreadableError("new axes behind an ellipsis")
+        raise UnreadableError("new axes after an ellipsis")
     shrunk = [sum(masks["shrink_axis"][j] for j in range(i) if not masks["new_axis"][j]) for i in fresh]
     axes = [i - less for i, less in zip(fresh, shrunk, strict=True)]
     return context.add("Unsqueeze", [value, context.integers(axes, "axes")])
