@@ -1,29 +1,23 @@
 """The scenarios driven by MLPerf's own load generator (`mlcommons-loadgen`, extra `loadgen`) in place of ours.
 
-It issues the queries, takes the times and judges the run; what is here hands its queries to the calls that ours would
-make, and reads its log. Of a server it judges rates; the one to begin with is looked for with our own arrivals.
+It issues the queries, takes the times and judges the run (`loadgen_session.py`); what is here makes its settings and
+reads its log. Of a server it judges rates; the one to begin with is looked for with our own arrivals.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import queue
 import re
-import tempfile
-import threading
-import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
+from edgeai.benchmarking.loadgen_session import Issue, run_session
 from edgeai.benchmarking.result import ScenarioOutcome
 from edgeai_converters.require import require
 from edgeai_runtime.bench.scenarios import DEFAULT_BOUND_MS, METRICS, warm_up
-from edgeai_runtime.bench.server import MOST_RUNS, confirm_rate, search_rate, work_together
+from edgeai_runtime.bench.server import MOST_RUNS, confirm_rate, search_rate
 from edgeai_runtime.bench.tiers import Limits, get_limits
-
-Issue = Callable[[int], object]
+from edgeai_runtime.errors import EngineError, UsageError
 
 _NAMES = {
     "single_stream": "SingleStream",
@@ -32,10 +26,12 @@ _NAMES = {
     "offline": "Offline",
 }
 _SHARES = (50, 90, 95, 97, 99, 99.9)
-_MOST_OFFLINE_RUNS = 4
-"""Attempts to fill the least duration: how many samples that takes is estimated, and then known from the last one."""
-_CHUNK = 64
-"""Samples of offline that a worker takes at once."""
+_MOST_RUNS = 4
+"""Attempts to fill the least duration: how many queries that takes is estimated, and then known from the last one."""
+_OWN_SPARE, _SPARE = 2.0, 1.5
+"""The generator makes so many times the queries that it is told to expect; what is wanted."""
+_BYTES_PER_QUERY = 400
+"""It makes them all before it begins: 340 bytes each were seen, with what it notes of them."""
 
 
 def run_loadgen(
@@ -53,35 +49,68 @@ def run_loadgen(
 
     Raises:
         MissingEngineError: `mlcommons-loadgen` is not installed.
-        UsageError: no such scenario or tier.
+        UsageError: no such scenario or tier, or a number that makes no sense.
+        EngineError: the queries do not fit into the memory.
     """
     loadgen = require("mlperf_loadgen", extra="loadgen")
     limits = get_limits(scenario, tier, duration_s)
     bound_ms = DEFAULT_BOUND_MS if latency_bound_ms is None else latency_bound_ms
+    if not (bound_ms > 0 and samples_per_query >= 1):
+        raise UsageError(
+            f"a bound is above 0, and a query has samples. Received: {bound_ms} ms, {samples_per_query} samples"
+        )
     chosen = list(workers) if scenario in ("server", "offline") else list(workers[:1])
     size = samples_per_query if scenario == "multi_stream" else 1
-    speed = warm_up(chosen, size)
+    batch = getattr(chosen[0], "batch", 1) if scenario == "offline" else 1
+    speed = warm_up(chosen, max(size, batch)) * batch
     settings = _settings(loadgen, scenario, limits, speed, bound_ms, size, seed)
     detail: dict[str, float] = {"workers": float(len(chosen))}
+    found = True
     if scenario == "server":
         rate, probes = search_rate(chosen, speed, limits, bound_ms=bound_ms, seed=seed, on_step=on_step)
         detail |= {"latency_bound_ms": bound_ms, **probes}
+        found = rate > 0
+        if not found:  # a few queries, for their latencies: the generator would go on to the end of a whole run
+            rate, settings.min_duration_ms, settings.min_query_count = speed / 2, 1, 10
 
         def attempt(rate: float) -> tuple[bool, dict[str, Any]]:
             settings.server_target_qps = rate
             # Such a backlog makes latencies of ten bounds: the attempt has failed, and need not go on.
             settings.server_max_async_queries = max(64, math.ceil(10 * bound_ms * 1e-3 * rate))
-            log = _run(loadgen, settings, chosen)
+            _require_memory(rate * limits.least_s)
+            log = run_session(loadgen, settings, chosen, batch, on_step)
             return log["result_validity"] == "VALID", log
 
-        _, log = confirm_rate(attempt, rate or speed / 100, most=MOST_RUNS if rate else 1)
+        _, log = confirm_rate(attempt, rate, most=MOST_RUNS if found else 1)
     else:
-        for _ in range(_MOST_OFFLINE_RUNS):
-            log = _run(loadgen, settings, chosen)
-            if scenario != "offline" or log["result_min_duration_met"]:
+        for _ in range(_MOST_RUNS):
+            _require_memory(speed * limits.least_s * _SPARE)
+            log = run_session(loadgen, settings, chosen, batch, on_step)
+            if log["result_min_duration_met"]:
                 break
-            settings.offline_expected_qps = 1.2 * float(log["result_samples_per_second"])
-    return _outcome(log, scenario, tier, limits, size, detail)
+            mean_ns = log["result_mean_query_latency_ns" if scenario == "multi_stream" else "result_mean_latency_ns"]
+            speed = float(log["result_samples_per_second"]) if scenario == "offline" else 1e9 / mean_ns
+            _expect(settings, 1.1 * speed)
+    return _outcome(log, scenario, tier, limits, size, detail, found)
+
+
+def _require_memory(queries: float) -> None:
+    import psutil
+
+    needed, free = queries * _BYTES_PER_QUERY, psutil.virtual_memory().available
+    if needed > free:
+        raise EngineError(
+            f"MLPerf's load generator makes all queries before it begins: {queries:.3g} of them take about "
+            f"{needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free.",
+            hint='The driver "edgeai" has no such limit; a lower tier is shorter.',
+        )
+
+
+def _expect(settings: Any, speed: float) -> None:
+    """Have as many queries made as are needed at `speed`, and some more."""
+    settings.single_stream_expected_latency_ns = round(_OWN_SPARE / _SPARE * 1e9 / speed)
+    settings.multi_stream_expected_latency_ns = settings.single_stream_expected_latency_ns
+    settings.offline_expected_qps = 1.1 * speed
 
 
 def _settings(loadgen: Any, scenario: str, limits: Limits, speed: float, bound_ms: float, size: int, seed: int) -> Any:
@@ -91,9 +120,9 @@ def _settings(loadgen: Any, scenario: str, limits: Limits, speed: float, bound_m
     settings.min_duration_ms = round(limits.least_s * 1e3)
     settings.max_duration_ms = round(limits.most_s * 1e3)
     settings.min_query_count = limits.queries
-    # It makes as many queries as these tell before it begins: rather too many than a run that is too short.
-    settings.single_stream_expected_latency_ns = settings.multi_stream_expected_latency_ns = round(0.5e9 / speed)
-    settings.offline_expected_qps = 1.1 * speed
+    if scenario == "offline":  # one query, which no longest duration ends
+        settings.min_query_count = max(1, min(limits.queries, int(speed * limits.most_s)))
+    _expect(settings, speed)
     settings.single_stream_target_latency_percentile = METRICS["single_stream"][1]
     settings.multi_stream_target_latency_percentile = METRICS["multi_stream"][1]
     settings.multi_stream_samples_per_query = size
@@ -103,101 +132,14 @@ def _settings(loadgen: Any, scenario: str, limits: Limits, speed: float, bound_m
     return settings
 
 
-def _run(loadgen: Any, settings: Any, workers: Sequence[Issue]) -> dict[str, Any]:
-    """Make one run and return what its log says, by key.
-
-    It runs in a thread, so that an interruption is heard. The generator cannot be stopped, and leaving the process
-    while it runs aborts the process: after an error its queries are answered at once, without the model, until it has
-    no more; those of a server are left lying until there are too many for it to go on.
-    """
-    errors: list[BaseException] = []
-    waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    given_up = threading.Event()
-
-    def answer(issue: Issue, samples: Sequence[Any]) -> None:
-        try:
-            if not errors:
-                issue(len(samples))
-        except BaseException as error:  # must not come into the generator's code
-            errors.append(error)
-        loadgen.QuerySamplesComplete([loadgen.QuerySampleResponse(sample.id, 0, 0) for sample in samples])
-
-    def serve(issue: Issue) -> None:
-        while (samples := waiting.get()) is not None:
-            count = -1
-            while errors and not given_up.is_set() and count != (count := waiting.qsize()):
-                time.sleep(0.5 + 10.0 / settings.server_target_qps)
-            if errors:
-                given_up.set()
-            answer(issue, samples)
-
-    def take(samples: Sequence[Any]) -> None:
-        if settings.scenario == loadgen.TestScenario.Server:
-            waiting.put(list(samples))
-        elif settings.scenario == loadgen.TestScenario.Offline:
-            chunks = iter([samples[start : start + _CHUNK] for start in range(0, len(samples), _CHUNK)])
-            lock = threading.Lock()
-
-            def share(issue: Issue) -> None:
-                while True:
-                    with lock:
-                        chunk = next(chunks, None)
-                    if chunk is None:
-                        return
-                    answer(issue, chunk)
-
-            work_together([lambda _, issue=issue: share(issue) for issue in workers])  # type: ignore[misc]
-        else:
-            answer(workers[0], samples)
-
-    servers = [threading.Thread(target=serve, args=(issue,), daemon=True) for issue in workers]
-    with tempfile.TemporaryDirectory() as folder:
-        ended = threading.Event()  # and no join: after an interruption that returns although the thread runs
-        arguments = (loadgen, settings, take, folder, ended)
-        thread = threading.Thread(target=_start, args=arguments, daemon=True)
-        for each in (*servers, thread):
-            each.start()
-        try:
-            ended.wait()
-        except BaseException as error:
-            errors.append(error)
-            ended.wait()
-            raise
-        finally:
-            for _ in servers:
-                waiting.put(None)
-        if errors:
-            raise errors[0]
-        return _read_log(Path(folder) / "mlperf_log_detail.txt")
-
-
-def _start(loadgen: Any, settings: Any, take: Callable[[Sequence[Any]], None], folder: str, ended: Any) -> None:
-    output = loadgen.LogOutputSettings()
-    output.outdir = folder
-    output.copy_summary_to_stdout = False
-    logs = loadgen.LogSettings()
-    logs.log_output = output
-    logs.enable_trace = False
-    system = loadgen.ConstructSUT(take, lambda: None)
-    samples = loadgen.ConstructQSL(1, 1, lambda _: None, lambda _: None)
-    try:
-        # The audit file is read from the current folder unless another is named.
-        loadgen.StartTestWithLogSettings(system, samples, settings, logs, str(Path(folder) / "audit.config"))
-    finally:
-        loadgen.DestroyQSL(samples)
-        loadgen.DestroySUT(system)
-        ended.set()
-
-
-def _read_log(path: Path) -> dict[str, Any]:
-    mark = ":::MLLOG"
-    lines = path.read_text(encoding="utf-8").splitlines()
-    entries = [json.loads(line[len(mark) :]) for line in lines if line.startswith(mark)]
-    return {entry["key"]: entry["value"] for entry in entries}
-
-
 def _outcome(
-    log: dict[str, Any], scenario: Any, tier: Any, limits: Limits, size: int, detail: dict[str, float]
+    log: dict[str, Any],
+    scenario: Any,
+    tier: Any,
+    limits: Limits,
+    size: int,
+    detail: dict[str, float],
+    found: bool,
 ) -> ScenarioOutcome:
     queries = int(log["result_query_count"])
     per_query = "_per_query" if scenario == "multi_stream" else ""
@@ -208,15 +150,16 @@ def _outcome(
     bound: float | None = None
     samples = queries * size
     if scenario == "server":
-        rate = float(log["result_scheduled_samples_per_sec"])
-        value = rate if valid else 0.0
+        valid = valid and found
+        value = float(log["result_completed_samples_per_sec"]) if valid else 0.0
         bound = value if valid else None
-        seconds = queries / rate
+        seconds = (queries - 1) / float(log["result_scheduled_samples_per_sec"])
         detail["over"] = float(log["result_overlatency_query_count"])
     elif scenario == "offline":
         value = float(log["result_samples_per_second"])
         seconds = log["result_max_latency_ns"] * 1e-9
         samples = round(value * seconds)
+        valid = valid and samples >= limits.queries
     else:
         value = detail["p90_ms" if scenario == "single_stream" else "p99_ms"]
         key = "early_stopping_latency_ss" if scenario == "single_stream" else "early_stopping_latency_ms"
@@ -229,7 +172,11 @@ def _outcome(
     words = [f"{what} in {seconds:.1f} s"]
     if seconds < limits.valid_s and limits.least_s < limits.valid_s:
         words, valid = [*words, f"{limits.valid_s:g} s are needed"], False
-    if log["result_validity"] != "VALID":
+    if scenario == "offline" and samples < limits.queries:
+        words.append(f"{limits.queries} samples are needed")
+    if not found:
+        words.append(f"no rate tried kept p99 within {detail['latency_bound_ms']:g} ms")
+    elif log["result_validity"] != "VALID":
         words += [" ".join(str(log.get(key) or "").replace("*", "").split()) for key in _WHY]
     return ScenarioOutcome(
         scenario=scenario,

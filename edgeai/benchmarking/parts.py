@@ -10,7 +10,9 @@ from typing import Any
 from edgeai.benchmarking.opened import Opened
 from edgeai.benchmarking.result import Run, Scenario, ScenarioOutcome
 from edgeai.benchmarking.spec import BenchSpec
-from edgeai_runtime.errors import EdgeAIError, UsageError
+from edgeai_runtime.errors import EdgeAIError, ModelError, UsageError
+
+OnStep = Callable[[int, int, str], None]
 
 
 def measure_parts(
@@ -18,7 +20,7 @@ def measure_parts(
     opened: Opened,
     spec: BenchSpec,
     *,
-    on_label: Callable[[str], object],
+    on_label: Callable[[str], None],
     on_skip: Callable[[str, EdgeAIError], object],
 ) -> Iterator[list[Run]]:
     """Yield what is measured so far, after each part that `spec` asks for: the run, or a run per scenario.
@@ -41,10 +43,18 @@ def measure_parts(
             on_skip(f"{target.label}, {name}", error)
             return None
 
+    def step(name: str, unit: str) -> OnStep:
+        return lambda done, total, label: on_label(f"{name} of {target.label}, {done} of {total} {unit}: {label}")
+
+    for name in ("phases", "memory", "operators"):
+        if getattr(spec, name) and opened.is_pipeline:
+            on_skip(f"{target.label}, {name}", ModelError("of a pipeline; its stages are measured one by one"))
     if spec.phases and not opened.is_pipeline:
         from edgeai.benchmarking.phases import measure_phases
 
-        run = replace(run, phases=part("phases", lambda: measure_phases(target.path, arrays=opened.arrays, **where)))
+        told = step("phases", "processes")
+        phases = part("phases", lambda: measure_phases(target.path, arrays=opened.arrays, on_step=told, **where))
+        run = replace(run, phases=phases)
         yield [run]
     if spec.memory and not opened.is_pipeline:
         from edgeai.benchmarking.memory import measure_memory
@@ -71,19 +81,20 @@ def measure_parts(
     if spec.sustained_s:
         from edgeai.benchmarking.sustained import run_sustained
 
-        sustained = part("sustained run", lambda: run_sustained(opened.call, seconds=spec.sustained_s))
+        told = step("sustained run", "s")
+        sustained = part("sustained run", lambda: run_sustained(opened.call, seconds=spec.sustained_s, on_step=told))
         run = replace(run, sustained=sustained)
         yield [run]
     found: list[Run] = []
     for scenario in spec.scenarios:
-        outcome = part(scenario, partial(_outcome, opened, spec, scenario))
+        outcome = part(scenario, partial(_outcome, opened, spec, scenario, step(scenario, "s")))
         if outcome is not None:
             label = run.label if len(spec.scenarios) == 1 else f"{run.label} ({scenario})"
             found.append(replace(run, scenario=scenario, outcome=outcome, label=label))
             yield found
 
 
-def _outcome(opened: Opened, spec: BenchSpec, scenario: Scenario) -> ScenarioOutcome:
+def _outcome(opened: Opened, spec: BenchSpec, scenario: Scenario, on_step: OnStep) -> ScenarioOutcome:
     from edgeai.benchmarking.scenario_run import run_model_scenario
 
     return run_model_scenario(
@@ -93,4 +104,5 @@ def _outcome(opened: Opened, spec: BenchSpec, scenario: Scenario) -> ScenarioOut
         tier=spec.tier,
         latency_bound_ms=spec.latency_bound_ms,
         driver=spec.driver,
+        on_step=on_step,
     )

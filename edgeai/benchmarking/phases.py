@@ -88,17 +88,17 @@ def measure_phases(
             request["arrays"] = str(Path(folder) / "inputs.npz")
             np.savez(request["arrays"], *(np.asarray(array) for array in arrays))
         name = Path(path).name
-        step(0, 2 * repeats + 1, f"{name}: a first process, not counted")
+        step(0, 2 * repeats + 1, "the first is not counted")
         keeps = bool(_child({**request, "warm_s": 0.0, "keep": str(kept)}, start, name)["kept"])
         total = (1 + keeps) * repeats + 1
         for done in range(repeats):
-            step(total - (1 + keeps) * (repeats - done), total, f"{name}: fresh processes")
+            step(total - (1 + keeps) * (repeats - done), total, "each from nothing")
             cold.append(_child(request, start, name))
             if keeps:
                 cached.append(_child({**request, "use": str(kept)}, start, name))
                 if not cached[-1]["kept"]:
                     raise EngineError(f"{name} on {delegate} did not start from what was compiled before")
-        step(total, total, f"{name}: fresh processes")
+        step(total, total, "each from nothing")
     times = {phase: [each[phase] for each in cold] for phase in ("process_start", "import", "load", "first", "warm")}
     times["compile_cold"] = [each["compile"] for each in cold]
     if cached:

@@ -81,7 +81,7 @@ def run_sustained(
                 rss_mib=resident_mib(),
             )
         )
-        step(min(round(at_s + window), round(seconds)), round(seconds), f"sustained: {middle:.3g} ms")
+        step(min(round(at_s + window), round(seconds)), round(seconds), f"{middle:.3g} ms")
     lasted = time.perf_counter() - begin
     after = throttle_count(system=system)
     throttled_more = None if throttles is None or after is None else after > throttles

@@ -11,6 +11,7 @@ import pytest
 from edgeai.benchmarking.loadgen import run_loadgen
 from edgeai_runtime.bench.percentiles import over_allowed, percentile, percentile_bound
 from edgeai_runtime.bench.scenarios import METRICS, run_scenario
+from edgeai_runtime.errors import EngineError
 
 loadgen = pytest.importorskip("mlperf_loadgen", reason="mlcommons-loadgen is not installed")
 
@@ -75,6 +76,46 @@ def test_server_is_judged_by_the_generator_at_the_rate_we_found() -> None:
     assert outcome.value > 0
     assert detail["over"] <= max(0, over_allowed(outcome.queries, 0.99))
     assert outcome.value <= 1.1 * max(detail[key] for key in detail if key.endswith("_rate_per_s"))
+
+
+def test_server_of_a_model_slower_than_the_bound_ends_after_a_few_calls() -> None:
+    calls: list[int] = []
+
+    outcome = run_loadgen(
+        [lambda n: (calls.append(n), time.sleep(5e-3))], scenario="server", tier="normal", latency_bound_ms=0.5
+    )
+
+    assert (outcome.value, outcome.valid) == (0.0, False)
+    assert outcome.reason.endswith("no rate tried kept p99 within 0.5 ms")
+    assert len(calls) < 200
+
+
+def test_offline_of_a_slow_model_ends_and_says_how_many_samples_are_needed() -> None:
+    outcome = run_loadgen([lambda n: time.sleep(2e-2 * n)], scenario="offline", tier="quick", duration_s=0.3)
+
+    assert outcome.samples < 200
+    assert not outcome.valid
+    assert "1024 samples are needed" in outcome.reason
+
+
+def test_more_queries_than_the_memory_holds_are_refused_before_they_are_made() -> None:
+    with pytest.raises(EngineError, match="makes all queries before it begins"):
+        run_loadgen([lambda _: None], scenario="single_stream", tier="quick", duration_s=1e9)
+
+
+def test_progress_tells_seconds_and_queries() -> None:
+    steps: list[tuple[int, int, str]] = []
+
+    run_loadgen(
+        [lambda _: time.sleep(1e-3)],
+        scenario="single_stream",
+        tier="quick",
+        duration_s=1.5,
+        on_step=lambda *step: steps.append(step),
+    )
+
+    assert (steps[0][0], steps[0][1]) == (1, 2)
+    assert int(steps[0][2].split()[0]) > 10
 
 
 def test_error_of_a_call_comes_out_of_the_generator() -> None:

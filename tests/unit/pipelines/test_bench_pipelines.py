@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,3 +54,21 @@ def test_a_workstation_times_a_pipeline_beside_a_stage_of_it(whole: Path, make_s
     assert pipeline.latency_ms.median > alone.latency_ms.median
     assert report.comparisons[0].verdict == "faster"
     assert not report.skipped
+
+
+def test_parts_that_a_pipeline_has_not_are_named_and_a_long_one_tells_how_far_it_is(whole: Path) -> None:
+    labels: list[str] = []
+    report = edgeai.bench(
+        [whole],
+        duration_s=0.05,
+        phases=True,
+        memory=True,
+        sustained_s=0.3,
+        on_step=lambda done, total, label: labels.append(label),
+    )
+    assert [(one.artifact.split(", ")[-1], one.reason.split(";")[0]) for one in report.skipped] == [
+        ("phases", "of a pipeline"),
+        ("memory", "of a pipeline"),
+    ]
+    assert report.runs[0].sustained is not None
+    assert any(re.fullmatch(r"sustained run of .*, \d of \d s: .* ms", label) for label in labels)
