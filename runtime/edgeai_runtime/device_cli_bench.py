@@ -146,11 +146,11 @@ def _prepare(
         load, path, placement=read_placement(options), threads=read_threads(options), variant=variant
     )
     open_model().close()  # imports the engine, checks the file, and unpacks the bundle
+    bundle = open_bundle(path) if is_bundle(path) else None
     memory = resident_mib()
     start = time.perf_counter()
     model = open_model(isolate=False)
     loaded = time.perf_counter()
-    bundle = open_bundle(path) if model.manifest else None
     if options.input is not None:
         arrays = model.preprocess(read_inputs(options.input, [spec.name for spec in model.inputs]))
     else:
