@@ -135,6 +135,6 @@ def _quantization_note(
     factor = float(scale.reshape(-1)[0])
     offset = -factor * float(zero_point.reshape(-1)[0])
     return [
-        f"{path}: scale and zero_point accompany the integers of {', '.join(integers)} and are not applied by the "
-        f'engine; for a float model give --preprocess "cast:float32;scale:factor={factor:.9g},offset={offset:.9g}".'
+        f"{path}: scale and zero_point accompany the integers of {', '.join(integers)} and are not applied; "
+        f'for a float model give --preprocess "cast:float32;scale:factor={factor:.9g},offset={offset:.9g}".'
     ]
