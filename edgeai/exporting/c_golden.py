@@ -47,6 +47,7 @@ class CGolden:
         inputs, outputs: rows of each sample as the model stores it, and in real numbers.
         atol, rtol: of the outputs.
         before, after: by number of an input or output, where its steps are written.
+        size_bytes: of all that.
     """
 
     n: int
@@ -56,6 +57,7 @@ class CGolden:
     rtol: tuple[str, ...]
     before: dict[int, StepSamples]
     after: dict[int, StepSamples]
+    size_bytes: int
 
 
 def c_golden(
@@ -67,6 +69,7 @@ def c_golden(
 ) -> CGolden:
     """Describe recorded samples; tolerances get half a step of a quantized output on top, which is its rounding."""
     steps = [float(each.scale) / 2 if each.scale is not None else 0.0 for each in outputs]
+    written = [each for each in (*before, *after) if not each.left_out]
     inputs = tuple(_each(given.stored) for given in golden.inputs)
     return CGolden(
         n=golden.n,
@@ -78,13 +81,22 @@ def c_golden(
             each.index: StepSamples(
                 given=_each(golden.inputs[each.index].raw),
                 result=inputs[each.index],
-                tolerance=_tolerance(each, golden.inputs[each.index].stored),
+                tolerance=_tolerance(each, golden.inputs[each.index].stored, whole="1.0"),
             )
             for each in before
             if not each.left_out
         },
         after={each.index: _results(subject, each, golden) for each in after if not each.left_out},
+        size_bytes=golden.n
+        * (_sample_bytes(subject, golden) + sum(each.kept_bytes for each in (*before, *after) if not each.left_out)),
     )
+
+
+def _sample_bytes(subject: Subject, golden: Golden) -> int:
+    """Return the bytes of a sample as the model takes it, of its outputs in real numbers, and of those as stored."""
+    stored: int = sum(given.stored[0].nbytes for given in golden.inputs)
+    sizes = zip(golden.outputs, subject.own_outputs, strict=True)
+    return stored + sum(int(each.real[0].size) * (4 + np.dtype(own.dtype).itemsize) for each, own in sizes)
 
 
 def _results(subject: Subject, steps: CSteps, golden: Golden) -> StepSamples:
@@ -106,11 +118,11 @@ def _results(subject: Subject, steps: CSteps, golden: Golden) -> StepSamples:
     return StepSamples(given=_each(stored), result=best, tolerance=_tolerance(steps, scores))
 
 
-def _tolerance(steps: CSteps, result: Any) -> str:
+def _tolerance(steps: CSteps, result: Any, *, whole: str = "0.0") -> str:
     if steps.is_exact:
         return "0.0"
     if result.dtype.kind != "f":
-        return "1.0"
+        return whole
     return float_literal(_EXPONENTIALS * max(1.0, float(np.abs(result).max(initial=0.0))))
 
 

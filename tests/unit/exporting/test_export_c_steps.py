@@ -1,7 +1,8 @@
-"""Steps as C against the runtime: compiled strictly as C99, run on random samples, held bit for bit."""
+"""Steps as C against the runtime, bit for bit: compiled strictly, optimized as gcc does by itself, on random samples."""
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from edgeai_runtime.transforms.pipeline import apply_steps
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")
 
-STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wno-sign-conversion")
+STRICT = ("-std=gnu99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wno-sign-conversion")
 SAMPLES = 3
 EXPONENTIALS = 2e-6
 """Share of a result by which two exponentials differ, and the sums of a row of them."""
@@ -79,6 +80,10 @@ WAYS = {
     "sigmoid": Way(raw="uint8 6", steps="scale:0.03,-4;sigmoid", is_table=True),
     "cut off": Way(raw="float32 40", steps="cast:int8;cast:float32", is_table=True),
     "narrowed": Way(raw="int32 40", steps="cast:uint8;scale:0.01", is_table=True),
+    "wide and narrow": Way(
+        raw="float32 40", steps="scale:1e17;cast:int64;scale:1e-15;cast:uint16;cast:int16;scale:0.01", stored="int16"
+    ),
+    "halves": Way(raw="uint16 40", steps="cast:int8;scale:0.5", is_table=True),
     "to int32": Way(raw="float32 40", steps="scale:1e8;cast:int32;scale:1e-9"),
 }  # fmt: skip
 RESULTS = {
@@ -185,6 +190,18 @@ def test_a_result_is_what_the_runtime_gives(name: str, stored: str, run_steps: C
         np.testing.assert_array_equal(got, want)
     else:
         np.testing.assert_allclose(got, want, rtol=EXPONENTIALS, atol=1e-37)
+
+
+@pytest.mark.parametrize(("text", "shape"), [("argmax", (5,)), ("softmax;argmax", (5,)), ("sigmoid;cast:bool", ())])
+def test_a_result_of_one_number_has_no_axes(text: str, shape: tuple[int, ...], run_steps: Callable[..., bytes]) -> None:
+    steps = parse_steps(text)
+    given = np.arange(3 * math.prod(shape), dtype=np.float32).reshape(3, *shape) % 7
+    want = np.asarray(apply_steps(steps, given))
+    spec = _spec("float32", shape)
+    written = write_output("m", 0, spec, spec, steps)
+    got = np.frombuffer(run_steps(written, given, [], [spec]), written.kind)
+    np.testing.assert_array_equal(got, want)
+    assert written.shape == ()
 
 
 @pytest.mark.parametrize("text", ["labels:top=3", "softmax;labels:top=2", "softmax;labels:top=99"])
