@@ -11,6 +11,7 @@ from typing import Any
 
 from edgeai_converters.workfolder import WorkFolder, folder_of
 from edgeai_runtime.atomic import write_atomically
+from edgeai_runtime.errors import OutputError
 
 _LAST = "last.json"
 KEY_FILE = "key.json"
@@ -36,7 +37,12 @@ class Cache:
 
     def make(self, kind: str, key: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
         """Return the folder of a result; `make` fills an empty folder when it is not there."""
-        return WorkFolder(self._root, keep_days=_KEEP_DAYS).step(kind, key, make)
+        try:
+            return WorkFolder(self._root, keep_days=_KEEP_DAYS).step(kind, key, make)
+        except OutputError as error:
+            if "--work" in error.hint:  # an option that `build` does not have
+                raise OutputError(error.message, hint="Free some space there.") from error
+            raise
 
     def forget(self, kind: str, key: Mapping[str, Any]) -> None:
         """Remove a result, so that it is made again."""

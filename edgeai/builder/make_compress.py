@@ -40,13 +40,22 @@ def compress(making: Making) -> None:
         ModelError: a recipe cannot be replayed.
     """
     if making.found is not None:
-        shutil.copytree(making.found, making.folder, dirs_exist_ok=True)
+        _copy_files(making.found, making.folder)
         return
     assert making.recipes is not None
     spec = _spec(making)
     formats = tuple(dict.fromkeys(recipe.format for recipe in making.recipes))
     budget = replace(spec.budget, judge_times=False)
     _run(replace(spec, recipes=making.recipes, formats=formats, budget=budget), making.recipes, making)
+
+
+def _copy_files(source: Path, target: Path) -> None:
+    """Copy a folder; what the system refuses is told as it says it, which `shutil.copytree` does not."""
+    for file in sorted(source.rglob("*")):
+        if file.is_file():
+            copy = target / file.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
 
 
 def read_found_recipes(folder: Path) -> tuple[Recipe, ...]:

@@ -42,11 +42,13 @@ def command(
     with progress(quiet=json or dry_run) as on_step:
         result = run_build(config, only=only, locked=locked, force=force, dry_run=dry_run, on_step=on_step)
     document = result.to_json()
+    failure = files.write(document, result.file)
     if not json:
         from edgeai.cli.build_table import render
 
         render(document, explain=explain or dry_run)
-    files.write(document, result.file)
+    if failure is not None:
+        raise failure
     if json:
         out.print_json(document)
     return 0 if result.ok else 1

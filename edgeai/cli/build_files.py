@@ -45,25 +45,21 @@ class BuildFiles:
             taken[file.resolve()] = f"the file of {option}"
             require_writable(file, option)
 
-    def write(self, document: dict[str, Any], config: Path) -> None:
-        """Write those that were asked for.
+    def write(self, document: dict[str, Any], config: Path) -> OutputError | None:
+        """Write those that were asked for, and return the error of the first that cannot be written.
 
         Args:
             document: `BuildResult.to_json()`.
             config: the file that was built; SARIF points at its lines.
-
-        Raises:
-            OutputError: one cannot be written.
         """
-        failures = []
+        failure: OutputError | None = None
         for file, make in ((self.junit, _junit), (self.sarif, _sarif), (self.summary, _summary)):
             try:
                 if file is not None:
                     _write(file, make(document, config))
             except OutputError as error:  # the others are written all the same
-                failures.append(error)
-        if failures:
-            raise failures[0]
+                failure = failure or error
+        return failure
 
 
 def _junit(document: dict[str, Any], config: Path) -> str:
