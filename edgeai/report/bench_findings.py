@@ -8,7 +8,13 @@ from typing import Any
 from edgeai.report.bench_runs import Document, RunView, by_label, placement_words
 from edgeai.report.bench_words import interval_words, rate_words, share_words
 from edgeai.report.plots.comparisons import verdict_words
-from edgeai.report.wording import Headline, time_words
+from edgeai.report.wording import Headline, Tone, ratio_words, time_words
+
+OTHER_INPUTS = "different inputs"
+"""In the note of a comparison of two networks that do not take the same samples."""
+
+LONG_TAIL = 3.0
+"""Times the median from which on a p99 is told as a warning."""
 
 
 def findings(document: Document, runs: Sequence[RunView]) -> list[Headline]:
@@ -16,28 +22,50 @@ def findings(document: Document, runs: Sequence[RunView]) -> list[Headline]:
     measured = [run for run in runs if run.median]
     real = [run for run in measured if not run.data.get("emulated")] or measured
     right = [run for run in real if run.data.get("outputs_match") is not False] or real
+    others = _of_other_inputs(document.get("comparisons") or (), runs)
+    right = [run for run in right if run.number not in others] or right
     timed = [run for run in right if (run.data.get("batch") or 1) == 1] or right
     if not timed:
         sentence = "Nothing was measured. The reasons are below."
         return [Headline(title="Result", figure="none", sentence=sentence, tone="bad")]
     fastest = min(timed, key=lambda run: run.median or 0.0)
     return [
-        _fastest(fastest, of=len(timed), wrong=len(real) - len(right)),
-        _compared(document.get("comparisons") or (), runs),
+        _fastest(fastest, of=len(timed), left_out=len(real) - len(right)),
+        _compared(document.get("comparisons") or (), runs) if len(runs) > 1 else _slowest(fastest),
         _believed(runs),
     ]
 
 
-def _fastest(run: RunView, *, of: int, wrong: int) -> Headline:
-    """Tell the fastest run; those with other outputs than the reference (`wrong` many) are not among them."""
+def _fastest(run: RunView, *, of: int, left_out: int) -> Headline:
+    """Tell the fastest run; those that gave other outputs, or take other inputs, are `left_out`."""
     interval = interval_words(run.latency.get("median_ci95"))
     between = f" (95 % interval {interval})" if interval else ""
     rate, name = rate_words(run.data.get("throughput_per_s")), f"Run {run.number}, {run.brief}, {run.where}"
     sentence = f"{name}{between}: {placement_words(run.data)}; {rate}."
-    if wrong:
-        sentence += f" Left out: {wrong} whose outputs differ."
+    if left_out:
+        sentence += f" Left out: {left_out} with other inputs or outputs."
     title = "Median call" if of == 1 else f"Fastest of {of}"
     return Headline(title=title, figure=time_words(run.median), sentence=sentence, tone="good")
+
+
+def _slowest(run: RunView) -> Headline:
+    """Tell how long the slow calls take, where there is nothing to compare with."""
+    median, p99 = run.median, run.latency.get("p99")
+    if not median or not p99:
+        return _compared((), (run,))
+    sentence = (
+        f"One call in a hundred takes longer: {ratio_words(p99 / median)} the median. "
+        f"One in ten takes longer than {time_words(run.latency.get('p90'))}."
+    )
+    tone: Tone = "good" if p99 <= LONG_TAIL * median else "neutral"
+    return Headline(title="p99", figure=time_words(p99), sentence=sentence, tone=tone)
+
+
+def _of_other_inputs(comparisons: Sequence[Mapping[str, Any]], runs: Sequence[RunView]) -> set[str]:
+    """Return the numbers of the runs that take other inputs than the one they were compared with."""
+    names = by_label(runs)
+    labels = [str(each.get("a")) for each in comparisons if OTHER_INPUTS in str(each.get("note") or "")]
+    return {names[label].number for label in labels if label in names}
 
 
 def _compared(comparisons: Sequence[Mapping[str, Any]], runs: Sequence[RunView]) -> Headline:
@@ -50,6 +78,10 @@ def _compared(comparisons: Sequence[Mapping[str, Any]], runs: Sequence[RunView])
         sentence = "With a simulated device alone, whose times say nothing of the hardware."
         return Headline(title="Compared", figure="with nothing", sentence=sentence, tone="neutral")
     comparisons = [each for each in comparisons if not _is_wrong(each, names)] or comparisons
+    comparisons = [each for each in comparisons if OTHER_INPUTS not in str(each.get("note") or "")]
+    if not comparisons:
+        sentence = "Only with networks that take other inputs, whose times say nothing of this one."
+        return Headline(title="Compared", figure="with nothing", sentence=sentence, tone="neutral")
     counts = {word: sum(each.get("verdict") == word for each in comparisons) for word in ("faster", "slower")}
     same = len(comparisons) - counts["faster"] - counts["slower"]
     if len({each.get("b") for each in comparisons}) == 1 and len(comparisons) > 1:
@@ -96,13 +128,15 @@ def _believed(runs: Sequence[RunView]) -> Headline:
         where = f"all {len(checked)} runs where there is one" if len(checked) > 1 else _numbers(checked)
         parts.append(f"Outputs agree with the reference in {where}.")
     if noisy:
-        parts.append(f"The machine was not quiet in {_numbers(noisy)}.")
+        of_all = len(noisy) == len(judged) > 1
+        where = f"all {len(noisy)} runs" if of_all else "this run" if len(runs) == 1 else _numbers(noisy)
+        parts.append(f"The machine was not quiet in {where}.")
     elif judged:
         parts.append(f"The machine was quiet{_calm(judged)}.")
     if differ:
         return Headline(title="Trust", figure="outputs differ", sentence=" ".join(parts), tone="bad")
     if noisy:
-        figure = f"{len(noisy)} of {len(judged)} noisy"
+        figure = "noisy" if len(runs) == 1 else f"{len(noisy)} of {len(judged)} noisy"
         return Headline(title="Trust", figure=figure, sentence=" ".join(parts), tone="neutral")
     if judged:
         return Headline(title="Trust", figure="quiet machine", sentence=" ".join(parts), tone="good")
@@ -133,16 +167,21 @@ def _numbers(runs: Sequence[RunView]) -> str:
 
 
 def noise_rows(runs: Sequence[RunView]) -> list[dict[str, Any]]:
-    """Return why runs were noisy, those with the same reason together."""
-    rows: dict[str, list[RunView]] = {}
-    for run in runs:
-        noise = run.data.get("noise") or {}
-        if not noise.get("noisy"):
-            continue
-        parts = [noise.get("reason") or ""]
-        if noise.get("repeats"):
-            parts.append(f"measured again {noise['repeats']} time{'s' if noise['repeats'] > 1 else ''}")
-        if noise.get("calm") is not None:
-            parts.append(f"{share_words(noise['calm'])} of the rounds were calm")
-        rows.setdefault("; ".join(part for part in parts if part), []).append(run)
+    """Return why runs were noisy: first what holds for all of them, then what tells one from the others."""
+    noisy = [(run, _noise_parts(noise)) for run in runs if (noise := run.data.get("noise") or {}).get("noisy")]
+    common = [part for part in noisy[0][1] if all(part in parts for _, parts in noisy)] if len(noisy) > 1 else []
+    rows: dict[str, list[RunView]] = {"; ".join(common): [run for run, _ in noisy]} if common else {}
+    for run, parts in noisy:
+        own = "; ".join(part for part in parts if part not in common)
+        if own or not common:
+            rows.setdefault(own, []).append(run)
     return [{"runs": same, "words": words} for words, same in rows.items()]
+
+
+def _noise_parts(noise: Mapping[str, Any]) -> list[str]:
+    parts = str(noise.get("reason") or "").split("; ")
+    if noise.get("repeats"):
+        parts.append(f"measured again {noise['repeats']} time{'s' if noise['repeats'] > 1 else ''}")
+    if noise.get("calm") is not None:
+        parts.append(f"{share_words(noise['calm'])} of the rounds were calm")
+    return [part for part in parts if part]

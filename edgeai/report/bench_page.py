@@ -6,6 +6,7 @@ Words are made in `bench_words.py` and `bench_findings.py`, plots in `plots/`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -27,6 +28,7 @@ from edgeai.report.plots.sustained import sustained_charts
 from edgeai.report.plots.sweeps import sweep_charts
 from edgeai.report.plots.yardsticks import yardstick_chart
 from edgeai.report.wording import METRIC_WORDS, NOTHING
+from edgeai_runtime.delegates.table import DELEGATES
 
 CONTENTS = (
     ("rows", "summary", "Summary"),
@@ -69,7 +71,7 @@ def render_bench_report(document: Mapping[str, Any]) -> str:
     values = {
         "title": _title(runs),
         "machine": str((document.get("machine") or {}).get("cpu") or ""),
-        "created": str(document.get("created") or ""),
+        "created": _moment(str(document.get("created") or "")),
         "headlines": findings(document, runs),
         "rows": rows,
         "columns": {
@@ -99,6 +101,7 @@ def render_bench_report(document: Mapping[str, Any]) -> str:
         "energy": _energy(runs),
         "noise": noise_rows(runs),
         "skipped": _skipped(document),
+        "absent": [name for name, _ in _skipped(document) if name in DELEGATES],
         "facts": _facts(document),
     }
     there = {key for key, value in values.items() if value} | {sweep["over"] for sweep in sweeps}
@@ -111,6 +114,12 @@ def _metric(runs: Sequence[RunView]) -> str:
     known = [str(accuracy.get("metric") or "") for run in runs if (accuracy := run.data.get("accuracy"))]
     name = METRIC_WORDS.get(known[0], known[0]) if known else ""
     return name[:1].upper() + name[1:]
+
+
+def _moment(created: str) -> str:
+    """Return `2026-05-04 10:20 UTC` of a moment as ISO 8601 writes it in UTC; anything else as it is."""
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(?::\d\d(?:\.\d+)?)?(?:Z|\+00:00)", created)
+    return f"{found[1]} {found[2]} UTC" if found else created
 
 
 def _sweeps(runs: Sequence[RunView]) -> list[dict[str, Any]]:
@@ -136,10 +145,11 @@ def _safe(chart: RowChart | None) -> RowChart | None:
 
 
 def _energy(runs: Sequence[RunView]) -> list[dict[str, Any]]:
-    """Return the words on the energy of the runs for which it was asked."""
-    return [
+    """Return the words on the energy of the runs for which it was asked, those with the same words together."""
+    rows: dict[str, dict[str, Any]] = {}
+    for row in [
         {
-            "run": run,
+            "runs": [run],
             "joules": joule_words(energy.get("joules_per_call")),
             "idle": _watts(energy.get("idle_watts")),
             "busy": _watts(energy.get("busy_watts")),
@@ -148,7 +158,10 @@ def _energy(runs: Sequence[RunView]) -> list[dict[str, Any]]:
         }
         for run in runs
         if (energy := run.data.get("energy"))
-    ]
+    ]:
+        same = repr({**row, "runs": None})
+        rows[same] = {**row, "runs": [*rows.get(same, {"runs": []})["runs"], *row["runs"]]}
+    return list(rows.values())
 
 
 def _watts(value: float | None) -> str:

@@ -81,12 +81,17 @@ def time_words(milliseconds: float | None) -> str:
 
 def ratio_words(ratio: float | None) -> str:
     """Return `2.31×`."""
-    return NOTHING if ratio is None else f"{ratio:.3g}{TIMES}"
+    return NOTHING if ratio is None else f"{times_number(ratio)}{TIMES}"
+
+
+def times_number(ratio: float) -> str:
+    """Return `2.31`, `39,700`: three digits and no exponent."""
+    return f"{float(f'{ratio:.3g}'):,.0f}" if ratio >= 1000 else f"{ratio:.3g}"
 
 
 def ratio_range_words(interval: Sequence[float] | None) -> str:
     """Return `2.10 to 2.40×`, or nothing."""
-    return "" if not interval else f"{interval[0]:.3g} to {interval[1]:.3g}{TIMES}"
+    return "" if not interval else f"{times_number(interval[0])} to {times_number(interval[1])}{TIMES}"
 
 
 def score_words(score: float | None, metric: str | None) -> str:

@@ -10,7 +10,7 @@ from edgeai.report.bench_runs import RunView, by_label, shorten
 from edgeai.report.plots.rows import ChartRow, RowChart, axis_strip
 from edgeai.report.plots.scale import Scale
 from edgeai.report.plots.svg import element, grid, line, percent, strip, text
-from edgeai.report.wording import TIMES
+from edgeai.report.wording import TIMES, ratio_range_words, ratio_words
 from edgeai_runtime.bench.statistics import SAME_FILE_MARGIN
 
 HEIGHT = 30.0
@@ -68,7 +68,7 @@ def _row(
     if low < x.low:
         parts.append(text("\N{LEFTWARDS ARROW}", "0%", middle + 4, anchor="start"))
     value = verdict_words(ratio, verdict)
-    interval = f"{low:.3g} to {high:.3g}{TIMES}"
+    interval = ratio_range_words((low, high))
     apart = "" if each.get("how") != "stored" else "two files, made at different times"
     notes = [first.where if first else "", "" if usual else f"against {b}", apart, str(each.get("note") or "")]
     return ChartRow(
@@ -85,8 +85,8 @@ def _row(
 def verdict_words(ratio: float, verdict: str) -> str:
     """Return `1.62× faster`, `2.1× slower` or `no difference`."""
     if verdict == "faster":
-        return f"{1 / ratio:.3g}{TIMES} faster"
-    return f"{ratio:.3g}{TIMES} slower" if verdict == "slower" else "no difference"
+        return f"{ratio_words(1 / ratio)} faster"
+    return f"{ratio_words(ratio)} slower" if verdict == "slower" else "no difference"
 
 
 def _name(label: str, names: Mapping[str, RunView]) -> str:

@@ -62,7 +62,7 @@ def _chart(run: RunView, profile: Mapping[str, Any]) -> OperatorChart:
                 label=f"the other {len(rest):,}",
                 svg=_bar(ms / longest, kind, f"the other {len(rest)}: {time_words(ms)}"),
                 value=time_words(ms),
-                detail=f"{ms / total * 100:.3g} %",
+                detail=_share(ms / total),
                 tag=kind,
             )
         )
@@ -79,15 +79,20 @@ def _row(each: Mapping[str, Any], total: float, longest: float) -> ChartRow:
     ms, kind = float(each.get("ms") or 0.0), device_kind(each.get("device"))
     name, op = str(each.get("name") or ""), str(each.get("op") or "")
     notes = [name if name != op else "", str(each.get("kernel") or "")]
-    told = f"{op} {name} on {kind}: {time_words(ms)}, {ms / total * 100:.3g} %"
+    told = f"{op} {name} on {kind}: {time_words(ms)}, {_share(ms / total)}"
     return ChartRow(
         label=op or name,
         note=" · ".join(note for note in notes if note),
         svg=_bar(ms / longest, kind, told),
         value=time_words(ms),
-        detail=f"{ms / total * 100:.3g} %",
+        detail=_share(ms / total),
         tag=kind,
     )
+
+
+def _share(share: float) -> str:
+    """Return `27.1 %`, `< 0.1 %`."""
+    return f"{share * 100:.1f} %" if share >= 0.0005 or not share else "< 0.1 %"
 
 
 def _bar(share: float, kind: str, title: str) -> str:
@@ -99,7 +104,8 @@ def _bar(share: float, kind: str, title: str) -> str:
 
 def _summary(profile: Mapping[str, Any], count: int) -> str:
     parts = [
-        f"{count:,} operations, {time_words(profile.get('sum_ms'))} of a call of {time_words(profile.get('whole_ms'))}"
+        f"{count:,} operation{'s' if count != 1 else ''}",
+        f"{time_words(profile.get('sum_ms'))} of a call of {time_words(profile.get('whole_ms'))}",
     ]
     how = {"engine": "told by the engine's own profiler", "alone": "each measured as an artifact of its own"}
     parts.append(how.get(str(profile.get("method")), str(profile.get("method") or "")))
@@ -107,4 +113,4 @@ def _summary(profile: Mapping[str, Any], count: int) -> str:
         parts.append(f"mean of {profile['calls']:,} calls")
     if (profile.get("overhead") or 0.0) > LONGER:
         parts.append(f"profiling makes a call {(profile['overhead'] - 1) * 100:.3g} % longer")
-    return "; ".join(part for part in parts if part)
+    return ", ".join(parts[:2]) + "".join(f"; {part}" for part in parts[2:] if part)

@@ -8,10 +8,15 @@ from typing import Any
 
 from edgeai.report.bench_runs import RunView
 from edgeai.report.plots.panel import LEFT, RIGHT, Series, panel
-from edgeai.report.plots.scale import Scale, linear_scale
+from edgeai.report.plots.scale import Scale, linear_scale, log_scale
 from edgeai.report.wording import TIMES, time_words
 
 Points = Sequence[Mapping[str, Any]]
+
+Places = Sequence[tuple[float, float, str]]
+
+FAR = 8.0
+"""Times the highest median that a p99 may be on one linear axis."""
 
 LEAST_SPAN = 0.1
 """Of the highest reading: what an axis spans at least, so that a hundredth more memory does not look like a leak."""
@@ -67,7 +72,11 @@ def _chart(run: RunView, sustained: Mapping[str, Any]) -> SustainedChart:
 def _latency(run: RunView, points: Points, x: Scale) -> str:
     median = [(p["at_s"], p["median_ms"], "") for p in points]
     tail = [(p["at_s"], p["p99_ms"], "") for p in points if p.get("p99_ms") is not None]
-    y = linear_scale([value for _, value, _ in (*median, *tail)], start=146, end=20, zero=True)
+    values = [value for _, value, _ in (*median, *tail)]
+    if _far_apart(median, tail):
+        y = log_scale(values, start=140, end=20)
+    else:
+        y = linear_scale(values, start=146, end=20, zero=True)
     kinds = [Series(points=tail, kind=f"{run.format} dashed", dots=False)] if tail else []
     return panel(
         [*kinds, Series(points=median, kind=run.format, dots=False)],
@@ -78,6 +87,12 @@ def _latency(run: RunView, points: Points, x: Scale) -> str:
         height=146,
         title=f"{run.label}: latency over time",
     )
+
+
+def _far_apart(median: Places, tail: Places) -> bool:
+    """Tell whether the medians would lie on the ground below the p99s: then the axis is logarithmic."""
+    highest = max(value for _, value, _ in median)
+    return bool(tail) and highest > 0 and max(value for _, value, _ in tail) > FAR * highest
 
 
 def _reading(

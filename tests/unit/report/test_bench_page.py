@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from edgeai.benchmarking.result import Run
-from edgeai.report.bench_findings import findings
+from edgeai.report.bench_findings import findings, noise_rows
 from edgeai.report.bench_runs import BRIEF, brief_names, run_views
 from edgeai.report.html import render_report
 from edgeai_runtime.errors import DataError, UsageError
@@ -119,7 +119,7 @@ def test_page_loads_nothing_and_has_no_script(bench: dict[str, Any]) -> None:
         "throttling unknown",
         "Example CPU 9000",
         "1.26.0",
-        "2026-05-04T10:20:30Z",
+        "2026-05-04 10:20 UTC",
     ],
 )
 def test_figures_and_reasons_are_on_the_page(bench: dict[str, Any], words: str) -> None:
@@ -308,7 +308,7 @@ def test_a_run_with_other_outputs_is_no_finding_however_fast(bench: dict[str, An
     gains = [{**pair, "a": right["label"], "ratio": 0.5}, {**pair, "a": wrong["label"], "ratio": 0.001}]
     pairs = [{**gain, "verdict": "faster"} for gain in gains]
     fastest, compared, _ = findings({**bench, "comparisons": pairs}, run_views({"runs": bench["runs"][:3]}))
-    assert "Left out: 1 whose outputs differ." in fastest.sentence
+    assert "Left out: 1 with other inputs or outputs." in fastest.sentence
     assert fastest.figure != "0.001 µs"
     assert compared.figure == "2× faster"
 
@@ -351,3 +351,39 @@ def test_the_headline_says_how_calm_the_machine_was(bench: dict[str, Any]) -> No
     )
     bench["runs"][0]["noise"] |= {"noisy": True, "reason": "why"}
     assert "96 % of the rounds were calm" in _Page(render_report(bench)).text
+
+
+def test_networks_that_take_other_inputs_are_no_finding(bench: dict[str, Any]) -> None:
+    first, other = bench["runs"][:2]
+    other["latency_ms"] = {**other["latency_ms"], "median": 1e-6}
+    pair = {**bench["comparisons"][0], "a": other["label"], "b": first["label"], "verdict": "faster", "ratio": 1e-6}
+    pair["note"] = "they take different inputs"
+    document = {**bench, "runs": [first, other], "comparisons": [pair]}
+    fastest, compared, _ = findings(document, run_views(document))
+    assert fastest.sentence.startswith("Run 1,")
+    assert compared.figure == "with nothing"
+
+
+def test_one_run_has_its_tail_for_a_finding(bench: dict[str, Any]) -> None:
+    latency = {**bench["runs"][0]["latency_ms"], "median": 1.0, "p90": 2.0, "p99": 4.5}
+    document = {**bench, "runs": [{**bench["runs"][0], "latency_ms": latency}], "comparisons": []}
+    tail = findings(document, run_views(document))[1]
+    assert (tail.title, tail.figure, tail.tone) == ("p99", "4.5 ms", "neutral")
+    assert "4.5× the median" in tail.sentence
+
+
+def test_what_all_noisy_runs_share_is_told_once(bench: dict[str, Any]) -> None:
+    for spread, run in zip((1, 2), bench["runs"], strict=False):
+        run["noise"] = {"noisy": True, "reason": f"the median is known to ±{spread} % only; others took 2 cores"}
+    rows = noise_rows(run_views({"runs": bench["runs"][:2]}))
+    assert [(row["words"], [run.number for run in row["runs"]]) for row in rows] == [
+        ("others took 2 cores", ["1", "2"]),
+        ("the median is known to ±1 % only", ["1"]),
+        ("the median is known to ±2 % only", ["2"]),
+    ]
+
+
+def test_delegates_that_are_not_here_stand_behind_what_failed(bench: dict[str, Any]) -> None:
+    bench["skipped"] = [{"artifact": "litert:npu", "reason": "no NPU"}, {"artifact": "m/a.onnx", "reason": "cut short"}]
+    text = _Page(render_report(bench)).text
+    assert text.index("cut short") < text.index("1 delegate not usable on this machine") < text.index("no NPU")
