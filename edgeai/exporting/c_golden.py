@@ -87,8 +87,7 @@ def c_golden(
             if not each.left_out
         },
         after={each.index: _results(subject, each, golden) for each in after if not each.left_out},
-        size_bytes=golden.n
-        * (_sample_bytes(subject, golden) + sum(each.kept_bytes for each in (*before, *after) if not each.left_out)),
+        size_bytes=golden.n * (_sample_bytes(subject, golden) + sum(each.kept_bytes for each in written)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Steps as C against the runtime, bit for bit: compiled strictly, optimized as gcc does by itself, on random samples."""
+"""Steps as C against the runtime, bit for bit: compiled strictly, optimized as gcc does, on random samples."""
 
 from __future__ import annotations
 
