@@ -31,7 +31,7 @@ $(VENV)/.done: pyproject.toml constraints.txt .ci/venv.sh
 	@sh .ci/venv.sh "$(PYTHON)" "$(VENV)" all
 
 demo: $(VENV_DEMO)/.done  ## compress the digits network, write build/digits.edge and build/digits.html, predict
-	@$(VENV_DEMO)/bin/python examples/digits/run_demo.py
+	@EDGEAI_CACHE="$${EDGEAI_CACHE:-$$PWD/build/cache}" $(VENV_DEMO)/bin/python examples/digits/run_demo.py
 
 test: $(VENV)/.done  ## every test
 	$(RUN) -m pytest tests $(PYTEST_ARGS)

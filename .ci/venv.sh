@@ -25,6 +25,24 @@ if ! "$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then
   fi
 fi
 
+# An environment is made anew when what decides on its content changed: the versions, this file, and what pip reads of
+# pyproject.toml. What ruff or pytest reads there does not count: nobody should need a network for that.
+wanted="$kind $("$python" -c '
+import hashlib, tomllib
+from pathlib import Path
+
+read = [Path(name).read_text(encoding="utf-8") for name in ("constraints.txt", ".ci/venv.sh", "pyproject.toml")]
+everything = tomllib.loads(read.pop())
+folders = everything["tool"]["hatch"]["build"]["dev-mode-dirs"]
+read.append(repr([everything["build-system"], everything["project"], folders]))
+print(hashlib.sha256("\n".join(read).encode()).hexdigest())')"
+if [ "$(cat "$folder/.done" 2>/dev/null)" = "$wanted" ]; then
+  touch "$folder/.done"
+  exit
+fi
+
+[ ! -e "$folder" ] || [ -e "$folder/pyvenv.cfg" ] ||
+  fail "'$folder' is there and is no virtual environment. Remove it or name another"
 rm -rf "$folder"
 say "making $folder ($kind) with $("$python" -V)"
 "$python" -m venv "$folder"
@@ -37,7 +55,8 @@ fi
 case $kind in
   demo)
     say "installing edgeai and its engines"
-    $pip install $constraints -e '.[engines]'
+    $pip install $constraints -e '.[engines]' ||
+      fail "pip could not install this; its reasons are above. Can it reach a package index from here?"
     ;;
   all)
     say "installing PyTorch"
@@ -55,4 +74,4 @@ case $kind in
     ;;
   *) fail "unknown kind '$kind'" ;;
 esac
-touch "$folder/.done"
+echo "$wanted" >"$folder/.done"
