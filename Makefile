@@ -30,6 +30,11 @@ $(VENV_DEMO)/.done: pyproject.toml constraints.txt .ci/venv.sh
 $(VENV)/.done: pyproject.toml constraints.txt .ci/venv.sh
 	@sh .ci/venv.sh "$(PYTHON)" "$(VENV)" all
 
+# Who names a Python gets an environment of that one, also where there is one of another.
+ifneq ($(origin PYTHON),file)
+.PHONY: $(VENV)/.done $(VENV_DEMO)/.done
+endif
+
 demo: $(VENV_DEMO)/.done  ## compress the digits network, write build/digits.edge and build/digits.html, predict
 	@EDGEAI_CACHE="$${EDGEAI_CACHE:-$$PWD/build/cache}" $(VENV_DEMO)/bin/python examples/digits/run_demo.py
 

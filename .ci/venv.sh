@@ -25,16 +25,16 @@ if ! "$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then
   fi
 fi
 
-# An environment is made anew when what decides on its content changed: the versions, this file, and what pip reads of
-# pyproject.toml. What ruff or pytest reads there does not count: nobody should need a network for that.
+# An environment is made anew when what decides on its content changed: Python, the versions, this file, and what pip
+# reads of pyproject.toml. What ruff or pytest reads there does not count: nobody should need a network for that.
 wanted="$kind $("$python" -c '
-import hashlib, tomllib
+import hashlib, sys, tomllib
 from pathlib import Path
 
 read = [Path(name).read_text(encoding="utf-8") for name in ("constraints.txt", ".ci/venv.sh", "pyproject.toml")]
 everything = tomllib.loads(read.pop())
 folders = everything["tool"]["hatch"]["build"]["dev-mode-dirs"]
-read.append(repr([everything["build-system"], everything["project"], folders]))
+read.append(repr([everything["build-system"], everything["project"], folders, sys.version_info[:2]]))
 print(hashlib.sha256("\n".join(read).encode()).hexdigest())')"
 if [ "$(cat "$folder/.done" 2>/dev/null)" = "$wanted" ]; then
   touch "$folder/.done"
