@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 import onnx_ir as ir
 
+from edgeai_converters.facts.kernel_sizes import kernel_sizes
 from edgeai_converters.graph.shapes import static_shape
 from edgeai_devices.profile_rules import Property
 
@@ -52,15 +53,7 @@ def _kernel(node: ir.Node) -> dict[Property, tuple[int, ...]]:
         found["groups"] = (node.attributes.get_int("group", 1),)
     height, width = (kernel[0], kernel[1]) if len(kernel) > 1 else (1, kernel[0])
     steps = (dilations[0], dilations[1]) if len(dilations) > 1 else (1, dilations[0])
-    tall, wide = ((size - 1) * step + 1 for size, step in zip((height, width), steps, strict=True))
-    return found | {
-        "kernel_height": (height,),
-        "kernel_width": (width,),
-        "kernel_area": (height * width,),
-        "dilated_kernel_height": (tall,),
-        "dilated_kernel_width": (wide,),
-        "dilated_kernel_area": (tall * wide,),
-    }
+    return found | kernel_sizes(height, width, steps)
 
 
 def _axes(node: ir.Node, rank: int) -> tuple[int, ...]:

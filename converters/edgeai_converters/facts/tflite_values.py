@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeai_converters.facts.kernel_sizes import kernel_sizes
 from edgeai_devices.profile_rules import Property
 
 Values = dict[Property, tuple[int, ...]]
@@ -77,15 +78,7 @@ def _kernel(name: str, options: Any, inputs: Sequence[Sequence[int]], data: Sequ
         found["groups"] = (depth if name == "DEPTHWISE_CONV_2D" else max(1, depth // max(1, inputs[1][3])),)
     else:
         return found
-    tall, wide = ((size - 1) * step + 1 for size, step in zip((height, width), dilation, strict=True))
-    return found | {
-        "kernel_height": (height,),
-        "kernel_width": (width,),
-        "kernel_area": (height * width,),
-        "dilated_kernel_height": (tall,),
-        "dilated_kernel_width": (wide,),
-        "dilated_kernel_area": (tall * wide,),
-    }
+    return found | kernel_sizes(height, width, dilation)
 
 
 def _weight_sum(weights: Any, axis: int, zero_points: Sequence[int]) -> int:
