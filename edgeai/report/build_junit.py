@@ -49,7 +49,7 @@ def _step_case(step: Mapping[str, Any], target: Mapping[str, Any], kind: str) ->
     elif step["status"] in ("skipped", "would run"):
         case.append(element("skipped", message=step["status"]))
     why = f" ({'; '.join(step['why'])})" if step["why"] else ""
-    case.append(element("system-out", f"{step['status']}{why}"))
+    case.append(element("system-out", "\n".join((f"{step['status']}{why}", *step["notes"]))))
     return case
 
 

@@ -12,7 +12,7 @@ _STATES = {True: "holds", False: "**broken**"}
 
 
 def build_summary(document: Mapping[str, Any]) -> str:
-    """Return what became of each target, why steps failed, and every gate with its reason, as GitHub's Markdown.
+    """Return what became of each target, why steps failed, every gate with its reason, notes; GitHub's Markdown.
 
     Args:
         document: of the schema `edgeai.build/1`, as `BuildResult.to_json` returns it.
@@ -20,7 +20,7 @@ def build_summary(document: Mapping[str, Any]) -> str:
     targets = document["targets"]
     failed = [target for target in targets if not target["ok"]]
     title = f"# {_escaped(document['name'])} {_escaped(document['version'])}: {_headline(len(failed), len(targets))}"
-    parts = [title, _target_table(targets), *_problems(failed), *_gate_table(targets)]
+    parts = [title, _target_table(targets), *_problems(failed), *_gate_table(targets), *_notes(targets)]
     if document["lock_written"]:
         parts.append(f"`{Path(document['file']).with_suffix('.lock').name}` was written: commit it.")
     return "\n\n".join(parts) + "\n"
@@ -78,6 +78,13 @@ def _gate_table(targets: Sequence[Mapping[str, Any]]) -> list[str]:
         for target, gate in sorted(found, key=lambda pair: bool(pair[1]["ok"]))
     ]
     return [_table(("target", "gate", "", "what was found"), rows)] if rows else []
+
+
+def _notes(targets: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what steps tell of what they made: a batch that was fixed, figures that were measured again."""
+    told = [(target, step, note) for target in targets for step in target["steps"] for note in step["notes"]]
+    lines = [f"- {_where(target)}, {_escaped(step['name'])}: {_escaped(note)}" for target, step, note in told]
+    return ["\n".join(lines)] if lines else []
 
 
 def _where(target: Mapping[str, Any]) -> str:

@@ -294,6 +294,14 @@ def test_the_summary_says_what_went_wrong_before_all_figures() -> None:
     assert lines[-1] == "`edgeai.lock` was written: commit it."
 
 
+def test_what_a_step_tells_is_in_the_summary_and_in_junit() -> None:
+    document = build_document()
+    document["targets"][1]["steps"][0]["notes"] = ["the batch of x is fixed to 1"]
+    where = f"{document['targets'][1]['model']}/{document['targets'][1]['target']}"
+    assert f"- {where}, compress: the batch of x is fixed to 1" in build_summary(document)
+    assert "the batch of x is fixed to 1" in build_junit(document)
+
+
 def test_the_summary_of_a_build_that_is_ready_has_no_word_of_failure() -> None:
     document = build_document()
     document["targets"] = document["targets"][1:2]
