@@ -47,28 +47,28 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command("compress", short_help="Smallest artifacts that keep the accuracy.")(compress.command)
-app.command("build", short_help="What edgeai.toml asks for: made, judged, signed.")(build.command)
-app.command("init", short_help="An edgeai.toml to start from.")(init.command)
-app.command("convert", short_help="One model to another format.")(convert.command)
-app.command("export", short_help="Sources for C, Android, iOS.")(export.command)
-app.command("distill", short_help="Train one model on another's answers.")(distill.command)
-app.command("prune", short_help="Cut the channels that are worth least.")(prune.command)
-app.command("quantize", short_help="One model in one precision.")(quantize.command)
+app.command("compress", short_help="Find the smallest artifacts that keep the accuracy.")(compress.command)
+app.command("build", short_help="Make, check and sign what edgeai.toml asks for.")(build.command)
+app.command("init", short_help="Write an edgeai.toml to start from.")(init.command)
+app.command("convert", short_help="Convert a model to another format.")(convert.command)
+app.command("export", short_help="Write sources for C, Android and iOS.")(export.command)
+app.command("distill", short_help="Train a model on another's answers.")(distill.command)
+app.command("prune", short_help="Remove the least important channels.")(prune.command)
+app.command("quantize", short_help="Quantize a model in one precision.")(quantize.command)
 app.command("run", short_help="Run a model once.")(run_model.command)
 app.command("bench", short_help="Measure latency, side by side.")(bench.command)
-app.command("report", short_help="Results as a page to read.")(report.command)
+app.command("report", short_help="Turn stored results into a page.")(report.command)
 app.command("inspect", short_help="Show what is in a model or bundle.")(inspect.command)
-app.command("check", short_help="Does it fit a device?")(check.command)
-app.command("bom", short_help="What a bundle was made of.")(bom.command)
-app.command("diff", short_help="What changed between two bundles.")(diff.command)
+app.command("check", short_help="Check whether a model fits a device.")(check.command)
+app.command("bom", short_help="Write a bundle's bill of materials.")(bom.command)
+app.command("diff", short_help="Show what changed between two bundles.")(diff.command)
 app.command("verify", short_help="Check that a bundle is unchanged.")(verify.command)
 app.command("keygen", short_help="Make keys to sign bundles with.")(keygen.command)
 app.command("sign", short_help="Sign a bundle.")(sign.command)
 app.command("encrypt", short_help="Encrypt a bundle's variants.")(encrypt.command)
 app.command("devices", short_help="List or show device profiles.")(devices.command)
 app.command("doctor", short_help="Check this machine, or a model.")(doctor.command)
-app.command("tools", short_help="Install converters of others.")(tools.command)
+app.command("tools", short_help="Install third-party converters.")(tools.command)
 
 
 def _show_version(wanted: bool) -> None:
@@ -81,7 +81,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Print the trace of an error.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
     ] = False,

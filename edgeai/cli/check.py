@@ -18,7 +18,7 @@ def command(
     device: Annotated[str, typer.Option("--device", metavar="ID", help="The device, as edgeai devices lists them.")],
     json: options.Json = False,
 ) -> int:
-    """Check operators, precision, shapes, flash, RAM and delegates; say what would mend what does not fit."""
+    """Check operators, precision, shapes, flash, RAM and delegates; say how to fix what does not fit."""
     from edgeai.checking import check
     from edgeai.cli import output as out
 

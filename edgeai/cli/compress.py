@@ -27,7 +27,7 @@ def command(
         str | None, typer.Option(help="Samples to train on, when nothing cheaper meets the budget.")
     ] = None,
     device: Annotated[
-        str | None, typer.Option(metavar="ID", help="Make what this device takes; edgeai devices lists them.")
+        str | None, typer.Option(metavar="ID", help="Make what this device accepts; see edgeai devices.")
     ] = None,
     formats: Annotated[
         str | None, typer.Option("--format", help="Formats to write: tflite,onnx,openvino. Default: all.")
@@ -99,7 +99,7 @@ def command(
     name: Annotated[str | None, typer.Option(help="Name of the bundle. Default: that of the model file.")] = None,
     seed: options.Seed = 0,
     work: options.Work = None,
-    html: Annotated[Path | None, typer.Option(help="Write a report for people to this file.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a readable report to this file.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The bundle. Default: NAME.edge here.")] = None,
     force: options.Force = False,
     json: options.Json = False,

@@ -28,7 +28,7 @@ def command(
     json: options.Json = False,
     force: options.Force = False,
 ) -> None:
-    """List the devices that edgeai has profiles of, or show one; own profiles are read from ./devices/*.toml."""
+    """List the devices that edgeai has profiles for, or show one; your own profiles are read from ./devices/*.toml."""
     from edgeai.cli import output as out
     from edgeai_devices.catalog import find_profile, read_profiles
 

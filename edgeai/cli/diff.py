@@ -22,7 +22,7 @@ def command(
     b: Annotated[Path, typer.Argument(metavar="B", help="The newer one.")],
     json: options.Json = False,
 ) -> int:
-    """Show what changed in operators, sizes, accuracy, latency and provenance. Differences are no failure: exit 0."""
+    """Show changes in operators, sizes, accuracy, latency and provenance. Differences are not a failure: exit 0."""
     from edgeai.cli import output as out
     from edgeai.diffing import diff
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def command(
-    student: Annotated[Path, typer.Argument(metavar="STUDENT", help="The model that learns: of any kind of source.")],
-    teacher: Annotated[Path, typer.Option(help="The model it learns from: of any kind of source.")],
+    student: Annotated[Path, typer.Argument(metavar="STUDENT", help="The model that learns; any kind of source.")],
+    teacher: Annotated[Path, typer.Option(help="The model it learns from; any kind of source.")],
     train_data: Annotated[str, typer.Option(help="Samples to train on; labels are optional.")],
     data: Annotated[str | None, typer.Option("--data", help="Samples to choose by and to certify on.")] = None,
     certification_data: Annotated[str | None, typer.Option(help="Samples for the certificate only.")] = None,
@@ -26,7 +26,7 @@ def command(
         int | None, typer.Option(min=1, help="End after so many passes without a better score. Default: never.")
     ] = None,
     temperature: Annotated[float, typer.Option(help="Softens class scores.")] = 2.0,
-    label_weight: Annotated[float, typer.Option(help="What labels have of the loss, 0 to 1.")] = 0.3,
+    label_weight: Annotated[float, typer.Option(help="Share of the labels in the loss, 0 to 1.")] = 0.3,
     augment: Annotated[str, typer.Option(help="none, default or module:function.")] = "default",
     feature: Annotated[
         list[str] | None,
@@ -49,7 +49,7 @@ def command(
     force: options.Force = False,
     json: options.Json = False,
 ) -> int:
-    """Train a student on its teacher's answers, and say on samples apart what that gave."""
+    """Train a student on its teacher's answers, and measure the gain on held-out samples."""
     from edgeai.cli import output as out
     from edgeai.cli import quantities
     from edgeai.cli.progress import progress

@@ -12,17 +12,17 @@ from edgeai.cli import options
 
 def command(
     model: Annotated[
-        Path | None, typer.Argument(metavar="[MODEL]", help="Also look at a model: what a format does not have.")
+        Path | None, typer.Argument(metavar="[MODEL]", help="Also check a model: what a format lacks.")
     ] = None,
-    to: Annotated[str, typer.Option("--to", help="The formats to ask: tflite, onnx, openvino or all.")] = "all",
+    to: Annotated[str, typer.Option("--to", help="The formats to check: tflite, onnx, openvino or all.")] = "all",
     data: Annotated[
-        str | None, typer.Option("--data", help="Samples: then what goes wrong in static int8 is found instead.")
+        str | None, typer.Option("--data", help="Samples; finds what goes wrong in static int8 instead.")
     ] = None,
     preprocess: Annotated[
         list[str] | None,
         typer.Option(metavar="STEPS or NAME=STEPS", help="With --data: what is done to samples, as for compress."),
     ] = None,
-    format: Annotated[str, typer.Option("--format", help="With --data: the format that is meant.")] = "tflite",
+    format: Annotated[str, typer.Option("--format", help="With --data: the format to check.")] = "tflite",
     fix: Annotated[bool, typer.Option("--fix", help="With --data: compress with the cures that were found.")] = False,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The bundle that --fix writes. Default: MODEL.edge here.")

@@ -19,7 +19,7 @@ def command(
         Path | None, typer.Option("-o", "--output", help="The folder to write to. Default: NAME-TO here.")
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="A device profile: what fits it is chosen, what does not is said.")
+        str | None, typer.Option(help="A device profile: chooses what fits, reports what does not.")
     ] = None,
     variant: Annotated[
         str | None, typer.Option(help="The variant of the bundle. Default: the first that can be exported.")
@@ -27,7 +27,7 @@ def command(
     force: options.Force = False,
     json: options.Json = False,
 ) -> None:
-    """Write sources and files for where edgeai's runtime does not run; nothing is built."""
+    """Write sources and files for platforms without edgeai's runtime; nothing is built."""
     from edgeai.cli import output as out
     from edgeai.exporting import export
 

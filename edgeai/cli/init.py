@@ -24,7 +24,7 @@ def command(
     force: options.Force = False,
     json: options.Json = False,
 ) -> None:
-    """Write a commented edgeai.toml: one model, one target, and every key that there is."""
+    """Write a commented edgeai.toml: one model, one target, and every available key."""
     import os
     import shlex
 

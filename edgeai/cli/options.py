@@ -12,10 +12,10 @@ from edgeai_runtime.errors import UsageError
 
 _Word = TypeVar("_Word", bound=str)
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of words.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files that exist already.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Most threads an engine may use.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything that draws.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 Work = Annotated[Path | None, typer.Option("--work", help="Folder that keeps finished steps, so that a rerun resumes.")]
 Preprocess = Annotated[
     list[str] | None,

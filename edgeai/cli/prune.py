@@ -18,12 +18,12 @@ def command(
     method: Annotated[
         str, typer.Option(help="What goes: channels, whole blocks (depth), low-rank, sparse or clusters.")
     ] = "channels",
-    share: Annotated[str | None, typer.Option(help="Share that goes, of channels or weights. Default: 30%.")] = None,
+    share: Annotated[str | None, typer.Option(help="Share to remove, of channels or weights. Default: 30%.")] = None,
     target_latency: Annotated[
         str | None, typer.Option(help="Cut channels until the latency is this share of the whole network's: 50%.")
     ] = None,
     target_size: Annotated[str | None, typer.Option(help="Likewise, of the file's size.")] = None,
-    blocks: Annotated[int | None, typer.Option(min=1, help="Blocks that go (depth). Default: 1.")] = None,
+    blocks: Annotated[int | None, typer.Option(min=1, help="Blocks to remove (depth). Default: 1.")] = None,
     pattern: Annotated[str | None, typer.Option(help="Zeros (sparse) as 2:4: of 4 neighbours 2 stay.")] = None,
     clusters: Annotated[int | None, typer.Option(min=2, help="Values of a weight (clusters). Default: 16.")] = None,
     engine_format: Annotated[str, typer.Option(help="Engine to measure in: onnx, tflite or openvino.")] = "onnx",
@@ -34,7 +34,7 @@ def command(
     multiple_of: Annotated[int, typer.Option(min=1, help="Round the widths of layers up to multiples of this.")] = 1,
     floor: Annotated[str, typer.Option(help="Share of its channels that a layer keeps at least.")] = "10%",
     no_reconstruct: Annotated[
-        bool, typer.Option("--no-reconstruct", help="Only cut; fit no layer to what is left.")
+        bool, typer.Option("--no-reconstruct", help="Only cut; do not refit the remaining layers.")
     ] = False,
     metric: Annotated[str | None, typer.Option(help="As for compress. Default: top1, or agreement.")] = None,
     max_drop: Annotated[str | None, typer.Option(help="Most that may be lost: 1%. Default: no limit.")] = None,
