@@ -34,10 +34,10 @@ from runtime_cold_start import make_artifacts, write_network
 from edgeai.benchmarking.compared import compare_stored, slower_than
 from edgeai.benchmarking.result import PairComparison
 from edgeai.benchmarking.stored import check_report
-from edgeai.benchmarking.yardstick import yardsticks
 from edgeai_converters.versions import tool_versions
 from edgeai_runtime.bench.machine import describe_machine
 from edgeai_runtime.bench.statistics import SAME_FILE_MARGIN
+from edgeai_runtime.bench.yardsticks import yardsticks
 
 ROOT = Path(__file__).resolve().parent.parent
 STATED_RATE = 0.95

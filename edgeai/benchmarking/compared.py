@@ -105,7 +105,7 @@ def _line(one: PairComparison, limit: float) -> str:
 
 def _told(document: Mapping[str, Any]) -> str:
     return ", ".join(
-        f"{run_label(run)} ({run['format']}, {run['delegate']}, {run['threads']} threads)" for run in document["runs"]
+        f"{run_label(run)} ({run['format']}, {run['delegate']}, threads: {run['threads']})" for run in document["runs"]
     )
 
 

@@ -98,7 +98,7 @@ class DeviceComparison:
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceReport:
-    """The whole document of a device."""
+    """The whole document of a device; `yardsticks`: of each its median call in each round."""
 
     schema: str
     machine: dict[str, str]
@@ -106,6 +106,7 @@ class DeviceReport:
     comparisons: tuple[DeviceComparison, ...] = ()
     tools: dict[str, str] | None = None
     created: str = ""
+    yardsticks: dict[str, tuple[float, ...]] | None = None
 
 
 def is_from_device(document: Any) -> bool:
@@ -134,7 +135,8 @@ def from_device(document: Mapping[str, Any], *, where: str) -> dict[str, Any]:
     told = check_record(document, DeviceReport, where=where, hint=_HINT)
     names = {run["artifact"]: _name(run) for run in told["runs"]}
     cores = told["machine"].get("cores", "")
-    runs = [_run(run, cores=int(cores) if cores.isdecimal() else None) for run in told["runs"]]
+    sticks = told["yardsticks"] or {}
+    runs = [_run(run, sticks, cores=int(cores) if cores.isdecimal() else None) for run in told["runs"]]
     return {
         "schema": SCHEMA,
         "machine": told["machine"],
@@ -144,6 +146,7 @@ def from_device(document: Mapping[str, Any], *, where: str) -> dict[str, Any]:
         "tools": _tools(told, runs),
         "settings": None,
         "created": told["created"],
+        "yardsticks": [{"group": 0, "name": name, "rounds_ms": rounds} for name, rounds in sticks.items()],
     }
 
 
@@ -152,15 +155,21 @@ def _name(run: Mapping[str, Any]) -> str:
     return str(path) if variant is None or path.endswith(f"#{variant}") else artifact_name(path, variant)
 
 
-def _run(run: Mapping[str, Any], *, cores: int | None) -> dict[str, Any]:
+def _run(run: Mapping[str, Any], yardsticks_ms: Mapping[str, Any], *, cores: int | None) -> dict[str, Any]:
     """Return the run as `result.Run` has it; `cores`: of the device, without which its load says nothing."""
+    noise = None
+    if run["rounds_ms"]:
+        noise = vars(
+            judge_noise(
+                run["rounds_ms"], load_after=run["load"] if cores else None, cores=cores, yardsticks_ms=yardsticks_ms
+            )
+        )
     same = ("format", "precision", "engine", "delegate", "placement", "threads", "batch", "emulated", "scenario")
     measured = ("throughput_per_s", "load_ms", "first_ms", "rss_mib", "outputs_match", "rounds_ms")
     latency, outcome, files = dict(run["latency_ms"]), run["outcome"], run["files"]
     calls = latency.pop("n")
     if run["histogram"]:
         latency["histogram"] = dict(zip(("edges_ms", "counts"), run["histogram"], strict=True))
-    load = run["load"] if cores else None
     return {
         **{key: run[key] for key in same + measured},
         "artifact": _name(run),
@@ -172,7 +181,7 @@ def _run(run: Mapping[str, Any], *, cores: int | None) -> dict[str, Any]:
         "calls": calls,
         "size_bytes": sum(size for _, size in files) if files else None,
         "digest": _digest([sha256 for sha256, _ in files]),
-        "noise": vars(judge_noise(run["rounds_ms"], load_after=load, cores=cores)) if run["rounds_ms"] else None,
+        "noise": noise,
         **({} if outcome is None else {"scenario": outcome["scenario"], "outcome": _outcome(outcome)}),
     }
 

@@ -12,6 +12,9 @@ from edgeai.benchmarking.spec import ENGINE_NAMES
 MACHINE_KEYS = ("cpu", "architecture", "isa", "cores", "usable_cores", "governor", "os", "python")
 """What of a machine changes latencies and may not differ unnoticed; load and temperature differ always."""
 
+_OF_PROCESSOR = ("isa", "architecture", "cores", "usable_cores")
+"""What follows from another processor needs no word of its own."""
+
 RunDict = Mapping[str, Any]
 _Key = tuple[str, str, str, int, int, str]
 
@@ -63,11 +66,18 @@ def machine_notes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     names = [name for name, version in tools[0].items() if tools[1].get(name, version) != version]
     own = [name for name in names if name not in (*ENGINE_NAMES, "python")]
     notes = [f"{name} {tools[0][name]} before, {tools[1][name]} now" for name in own]
-    for key in MACHINE_KEYS:
-        before, now = (document["machine"].get(key, "unknown") for document in (old, new))
-        if before != now:
-            notes.append(f"another {key}: {before} before, {now} now")
-    return notes
+    machines = old["machine"], new["machine"]
+    changed = [key for key in MACHINE_KEYS if _value(machines[0], key) != _value(machines[1], key)]
+    if "cpu" in changed or "architecture" in changed:
+        notes.append("measured on two machines")
+        changed = [key for key in changed if key not in _OF_PROCESSOR]
+    return notes + [
+        f"another {key}: {_value(machines[0], key)} before, {_value(machines[1], key)} now" for key in changed
+    ]
+
+
+def _value(machine: Mapping[str, Any], key: str) -> str:
+    return str(machine.get(key, "unknown"))
 
 
 def _numbered(runs: Sequence[RunDict], *, short: bool) -> list[tuple[tuple[_Key, int], RunDict]]:

@@ -9,7 +9,6 @@ from typing import Any
 from edgeai.benchmarking.opened import Opened
 from edgeai.benchmarking.result import EMULATED, Histogram, Latency, Noise, PairComparison, Yardstick
 from edgeai.benchmarking.spec import BenchSpec
-from edgeai.benchmarking.yardstick import yardsticks
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,20 +48,18 @@ def _measure_once(
 ) -> tuple[Turns, Noise]:
     """Return what was measured, and the worst of its verdicts on noise."""
     from edgeai.benchmarking.noise import judge_noise
-    from edgeai_runtime.bench.loop import interleave
     from edgeai_runtime.bench.meters import load_meter
+    from edgeai_runtime.bench.yardsticks import time_with_yardsticks
 
     others = load_meter()
-    sticks = {f"\0{name}": work for name, work in yardsticks().items()}  # no artifact has such a label
-    samples = interleave({**calls, **sticks}, duration_s=duration_s, on_share=on_share)
+    samples, rounds = time_with_yardsticks(calls, duration_s=duration_s, on_share=on_share)
     load = others()
-    rounds = {name[1:]: tuple(float(value) for value in samples.pop(name).round_ms) for name in sticks}
     noise = {name: judge_noise(each.round_ms, load_after=load, yardsticks_ms=rounds) for name, each in samples.items()}
     turns = Turns(
         samples=samples,
         latency={name: latency_of(each) for name, each in samples.items()},
         noise=noise,
-        yardsticks_ms=rounds,
+        yardsticks_ms={name: tuple(each) for name, each in rounds.items()},
     )
     return turns, max(noise.values(), key=lambda one: (one.noisy, one.spread))
 

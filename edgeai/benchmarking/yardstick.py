@@ -1,18 +1,12 @@
-"""Fixed pieces of work, called in turns beside what is measured: how fast was the machine itself, round by round?
+"""Which rounds of a measurement were calm: those in which the yardsticks ran as fast as they ever did.
 
-Whatever shares a core, its caches, the memory or the clock makes every program slower while it lasts, a network as well
-as these, though not by the same factor. Since they never change, rounds in which they ran as fast as they ever did are
-rounds in which nobody disturbed: *calm* ones. Within one session they say how much of it was calm. Between two sessions
-they say what neither could say alone: that one was disturbed from its begin to its end.
-
-Arithmetic in the first cache tells of a neighbour on the same core and of a lower clock; copying more than the second
-cache holds tells of those who fill caches and memory. Both run on the thread that calls the model: what disturbs the
-other cores of a model with several threads is seen only as far as they share something.
+Within one session they say how much of it was calm. Between two sessions they say what neither could say alone: that
+one was disturbed from its begin to its end. What yardsticks are is told in `edgeai_runtime.bench.yardsticks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,28 +16,6 @@ CALM = 1.1
 
 _UNDISTURBED = 0.1
 """Quantile of the rounds that is taken for undisturbed: the least would be the luckiest reading of a clock."""
-
-_STEPS = 2000
-_COPIED = 1 << 20
-"""float32 values: 4 MiB."""
-
-
-def yardsticks() -> dict[str, Callable[[], object]]:
-    """Return the works by name, each of tens of microseconds a call.
-
-    A name ends with a version, which changes with the work: times under two names are not compared.
-    """
-    source = np.zeros(_COPIED, np.float32)
-    target = np.empty_like(source)
-    return {"squares/1": sum_of_squares, "copy/1": lambda: np.copyto(target, source)}
-
-
-def sum_of_squares() -> int:
-    """Add up the squares below 2000, in Python itself."""
-    total = 0
-    for number in range(_STEPS):
-        total += number * number
-    return total
 
 
 def undisturbed_ms(*sessions: Sequence[float]) -> float:

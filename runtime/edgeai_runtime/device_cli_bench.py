@@ -44,7 +44,7 @@ def add_parser(verbs: Any) -> None:
 
 
 def bench(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
-    """Return the document and exit code 0: `{schema, created, machine, tools, runs, comparisons}`.
+    """Return the document and exit code 0: `{schema, created, machine, tools, runs, comparisons, yardsticks}`.
 
     It holds what `edgeai.benchmarking.device_result` makes a result of `edgeai bench` of, and no more than the device
     alone can tell: the digests of the files (`files`: of each its sha256 and its bytes), the median call of each round
@@ -55,11 +55,11 @@ def bench(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     is the growth of this process's resident memory by loading and the first call. Times are those of `run_raw`:
     pre- and post-processing are not in them, but those between the stages of a pipeline.
     """
-    from edgeai_runtime.bench.loop import interleave
     from edgeai_runtime.bench.machine import describe_machine, describe_moment
     from edgeai_runtime.bench.meters import load_meter
     from edgeai_runtime.bench.percentiles import histogram
     from edgeai_runtime.bench.statistics import compare, summarize
+    from edgeai_runtime.bench.yardsticks import time_with_yardsticks
 
     if not (options.batch > 0 and options.duration >= 0):
         raise UsageError(f"--batch is at least 1, --duration at least 0. Received: {options.batch}, {options.duration}")
@@ -71,7 +71,7 @@ def bench(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         runs[name], model, arrays = _prepare(path, variant, name, options)
         models[name], calls[name] = (model, arrays), functools.partial(model.run_raw, arrays)
     others = load_meter()
-    samples = interleave(calls, duration_s=options.duration * len(calls))
+    samples, rounds = time_with_yardsticks(calls, duration_s=options.duration * len(calls))
     load = others()
     for name, run in runs.items():
         summary = summarize(samples[name])
@@ -96,6 +96,7 @@ def bench(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         "tools": {"edgeai-runtime": __version__, "numpy": np.__version__},
         "runs": list(runs.values()),
         "comparisons": comparisons,
+        "yardsticks": rounds,
     }, 0
 
 

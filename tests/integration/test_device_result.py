@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgeai.benchmarking.stored import read_report
 from edgeai.cli.app import run as run_cli
+from edgeai_runtime.bench.yardsticks import yardsticks
 from edgeai_runtime.bundle import file_entry, npz_bytes, write_bundle
 from edgeai_runtime.manifest import Manifest, TensorSpec, Tolerance, Variant
 
@@ -83,3 +84,14 @@ def test_results_of_either_are_compared(
     comparisons: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["comparisons"]
     assert [each["how"] for each in comparisons] == ["stored", "stored"]
     assert all("the file is the same" in each["note"] for each in comparisons)
+
+
+@pytest.mark.parametrize("name", ["device", "desk"])
+def test_both_measure_the_yardsticks_in_the_rounds_of_the_models(results: dict[str, Path], name: str) -> None:
+    document = read_report(results[name])
+    rounds = {len(run["rounds_ms"]) for run in document["runs"]}
+    assert {each["name"]: {len(each["rounds_ms"])} for each in document["yardsticks"]} == dict.fromkeys(
+        yardsticks(), rounds
+    )
+    assert all(min(each["rounds_ms"]) > 0 for each in document["yardsticks"])
+    assert all(0 <= run["noise"]["calm"] <= 1 for run in document["runs"])

@@ -10,7 +10,8 @@ import pytest
 
 from edgeai.benchmarking.compared import compare_stored, slower_than, unproven_slower
 from edgeai.benchmarking.result import Noise, Yardstick
-from edgeai.benchmarking.yardstick import CALM, calm_rounds, slowness, sum_of_squares, undisturbed_ms, yardsticks
+from edgeai.benchmarking.yardstick import CALM, calm_rounds, slowness, undisturbed_ms
+from edgeai_runtime.bench.yardsticks import sum_of_squares, yardsticks
 
 Make = Callable[..., Any]
 ROUNDS = 200

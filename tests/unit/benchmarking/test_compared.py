@@ -94,7 +94,7 @@ def test_two_single_runs_are_compared_whatever_they_are_and_that_is_said(make_ru
 
 def test_results_without_a_run_in_common_are_refused(make_run: Make, make_document: Make) -> None:
     old = make_document(make_run("a.onnx"), make_run("b.onnx"))
-    with pytest.raises(UsageError, match=r"share no run. old: a\.onnx .*; new: c\.onnx \(onnx, onnxruntime:cpu, 1"):
+    with pytest.raises(UsageError, match=r"share no run. old: a\.onnx .*; new: c\.onnx \(onnx, onnxruntime:cpu, t"):
         compare_stored(old, make_document(make_run("c.onnx")))
 
 
@@ -112,6 +112,18 @@ def test_what_else_changed_is_named(make_run: Make, make_document: Make) -> None
         "onnxruntime 1.30 before, 1.31 now",
         "edgeai 0.1.0 before, 0.2.0 now",
         "another governor: performance before, powersave now",
+    ]
+
+
+def test_two_machines_are_named_first_without_what_follows_from_that(make_run: Make, make_document: Make) -> None:
+    machine = {"cpu": "another", "isa": "neon", "cores": "4", "os": "Linux 6", "governor": "performance"}
+    (found,) = compare_stored(
+        make_document(make_run("a.onnx")), make_document(make_run("a.onnx", seed=1), machine=machine)
+    )
+    assert found.note.split("; ") == [
+        "measured on two machines",
+        "another cpu: a processor before, another now",
+        "another os: unknown before, Linux 6 now",
     ]
 
 
