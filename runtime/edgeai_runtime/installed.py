@@ -39,14 +39,14 @@ def unmet_need(needs: Mapping[str, str]) -> str:
 
 
 def engine_version(engine: str) -> str:
-    """Return the packages of the engine `engine` that are installed, with their versions; empty when none is."""
-    found = [(name, installed_version(name)) for name in _PACKAGES.get(engine, (engine,))]
-    return ", ".join(f"{name} {version}" for name, version in found if version)
+    """Return the package that `engine` is from, with its version; empty when none is installed."""
+    found = ((name, installed_version(name)) for name in _PACKAGES.get(engine, (engine,)))
+    return next((f"{name} {version}" for name, version in found if version), "")
 
 
 @functools.lru_cache(maxsize=64)
 def installed_version(package: str) -> str:
-    """Return the version of an installed distribution, or an empty string."""
+    """Return an installed package's version, or nothing."""
     wanted = _plain(package)
     for folder in sys.path:
         try:

@@ -83,6 +83,7 @@ def run_in_child(
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    assert "Creating LiteRT" not in done.stderr, "LiteRT's log reaches the user"
     assert done.stdout.count("\n") == 1, f"LiteRT wrote to standard output: {done.stdout}"
     told: dict[str, Any] = json.loads(done.stdout)
     return told

@@ -70,7 +70,7 @@ class CompiledSession:
             raise EngineError(f"LiteRT failed while running {self._path.name} on {self._delegate}: {error}") from error
 
     def placement(self) -> PlacementReport:
-        """Say what LiteRT's log tells: all operations on the accelerator, or how many, and what it refused and why."""
+        """Say what LiteRT's log tells: the operations on the accelerator, what it refused and why."""
         operations = describe_compilation(self._nodes, self._delegate, self._compilation)
         return PlacementReport(engine="litert", delegate=self._delegate, operations=operations)
 
@@ -80,7 +80,7 @@ class CompiledSession:
         self._release()
 
     def _read_model(self) -> None:
-        """Read the boundary and the operations with an interpreter, which is dropped: the other API tells less."""
+        """Read boundary and operations with an interpreter: the other API tells less."""
         module, package = import_interpreter()
         failure: Exception | None = None
         with capture_log() as log:
@@ -152,7 +152,7 @@ class CompiledSession:
         return log.text, failure
 
     def _bind(self) -> None:
-        """Find the signature of the main graph, its current shapes, and make its buffers once."""
+        """Find the main signature and its shapes, and make its buffers once."""
         model = self._model = self._held["model"]
         with capture_log(), stdout_to_stderr():
             key, tables = self._main_signature()
@@ -169,9 +169,11 @@ class CompiledSession:
             (self._output_buffers[rank], math.prod(tables[1][index]), np.dtype(spec.dtype), tables[1][index])
             for rank, index, spec in zip(self._ranks[1], self._order[1], self.outputs, strict=True)
         ]
+        with capture_log():  # the first access makes another environment
+            self._results[0][0].read(*self._results[0][1:3])
 
     def _main_signature(self) -> tuple[str, list[dict[int, tuple[int, ...]]]]:
-        """Return the signature of the main graph, and the shapes of its inputs and of its outputs by tensor."""
+        """Return the main graph's signature, and the shapes of its inputs and outputs by tensor."""
         model, orders = self._model, [sorted(set(order)) for order in self._order]
         for key in model.get_signature_list():
             groups = model.get_input_tensor_details(key), model.get_output_tensor_details(key)
@@ -222,7 +224,7 @@ def _import_api(delegate: str) -> Any:
 
 
 def _release(held: dict[str, Any]) -> None:
-    """Drop buffers, model and environment, in that order, without LiteRT's farewell on standard error."""
+    """Drop buffers, model and environment, in that order, without LiteRT's farewell."""
     with capture_log(), stdout_to_stderr():
         for name in ("buffers", "model", "environment"):
             held.pop(name, None)

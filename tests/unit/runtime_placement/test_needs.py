@@ -78,3 +78,18 @@ def test_a_variant_whose_needs_are_not_met_is_skipped_with_the_reason(make_fake:
 
     with pytest.raises(PlacementError, match=r"fake:cpu: variant net needs numpy >=999"):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("installed", "told"),
+    [
+        ({"ai-edge-litert": "2.3.0", "tensorflow": "2.21.0"}, "ai-edge-litert 2.3.0"),
+        ({"tensorflow": "2.21.0"}, "tensorflow 2.21.0"),
+        ({}, ""),
+    ],
+)
+def test_an_engine_is_told_by_the_package_that_it_is_taken_from(
+    monkeypatch: pytest.MonkeyPatch, installed: dict[str, str], told: str
+) -> None:
+    monkeypatch.setattr("edgeai_runtime.installed.installed_version", lambda name: installed.get(name, ""))
+    assert engine_version("litert") == told
