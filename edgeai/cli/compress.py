@@ -21,8 +21,8 @@ def command(
         str | None,
         typer.Option("--data", help="Samples: .npz, a folder of images, a .csv beside images, module:function."),
     ] = None,
-    calibration_data: Annotated[str | None, typer.Option(help="Samples for calibration only.")] = None,
-    certification_data: Annotated[str | None, typer.Option(help="Samples for the certificate only.")] = None,
+    calibration_data: options.CalibrationData = None,
+    certification_data: options.CertificationData = None,
     train_data: Annotated[
         str | None, typer.Option(help="Samples to train on, when nothing cheaper meets the budget.")
     ] = None,
@@ -45,15 +45,9 @@ def command(
             help="Repair that int8 is made with: equalize, bias_correction, … or none. Repeatable. Default: chosen."
         ),
     ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(metavar="NODE", help="Operation that int8 keeps in float. Repeatable.")
-    ] = None,
-    boundary: Annotated[
-        str, typer.Option(help="Inputs and outputs of int8: float32, int8 or uint8 (TFLite, ONNX).")
-    ] = "float32",
-    qoperator: Annotated[
-        bool, typer.Option("--qoperator", help="Write int8 for ONNX in integer operators, not Q/DQ nodes.")
-    ] = False,
+    exclude: options.Exclude = None,
+    boundary: options.Boundary = "float32",
+    qoperator: options.QOperator = False,
     recipe: Annotated[
         Path | None, typer.Option(help="Replay the recipes of a JSON file (a candidate, or a whole search).")
     ] = None,

@@ -21,6 +21,17 @@ Preprocess = Annotated[
     list[str] | None,
     typer.Option("--preprocess", metavar="STEPS or NAME=STEPS", help="What is done to samples, as for compress."),
 ]
+CalibrationData = Annotated[str | None, typer.Option(help="Samples for calibration only.")]
+CertificationData = Annotated[str | None, typer.Option(help="Samples for the certificate only.")]
+Metric = Annotated[str | None, typer.Option(help="As for compress. Default: top1, or agreement.")]
+MaxDrop = Annotated[str | None, typer.Option(help="Most that may be lost: 1%. Default: no limit.")]
+Exclude = Annotated[
+    list[str] | None, typer.Option(metavar="NODE", help="Operation that int8 keeps in float. Repeatable.")
+]
+Boundary = Annotated[str, typer.Option(help="Inputs and outputs of int8: float32, int8 or uint8 (TFLite, ONNX).")]
+QOperator = Annotated[
+    bool, typer.Option("--qoperator", help="Write int8 for ONNX in integer operators, not Q/DQ nodes.")
+]
 InputShapes = Annotated[
     list[str] | None,
     typer.Option(

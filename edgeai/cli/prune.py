@@ -14,7 +14,7 @@ def command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="The trained model: of any kind of source.")],
     data: Annotated[str, typer.Option("--data", help="Samples to fit layers and to certify on.")],
     calibration_data: Annotated[str | None, typer.Option(help="Samples for importance and fitting only.")] = None,
-    certification_data: Annotated[str | None, typer.Option(help="Samples for the certificate only.")] = None,
+    certification_data: options.CertificationData = None,
     method: Annotated[
         str, typer.Option(help="What goes: channels, whole blocks (depth), low-rank, sparse or clusters.")
     ] = "channels",
@@ -36,8 +36,8 @@ def command(
     no_reconstruct: Annotated[
         bool, typer.Option("--no-reconstruct", help="Only cut; do not refit the remaining layers.")
     ] = False,
-    metric: Annotated[str | None, typer.Option(help="As for compress. Default: top1, or agreement.")] = None,
-    max_drop: Annotated[str | None, typer.Option(help="Most that may be lost: 1%. Default: no limit.")] = None,
+    metric: options.Metric = None,
+    max_drop: options.MaxDrop = None,
     preprocess: options.Preprocess = None,
     input_shape: options.InputShapes = None,
     threads: options.Threads = 1,

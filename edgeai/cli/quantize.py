@@ -18,22 +18,16 @@ def command(
     to: Annotated[str, typer.Option("--to", help="Format: tflite, onnx or openvino.")],
     data: Annotated[str | None, typer.Option("--data", help="Samples for ranges and to certify on.")] = None,
     precision: Annotated[str, typer.Option(help="float16, dynamic_int8, int8, int4 or int16x8.")] = "int8",
-    calibration_data: Annotated[str | None, typer.Option(help="Samples for calibration only.")] = None,
-    certification_data: Annotated[str | None, typer.Option(help="Samples for the certificate only.")] = None,
-    metric: Annotated[str | None, typer.Option(help="As for compress. Default: top1, or agreement.")] = None,
-    max_drop: Annotated[str | None, typer.Option(help="Most that may be lost: 1%. Default: no limit.")] = None,
+    calibration_data: options.CalibrationData = None,
+    certification_data: options.CertificationData = None,
+    metric: options.Metric = None,
+    max_drop: options.MaxDrop = None,
     repair: Annotated[
         list[str] | None, typer.Option(help="Repair of int8, as for compress, or none. Repeatable. Default: chosen.")
     ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(metavar="NODE", help="Operation that int8 keeps in float. Repeatable.")
-    ] = None,
-    boundary: Annotated[
-        str, typer.Option(help="Inputs and outputs of int8: float32, int8 or uint8 (TFLite, ONNX).")
-    ] = "float32",
-    qoperator: Annotated[
-        bool, typer.Option("--qoperator", help="Write int8 for ONNX in integer operators, not Q/DQ nodes.")
-    ] = False,
+    exclude: options.Exclude = None,
+    boundary: options.Boundary = "float32",
+    qoperator: options.QOperator = False,
     recipe: Annotated[Path | None, typer.Option(help="Replay the recipes of a JSON file, without a search.")] = None,
     preprocess: options.Preprocess = None,
     input_shape: options.InputShapes = None,
