@@ -33,8 +33,8 @@ _PROBE = 0.1, 200, 10
 _MOST_PROBES, _RESOLUTION = 20, 1.03
 _KEPT_UP = 0.8
 """Below this share of the rate the workers are at their limit: the probe is too short for so great a bound."""
-MOST_RUNS, _STEP_DOWN = 6, 0.9
-"""Attempts in full length, each at a lower rate."""
+MOST_RUNS, _STEP_DOWN = 6, 0.1
+"""Attempts in full length, each at a lower rate: by a tenth, then by two."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,16 +168,16 @@ def search_rate(
 
 
 def confirm_rate(run: Callable[[float], tuple[bool, Any]], rate: float, most: int = MOST_RUNS) -> tuple[bool, Any]:
-    """Run in full length at `rate`, and at rates lower by a tenth each until one holds, at most `most` times.
+    """Run in full length at `rate`, and at ever lower ones until one holds, at most `most` times.
 
     `run` says whether a rate held, and what came of it.
     """
     held, found = False, None
-    for _ in range(most):
+    for number in range(1, most + 1):
         held, found = run(rate)
         if held:
             break
-        rate *= _STEP_DOWN
+        rate *= 1.0 - _STEP_DOWN * number
     return held, found
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from edgeai_runtime.bench import scenarios, server
 from edgeai_runtime.bench.scenarios import run_scenario
-from edgeai_runtime.bench.server import draw_arrivals, serve
+from edgeai_runtime.bench.server import confirm_rate, draw_arrivals, serve
 from edgeai_runtime.bench.tiers import SCENARIOS, TIERS, get_limits
 from edgeai_runtime.errors import UsageError
 
@@ -191,6 +191,15 @@ def test_rate_of_a_server_is_what_was_answered_however_great_the_bound(
 
     assert 0.9e3 / SERVICE_MS < result.value <= 1e3 / SERVICE_MS
     assert clock.now - 100.0 < 300.0
+
+
+def test_rate_that_does_not_hold_is_lowered_in_growing_steps() -> None:
+    tried: list[float] = []
+
+    held, _ = confirm_rate(lambda rate: (tried.append(rate) or rate < 40, None), 100.0)
+
+    assert held
+    assert tried == pytest.approx([100, 90, 72, 50.4, 30.24])
 
 
 def test_worker_that_waits_for_an_arrival_ends_when_another_gives_up() -> None:
