@@ -218,7 +218,9 @@ def _why(last: Mapping[str, Any] | None, step: Step, *, forced: bool) -> tuple[s
     """Return what changed since a step was last up to date."""
     if forced:
         return ("--force",)
-    return tuple(differences(last, step.key)) or ("its result was removed",) if last is not None else (_NEVER,)
+    if last is None:
+        return (_NEVER,)
+    return tuple(differences(last, step.key)) or ("its result was removed or damaged",)
 
 
 def _read_gates(way: Way, step: Step) -> tuple[GateResult, ...]:

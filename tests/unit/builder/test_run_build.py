@@ -119,7 +119,7 @@ def test_a_second_build_waits_until_the_first_ends_even_by_a_kill(tmp_path: Path
 
 def test_a_result_in_a_folder_that_cannot_be_written_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = Cache(tmp_path)
-    made = cache.make("bundle", {"step": "bundle"}, lambda folder: None)
+    made = cache.make("bundle", {"step": "bundle"}, lambda folder: (folder / "it").touch())
 
     def refuse(*_: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
@@ -132,3 +132,21 @@ def test_what_is_to_be_made_and_cannot_be_written_is_told_before_anything_is_rea
     (folder / "edgeai.toml").write_text(FILE.replace('output = "made"', 'output = "net.onnx/made"'))
     with pytest.raises(OutputError, match=r"project\.output: .*net\.onnx is no folder"):
         run_build(read_config(folder / "edgeai.toml"))
+
+
+@pytest.mark.parametrize("damage", ["", None, "more than there was"], ids=["cut off", "gone", "longer"])
+def test_a_result_that_was_restored_in_part_is_made_again(tmp_path: Path, damage: str | None) -> None:
+    def make(folder: Path) -> None:
+        (folder / "inner").mkdir()
+        (folder / "inner" / "it.json").write_text("[1]")
+
+    cache, key = Cache(tmp_path), {"step": "bundle"}
+    file = cache.make("bundle", key, make) / "inner" / "it.json"
+    assert cache.find("bundle", key) == file.parent.parent
+    if damage is None:
+        file.unlink()
+    else:
+        file.write_text(damage)
+    assert cache.find("bundle", key) is None
+    assert cache.make("bundle", key, make) == file.parent.parent
+    assert file.read_text() == "[1]"
