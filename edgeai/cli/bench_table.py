@@ -3,37 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from edgeai.cli import output as out
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 _BARS = "▁▂▃▄▅▆▇█"
 _SPARKS = 12
+
+_COLUMNS = ("artifact", "ran on", "median", "95 %", "p90", "p99", "latency", "per second", "load", "memory", "outputs")
+_LEFT = ("artifact", "ran on", "latency")
+_LAYOUTS: tuple[tuple[bool, frozenset[str]], ...] = (
+    (False, frozenset()),
+    (False, frozenset({"load", "memory"})),
+    (True, frozenset({"ran on", "load", "memory"})),
+    (True, frozenset({"ran on", "load", "memory", "latency"})),
+    (True, frozenset({"ran on", "load", "memory", "latency", "p90"})),
+    (True, frozenset({"ran on", "load", "memory", "latency", "p90", "95 %"})),
+    (True, frozenset({"ran on", "load", "memory", "latency", "p90", "95 %", "per second"})),
+)
+"""From the widest terminal to the narrowest: whether names and places share a column, and what is left out."""
+
+_FOLDED = 42
+"""Letters of a name that a narrow terminal has room for; longer ones are folded."""
+
+FEW = 3
+"""Delegates that are not here are told one by one up to this many; `all` finds dozens of them."""
 
 
 def render(document: Mapping[str, Any]) -> None:
     """Print the machine, a table of runs, the comparisons, and what could not be measured."""
-    from rich.markup import escape
-    from rich.table import Table
-
+    from edgeai.report.bench_findings import noise_rows
     from edgeai.report.bench_runs import by_label, run_views, short_names, shorten
+    from edgeai_runtime.delegates.table import DELEGATES
 
     machine = document["machine"]
     typer.echo(f"{machine.get('cpu', 'this machine')} · {machine.get('isa', '')} · one call after the other")
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    table.add_column("artifact", no_wrap=True)
-    table.add_column("ran on", no_wrap=True)
-    for heading in ("median", "95 %", "p90", "p99"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("latency", no_wrap=True)
-    for heading in ("per second", "load", "memory", "outputs"):
-        table.add_column(heading, justify="right", no_wrap=True)
     views = run_views(document)
-    for view in views:
-        table.add_row(*(escape(cell) for cell in (view.name, *_cells(view.data))))
-    out.console().print(table)
+    console = out.console()
+    console.print(_table([{"artifact": view.name, **_cells(view.data)} for view in views], console.width))
     for view in views:
         for line in _more(view.data, view.outcomes):
             typer.echo(f"{view.label}: {line}")
@@ -44,29 +56,69 @@ def render(document: Mapping[str, Any]) -> None:
             side: known[label].label if (label := comparison[side]) in known else shorten(label, names) for side in "ab"
         }
         typer.echo(comparison_in_words({**comparison, **sides}))
+    for row in noise_rows(views):
+        of_all = len(row["runs"]) == len(views) > 1
+        typer.echo(f"noisy: {'all runs' if of_all else ', '.join(view.label for view in row['runs'])}: {row['words']}")
     quiet = _quiet(document["runs"])
     if quiet:
         typer.echo(quiet)
-    for failure in document.get("skipped", ()):
-        out.warn(f"not measured: {shorten(failure['artifact'], names)}: {failure['reason']}")
+    skipped = document.get("skipped", ())
+    absent = [failure["artifact"] for failure in skipped if failure["artifact"] in DELEGATES]
+    for failure in skipped:
+        if len(absent) <= FEW or failure["artifact"] not in absent:
+            out.warn(f"not measured: {shorten(failure['artifact'], names)}: {failure['reason']}")
+    if len(absent) > FEW:
+        out.warn(f"not usable on this machine (`edgeai devices` tells why): {', '.join(absent)}")
 
 
-def _cells(run: Mapping[str, Any]) -> list[str]:
+def _table(rows: Sequence[Mapping[str, str]], width: int) -> Table:
+    """Return as much of the rows as fits: figures are left out whole, never cut; a long name is folded."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    for narrow, left_out in _LAYOUTS:
+        kept = [name for name in _COLUMNS if name not in left_out]
+        cells = [_stacked(row) if narrow else row for row in rows]
+        widths = {name: max(_widest(row[name]) for row in [*cells, {name: name}]) + 2 for name in kept}
+        if narrow:
+            widths["artifact"] = min(widths["artifact"], _FOLDED)
+        if sum(widths.values()) <= width:
+            break
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for name in kept:
+        left = name in _LEFT
+        table.add_column(name, justify="left" if left else "right", no_wrap=name != "artifact", overflow="fold")
+    for row in cells:
+        table.add_row(*(escape(row[name]) for name in kept))
+    return table
+
+
+def _stacked(row: Mapping[str, str]) -> dict[str, str]:
+    """Return the row with where it ran below its name."""
+    return {**row, "artifact": f"{row['artifact']}\n  {row['ran on']}"}
+
+
+def _widest(cell: str) -> int:
+    from rich.cells import cell_len
+
+    return max(map(cell_len, cell.split("\n")))
+
+
+def _cells(run: Mapping[str, Any]) -> dict[str, str]:
     latency = run["latency_ms"]
     low, high = latency["median_ci95"]
-    match = {True: "match", False: "DIFFER", None: "-"}[run["outputs_match"]]
-    return [
-        _where(run),
-        out.milliseconds_in_words(latency["median"]),
-        f"[{out.three_digits(low)}, {out.three_digits(high)}]",
-        out.milliseconds_in_words(latency["p90"]),
-        out.milliseconds_in_words(latency["p99"]),
-        sparkline(((latency.get("histogram") or {}).get("counts")) or ()),
-        out.three_digits(run["throughput_per_s"]),
-        out.milliseconds_in_words(run["load_ms"]),
-        "-" if run["rss_mib"] is None else f"{run['rss_mib']:.1f} MiB",
-        match,
-    ]
+    return {
+        "ran on": _where(run),
+        "median": out.milliseconds_in_words(latency["median"]),
+        "95 %": f"[{out.three_digits(low)}, {out.three_digits(high)}]",
+        "p90": out.milliseconds_in_words(latency["p90"]),
+        "p99": out.milliseconds_in_words(latency["p99"]),
+        "latency": sparkline(((latency.get("histogram") or {}).get("counts")) or ()),
+        "per second": out.three_digits(run["throughput_per_s"]),
+        "load": out.milliseconds_in_words(run["load_ms"]),
+        "memory": "-" if run["rss_mib"] is None else f"{run['rss_mib']:.1f} MiB",
+        "outputs": {True: "match", False: "DIFFER", None: "-"}[run["outputs_match"]],
+    }
 
 
 def sparkline(counts: Sequence[int], width: int = _SPARKS) -> str:
@@ -91,7 +143,7 @@ def _more(run: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]) -> list
     """Return what was measured beside the plain calls, a line each."""
     lines = [_scenario(outcome) for outcome in outcomes]
     accuracy, energy = run.get("accuracy"), run.get("energy")
-    phases, sustained, noise = run.get("phases"), run.get("sustained"), run.get("noise")
+    phases, sustained = run.get("phases"), run.get("sustained")
     if phases:
         words = [
             f"{key[:-3].replace('_', ' ')} {out.milliseconds_in_words(phases[key])}"
@@ -105,8 +157,6 @@ def _more(run: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]) -> list
         lines.append(f"{energy['joules_per_call'] * 1e3:.3g} mJ per call ({energy['meter']})")
     if sustained:
         lines.append(f"sustained {sustained['seconds']:.0f} s: {sustained['reason']}")
-    if noise and noise["noisy"]:
-        lines.append(f"noisy: {noise['reason']}")
     return lines
 
 

@@ -129,7 +129,7 @@ def _believed(runs: Sequence[RunView]) -> Headline:
         parts.append(f"Outputs agree with the reference in {where}.")
     if noisy:
         of_all = len(noisy) == len(judged) > 1
-        where = f"all {len(noisy)} runs" if of_all else "this run" if len(runs) == 1 else _numbers(noisy)
+        where = f"any of the {len(noisy)} runs" if of_all else "this run" if len(runs) == 1 else _numbers(noisy)
         parts.append(f"The machine was not quiet in {where}.")
     elif judged:
         parts.append(f"The machine was quiet{_calm(judged)}.")

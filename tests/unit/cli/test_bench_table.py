@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from edgeai.benchmarking.result import BenchReport, Latency, PairComparison, Run, ScenarioOutcome
-from edgeai.cli.bench_table import comparison_in_words, render, sparkline
+from edgeai.benchmarking.result import BenchReport, Latency, Noise, PairComparison, Run, ScenarioOutcome, Skipped
+from edgeai.cli.bench_table import _cells, _table, comparison_in_words, render, sparkline
+from edgeai_runtime.delegates.table import DELEGATES
 
 
 def test_a_sparkline_is_highest_where_most_calls_are_and_empty_where_none_are() -> None:
@@ -84,6 +87,7 @@ OFFLINE = ScenarioOutcome(
     samples=1024,
     seconds=2.0,
 )
+_STORED = {"latency_ms": {"median": 1.25, "p90": 1.5, "p99": 2.0, "median_ci95": (1.24, 1.26)}}
 STREAM = replace(OFFLINE, scenario="single_stream", metric="p90_latency_ms", value=1.5, bound=1.6)
 
 
@@ -108,3 +112,47 @@ def test_a_run_with_two_scenarios_is_one_line_of_the_table(
         "two.onnx: single_stream (quick, edgeai): p90 latency 1.50 ms (at most 1.60 ms with 99 % confidence)" in lines
     )
     assert any(each.startswith("two.onnx is 2.00x slower than one.onnx") for each in lines)
+
+
+def test_what_noisy_runs_share_and_the_calmest_part_are_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    noise = Noise(noisy=True, reason="others took 2 cores", spread=0.1, load=2.0, calm=0.419)
+    runs = [replace(PLAIN, noise=noise), replace(PLAIN, artifact="m/two.onnx", label="m/two.onnx", noise=noise)]
+    render(BenchReport(machine={}, runs=tuple(runs), comparisons=()).to_json())
+    lines = capsys.readouterr().out.splitlines()
+    assert "noisy: all runs: others took 2 cores; 41 % of the rounds were calm" in lines
+    assert "machine: 2 of 2 runs noisy, at least 41 % of the rounds calm" in lines
+    render(BenchReport(machine={}, runs=(replace(PLAIN, noise=replace(noise, noisy=False)),), comparisons=()).to_json())
+    assert "machine: quiet, 41 % of the rounds calm" in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(("count", "lines"), [(3, 4), (5, 2)])
+def test_many_delegates_that_are_not_here_are_one_line(
+    capsys: pytest.CaptureFixture[str], count: int, lines: int
+) -> None:
+    absent = [Skipped(artifact=name, reason="not here") for name in list(DELEGATES)[:count]]
+    skipped = (*absent, Skipped(artifact="m/bad.onnx", reason="cut short"))
+    render(BenchReport(machine={}, runs=(PLAIN,), comparisons=(), skipped=skipped).to_json())
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == lines
+    assert "not measured: m/bad.onnx: cut short" in told
+
+
+def test_a_name_writes_no_escapes_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    render(
+        BenchReport(machine={}, runs=(replace(PLAIN, artifact="a\x1b[2J.onnx", label=""),), comparisons=()).to_json()
+    )
+    assert "\x1b" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 100, 132, 200])
+def test_a_narrow_terminal_gets_fewer_figures_and_none_is_cut(width: int) -> None:
+    names = ("a.onnx", f"{'long-' * 9}name.onnx")
+    rows = [{"artifact": name, **_cells(replace(PLAIN, outputs_match=False).__dict__ | _STORED)} for name in names]
+    console = Console(file=io.StringIO(), width=width)
+    console.print(_table(rows, width))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in text
+    assert text.count("1.25 ms") == 2
+    assert text.count("DIFFER") == 2
+    assert ("[1.24, 1.26]" in text) == (width >= 90)
+    assert max(map(len, text.splitlines())) <= width
