@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from edgeai_converters.graph.free_names import take_name
 from edgeai_converters.quantize.affine import quantize_array
 from edgeai_converters.quantize.plan import TensorQuantization
 
@@ -24,12 +25,8 @@ class QdqWriter:
         self._constants: dict[str, ir.Value] = {}
 
     def free_name(self, wanted: str) -> str:
-        """Return `wanted`, or with a number behind it when the graph has that name already."""
-        name, n = wanted, 1
-        while name in self._names:
-            name, n = f"{wanted}_{n}", n + 1
-        self._names.add(name)
-        return name
+        """Return `wanted`, or with a number after it when the graph has that name already, and take it."""
+        return take_name(wanted, self._names)
 
     def constant(self, name: str, array: NDArray[Any]) -> ir.Value:
         """Return a new constant of the graph."""
