@@ -42,7 +42,7 @@ def compile_for(
         variant: of a bundle; by default the first of a format that the compiler reads, of the device's precisions
             before others.
         force: replace files of the same names.
-        on_step: told what begins.
+        on_step: called with what begins.
 
     Raises:
         UsageError: an unknown compiler or variant, or a device without an accelerator for it.

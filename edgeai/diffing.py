@@ -1,7 +1,8 @@
 """`edgeai.diff`: what changed from one bundle (or model file) to another.
 
 What is compared is what the two say and hold: operators, sizes, accuracy, latency, provenance, boundary, steps. Nothing
-is run. Latencies were measured apart, so they are told as they stand; `edgeai bench` compares two bundles side by side.
+is run. Latencies were measured in separate runs, so they are shown as they are; `edgeai bench` compares two bundles
+side by side.
 """
 
 from __future__ import annotations

@@ -149,6 +149,6 @@ def _refuse_unfit(path: Path, manifest: Manifest) -> None:
 
 
 def _salt(name: str, variant: Variant, key: bytes) -> str:
-    """Return a salt that only the same content, names and key give; nothing can be told from it without the key."""
+    """Return a salt that only the same content, names and key give; it reveals nothing without the key."""
     facts = [name, variant.id, *([entry.path, entry.sha256] for entry in variant.files)]
     return hmac.digest(key, b"edgeai.encryption/1 salt" + json.dumps(facts).encode(), "sha256").hex()

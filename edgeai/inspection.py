@@ -18,7 +18,7 @@ __all__ = ["Inspection", "inspect"]
 def inspect(path: str | os.PathLike[str]) -> Inspection:
     """Say what is in a `.tflite`, `.onnx` or OpenVINO `.xml` model, or in a bundle (each of its variants).
 
-    The kind is told by the content, not the suffix. No engine is needed and nothing is run.
+    The kind is determined by the content, not the suffix. No engine is needed and nothing is run.
 
     Args:
         path: the file, or the folder of an unpacked bundle.

@@ -79,7 +79,7 @@ def quantize(
 ) -> Quantized:
     """Quantize a model, say what that cost and gave, and write the artifact.
 
-    It is written although it is slower than float or loses more than `max_drop`: that is told, and `broken` says so.
+    It is written even if it is slower than float or loses more than `max_drop`; `broken` says so.
 
     Args:
         source: path of a model of any kind of source, or a live Keras or PyTorch model.

@@ -113,7 +113,7 @@ def make_float_graph(
             build(Path(made), "")
             live = {"live": digest_of_path(Path(made)), "tools": tool_versions()}
             return _read(work.step("graph", live, lambda folder: _copy_files(Path(made), folder)))
-    detect_source(source)  # a missing or foreign file is told before anything is hashed
+    detect_source(source)  # a missing or foreign file is reported before anything is hashed
     sha256 = source_digest(source)
     shapes = {name: list(shape) for name, shape in input_shapes.items()}
     sampled = samples is not None and {name: list(array.shape) for name, array in samples.items()}

@@ -1,7 +1,7 @@
 """Put several bundles into one: a sequence, a cascade or an ensemble, each stage with its own evidence.
 
 What a pipeline does at run time is `edgeai_runtime/pipeline.py`; before it is written here, it is loaded once, so that
-stages that do not fit together are told on the desk and not on the device.
+stages that do not fit together are found on the workstation and not on the device.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ def _write(pruned: Pruned, target: Path) -> None:
 
 
 def _notes(pruned: Pruned, spec: PruneSpec) -> tuple[str, ...]:
-    """Return what a user should know of the outcome, besides what the way told."""
+    """Return what a user should know about the outcome, beyond what the method reported."""
     notes = list(pruned.notes)
     where = f"{spec.engine_format} ({spec.precision})"
     if pruned.verdict in _NOT_PAID and spec.method not in PACKED:

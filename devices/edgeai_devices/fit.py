@@ -114,7 +114,7 @@ def _share(way: WayFit) -> str:
 
 
 def _accelerator(profile: Profile, ways: Sequence[WayFit]) -> Iterator[FitCheck]:
-    """Of a device that is an accelerator, it must take something; of others it is told what theirs takes."""
+    """An accelerator device must take something; for others, the detail says what their accelerator takes."""
     reach = [way for way in ways if way.hardware in ("npu", "gpu")]
     if not reach:
         return

@@ -74,7 +74,7 @@ class WayFit:
         coverage: share of the operators that it takes; `None` for a model without any.
         left: what it does not take.
         blocks: why it cannot be used; empty when it can.
-        notes: conditions that are told, not checked, and operators that run slowly.
+        notes: conditions that are reported, not checked, and operators that run slowly.
     """
 
     way: str

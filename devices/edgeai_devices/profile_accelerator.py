@@ -1,4 +1,4 @@
-"""An accelerator of a device, an NPU or a GPU, and what a compiler must be told to build for it. No peak TOPS."""
+"""An accelerator of a device, an NPU or a GPU, and what a compiler needs to know to build for it. No peak TOPS."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VELA_ACCELERATORS: tuple[VelaAccelerator, ...] = get_args(VelaAccelerator)
 
 @dataclass(frozen=True, kw_only=True)
 class VelaTarget:
-    """What Vela is told: names of its `--accelerator-config`, `--system-config` and `--memory-mode`.
+    """Options for Vela: names of its `--accelerator-config`, `--system-config` and `--memory-mode`.
 
     `system_config` and `memory_mode` name sections of the `vela.ini` that comes with Vela: a typical system, to be
     replaced by the board's own where its memory is known.
@@ -42,7 +42,7 @@ class VelaTarget:
 
 @dataclass(frozen=True, kw_only=True)
 class QnnTarget:
-    """What Qualcomm's compiler is told: the architecture of the Hexagon NPU and Qualcomm's number of the chip."""
+    """Options for Qualcomm's compiler: the architecture of the Hexagon NPU and Qualcomm's number of the chip."""
 
     htp_arch: int
     soc_model: int | None = None
@@ -50,7 +50,7 @@ class QnnTarget:
 
 @dataclass(frozen=True, kw_only=True)
 class PlatformTarget:
-    """What a compiler for several chips of one maker is told: its name of the chip, such as `rk3588` or `4000`."""
+    """Options for a compiler for several chips of one maker: its name of the chip, such as `rk3588` or `4000`."""
 
     platform: str
 
@@ -66,7 +66,7 @@ class Accelerator:
         precisions: what it computes in, best first; empty where no public source says.
         static_shapes: every dimension of a model must be fixed.
         sram_kib: memory on the chip that is its own.
-        vela, qnn, openvino, rknn: what that compiler is told.
+        vela, qnn, openvino, rknn: options for that compiler.
     """
 
     model: str

@@ -14,7 +14,7 @@ names the files that hold for it. Each list and each limit has its source, as a 
 
     [denied]                                 # operator → why
     CUSTOM = "…"
-    [conditions]                             # operator → what else must hold, in words: told, not checked
+    [conditions]                             # operator → what else must hold, in words: reported, not checked
     RESIZE_BILINEAR = "…"
 
     [[limits]]

@@ -1,4 +1,4 @@
-"""Reading a file of rules; what stands in it is told in `profile_rules.py`."""
+"""Reading a file of rules; its content is described in `profile_rules.py`."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets `?`, not a UnicodeEncodeError
     given = list(sys.argv[1:] if arguments is None else arguments)
-    # Both are needed before parsing is over: a mistake in the arguments is told as JSON too.
+    # Both are needed before parsing is over: a mistake in the arguments is reported as JSON too.
     as_json = "--json" in given
     debug = "--debug" in given or bool(os.environ.get("EDGEAI_DEBUG"))
     return run_guarded(lambda: app(given, prog_name="edgeai", standalone_mode=False), as_json=as_json, debug=debug)

@@ -15,7 +15,7 @@ _SHARES = {"top1", "top5", "agreement"}
 """Metrics that are a share of the samples and read best in percent."""
 
 _ERRORS = {"mae", "rmse"}
-"""Metrics that are errors: their drop is told in hundredths of the labels' standard deviation."""
+"""Metrics that are errors: their drop is given in hundredths of the labels' standard deviation."""
 
 _AS_FAST = "as fast"
 

@@ -31,7 +31,7 @@ _CLICK_ERROR = next(base for base in typer.BadParameter.__mro__ if base.__name__
 
 
 def run_guarded(work: Callable[[], object], *, as_json: bool, debug: bool) -> int:
-    """Run `work` and return the exit code; whatever goes wrong is told in one or two lines.
+    """Run `work` and return the exit code; whatever goes wrong is reported in one or two lines.
 
     `work` may return an exit code itself. With `debug` an unexpected exception is printed with its trace; else the
     trace goes to a file that the message names.

@@ -172,7 +172,7 @@ def _observe(histogram: Histogram, array: NDArray[Any], seed: int) -> None:
 
 
 def _extremes_of_samples(array: NDArray[Any], n: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the extremes of each of `n` samples, `[n]` twice; of the whole where samples cannot be told apart.
+    """Return the extremes of each of `n` samples, `[n]` twice; of the whole where samples cannot be separated.
 
     Values that are no floats, or samples without a finite value, give nothing.
     """

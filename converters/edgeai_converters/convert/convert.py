@@ -83,7 +83,7 @@ def explain(spec: ConvertSpec) -> Explanation:
 
 
 def _check_precision(spec: ConvertSpec, *, live: bool = False) -> None:
-    """Refuse static int8 for kinds of source that hold no integers; whether a file does is told when it is read."""
+    """Refuse static int8 for kinds of source that hold no integers; whether a file does is found when it is read."""
     if spec.precision in TOLERANCES:
         return
     if spec.precision != "int8":

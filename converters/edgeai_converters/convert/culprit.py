@@ -37,7 +37,7 @@ LARGEST = 200_000_000
 def find_culprit(
     model: ir.Model, artifact: Artifact, inputs: Mapping[str, NDArray[Any]], *, precision: Precision, folder: Path
 ) -> Culprit | None:
-    """Return the first wrong tensor of an artifact that our own road wrote; `None` when it cannot be told.
+    """Return the first wrong tensor of an artifact that our own route wrote; `None` when it cannot be determined.
 
     Args:
         model: the simplified float graph that the artifact was made from.

@@ -1,4 +1,4 @@
-"""The layout of maps at the graph's boundary: told from what reads and writes them, and changed when asked."""
+"""The layout of maps at the graph's boundary: derived from what reads and writes them, and changed on request."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def infer_shapes_for_one(model: ir.Model) -> list[str]:
     inference = common_passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)
     try:
         inference(model)
-    except Exception as error:  # inference is a help here; what it cannot do is told as unknown MACs
+    except Exception as error:  # inference is a help here; what it cannot do is reported as unknown MACs
         notes.append(f"Shapes could not be inferred: {error}")
     return notes
 

@@ -83,7 +83,7 @@ def rank_blocks(
         blocks: those to rank.
         batches: prepared inputs by name; read once for each block and once more.
         without: blocks that are gone already when the error is taken.
-        on_step: told after each block.
+        on_step: called after each block.
 
     Raises:
         DataError: there is no batch.
@@ -133,7 +133,7 @@ def plan_depth(
         batches: calibration samples.
         count: how many go.
         share: least share of the trained values of all blocks that goes, in [0, 1].
-        on_step: told after each block that was ranked.
+        on_step: called after each block that was ranked.
 
     Raises:
         UsageError: none or both of `count` and `share` are given, or more than there is.

@@ -171,7 +171,7 @@ def _kind(entry: ir.Value, exit: ir.Value, shape: tuple[int | str | None, ...]) 
 
 
 def _layer_behind(value: ir.Value) -> ir.Node | None:
-    """Return the last layer before a value, along the first operands; half a depthwise stage is told by it."""
+    """Return the last layer before a value, along the first operands; half a depthwise stage is recognized by it."""
     node = value.producer()
     while node is not None and not is_op(node, *_LAYERS):
         flowing = [each for each in node.inputs if each is not None and constant_of(each) is None]

@@ -30,7 +30,7 @@ DENSITIES = ((8, 16), (8, 8), (4, 16), (4, 8), (4, 4))
 _FITS = 12
 _DRAWN = 0.2
 _OUTLYING = 0.05
-"""A network that is told wrong by more than this share counts less in the fit."""
+"""A network whose time is predicted wrong by more than this share counts less in the fit."""
 
 _MOST_REACHABLE = 32
 """Most widths of an axis that several groups share that are timed one by one."""

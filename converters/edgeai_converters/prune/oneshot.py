@@ -67,7 +67,7 @@ class Pruned:
     Attributes:
         model: the smaller graph.
         artifact: it as ONNX, in the work folder: the file that the claim is about.
-        told: what the way tells of the decision, as plain data.
+        told: what the method says about the decision, as plain data.
         notes: what a user should know of it.
         before, after: what the source's float graph and the smaller one need.
         claim: what was lost against the source on the certification split, run as an ONNX artifact.
@@ -180,7 +180,7 @@ def prune_oneshot(
 
 
 def _make_smaller(job: PruneJob) -> tuple[ir.Model, Artifact, Mapping[str, Any], tuple[str, ...]]:
-    """Return the smaller graph, its artifact, what is told of it, and notes; made once for the same question."""
+    """Return the smaller graph, its artifact, its description, and notes; made once for the same question."""
 
     def make(folder: Path) -> None:
         found = WAYS[job.spec.method](job)

@@ -55,7 +55,7 @@ def reconstruct_layers(
         damping: how strongly weights are drawn to the old ones, as a share of the mean square of an input.
         every_layer: also fit layers that read no cut channel but whose input is no longer what it was.
         seed: of the places of maps that are drawn.
-        on_step: told after each layer.
+        on_step: called after each layer.
     """
     removed = places_of(cut, groups)
     if not removed:

@@ -61,7 +61,7 @@ def sparsify(
         damping: see `DAMPING`.
         least_elements: smaller weights stay.
         seed: of the places of maps that are drawn.
-        on_step: told after each layer that samples decide.
+        on_step: called after each layer that samples decide.
 
     Raises:
         UsageError: none or both of `share` and `pattern`, or values outside of their range.

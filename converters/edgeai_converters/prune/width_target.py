@@ -7,7 +7,7 @@ Data in, data out: what is predicted and what measures come as arguments. The st
    next proposal is for where the target lies on the line between the networks that were measured.
 2. Each cut group is made whole again, one at a time, and measured. Groups whose cut saves too little are taken back.
 3. Where the target is missed without them, there is a round more with the other groups alone. Where those cannot meet
-   it, the cuts stay, and are told.
+   it, the cuts stay, and are reported.
 """
 
 from __future__ import annotations

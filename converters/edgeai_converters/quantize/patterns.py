@@ -63,7 +63,7 @@ class Pattern:
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
-    """A graph with its plan and what calibration told, as finders look at it.
+    """A graph with its plan and the results of calibration, as finders look at it.
 
     Attributes:
         model: the float graph.

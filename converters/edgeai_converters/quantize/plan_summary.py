@@ -12,7 +12,7 @@ from edgeai_converters.quantize.plan_units import planned_units
 from edgeai_converters.quantize.units import node_keys
 
 MOST_REASONS = 4
-"""Reasons that are told: those of most operations."""
+"""How many reasons are reported: those of most operations."""
 
 
 def summarize_plan(model: ir.Model, plan: QuantizationPlan) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def plan_quantization(
         scheme: what the engine wants.
         excluded: names of nodes to keep in float, with the reason.
         wide: names of nodes whose activations are stored in 16 bits, where the scheme's engine has kernels; nodes for
-            which it has none stay in 8 bits and are told in `narrow_nodes`.
+            which it has none stay in 8 bits and are listed in `narrow_nodes`.
 
     Raises:
         UsageError: nodes are wanted in 16 bits, and the scheme has none.

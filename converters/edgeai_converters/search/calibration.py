@@ -29,7 +29,7 @@ class Calibration:
     Attributes:
         methods: range methods that ranges are found by.
         work: where ranges are kept.
-        tell: told how far long work is.
+        tell: called with the progress of long work.
     """
 
     def __init__(

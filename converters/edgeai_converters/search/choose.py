@@ -17,7 +17,7 @@ AS_SMALL = 1.05
 def best_candidate(candidates: Sequence[Candidate]) -> Candidate | None:
     """Return the fastest accepted candidate, or a smaller one as fast (within `AS_FAST`); `None` without any.
 
-    Where a device's compiler told the flash that a candidate takes, that counts as its size.
+    Where a device's compiler reported the flash that a candidate takes, that counts as its size.
     Among those as fast and as small, the one that lost least on the search split is taken: the certification split
     is for stating what was lost, not for choosing.
     """

@@ -52,7 +52,7 @@ class Reshaping:
         evidence: samples.
         folder: where checkpoints of trainings are kept.
         threads: that trainings use.
-        tell: told how far long work is.
+        tell: called with the progress of long work.
     """
 
     graph: FloatGraph

@@ -34,7 +34,7 @@ _FROM_STATE_DICT = (
 def detect_source(source: object) -> SourceKind:
     """Return the kind of a source: a key of `edgeai_converters.sources.table.SOURCES`.
 
-    Files are told by their content; nothing that could run code (a pickle) is opened for it.
+    Files are recognized by their content; nothing that could run code (a pickle) is opened for it.
 
     Args:
         source: a path (`Path` or `str`), or a live Keras model, PyTorch module or exported program.
@@ -139,7 +139,7 @@ def _detect_zip(path: Path) -> SourceKind:
 
 
 def _detect_protobuf(path: Path, size: int) -> SourceKind:
-    """Tell ONNX from TensorFlow's files: all are protobuf, told by the numbers and types of their fields."""
+    """Tell ONNX from TensorFlow's files: all are protobuf, recognized by the numbers and types of their fields."""
     content = path.read_bytes()
     fields = scan_fields(content)
     if fields is not None and path.suffix.lower() != ".onnx":

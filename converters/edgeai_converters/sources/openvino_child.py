@@ -83,7 +83,7 @@ def _open(openvino: Any, core: Any, path: str) -> Any:
 
 
 def _fix_shapes(openvino: Any, model: Any, shapes: Mapping[str, Sequence[int]]) -> None:
-    """Give free dimensions their sizes, in place; wrong names and ranks are told by `probe_inputs`."""
+    """Give free dimensions their sizes, in place; `probe_inputs` reports wrong names and ranks."""
     wanted = {}
     for port in model.inputs:
         named = [name for name in (*port.get_names(), port.get_node().get_friendly_name()) if name in shapes]

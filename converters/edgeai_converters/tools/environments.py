@@ -205,7 +205,7 @@ def _in_short(line: str) -> str:
 
 
 def _run(command: list[str], *, what: str, heard: Callable[[str], None] | None = None) -> list[str]:
-    """Run a program and return its lines; each is told as it comes.
+    """Run a program and return its lines; each is reported as it comes.
 
     Raises:
         EngineError: it failed.

@@ -158,7 +158,7 @@ def _change(array: NDArray[Any], spec: TensorSpec, form: Form, random: np.random
 
 
 def _axes(spec: TensorSpec) -> tuple[int, int] | None:
-    """Return the axes of height and width; `None` where they cannot be told."""
+    """Return the axes of height and width; `None` where they cannot be determined."""
     if len(spec.shape) != 4:
         return None
     if spec.layout in ("NHWC", "NCHW"):

@@ -6,7 +6,7 @@ blocks keeps its size at any depth: what normalization would do (Arpit et al. 20
 place of small weights: Fixup, arXiv:1901.09321, which trains that are in proportion to the weights cannot leave).
 Recurrent weights are orthogonal (Saxe et al. 2014, arXiv:1312.6120), biases 0, that of an LSTM's forget gate 1
 (Jozefowicz et al. 2015). Tables of embeddings and positions, and layers that read the graph's inputs, keep the spread
-that they had: how large samples are is not told by a graph.
+that they had: a graph does not say how large samples are.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class CompileReport:
         compiler: its name in the table.
         tool, version: the package or program, and its version.
         target: the accelerator as the compiler names it.
-        options: what the compiler was told.
+        options: the options that the compiler got.
         operators_on_accelerator, operators_on_cpu: numbers of operators as the compiler counts them; `None` where it
             does not tell.
         left_on_cpu: what the processor has to run.

@@ -127,7 +127,7 @@ def compile_artifact(
         profile: the device; `None` where the compiler needs none.
         out: folder of the results; made when it is not there.
         force: replace files of the same names.
-        on_step: told what begins.
+        on_step: called with what begins.
 
     Returns:
         The files in `out`, and the compiler's report.

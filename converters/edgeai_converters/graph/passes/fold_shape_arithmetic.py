@@ -40,7 +40,7 @@ def fold_shape_arithmetic(model: ir.Model) -> tuple[ir.Model, bool]:
 
 
 def _reshape_target(node: ir.Node) -> list[int] | None:
-    """Return the constant target of a Reshape, or `None` when it cannot be told."""
+    """Return the constant target of a Reshape, or `None` when it cannot be determined."""
     source, output = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     computed = _dims(node.inputs[1]) if constant_of(node.inputs[1]) is None else None
     if computed is not None and source is not None:

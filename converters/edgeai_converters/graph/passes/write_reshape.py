@@ -4,7 +4,7 @@ Before: Flatten / Squeeze / Unsqueeze with a known result, or a Transpose that o
 After:  Reshape to a constant shape, with -1 for the one free dimension.
 Before: Reshape → Reshape.   After: the second Reshape alone.
 At the boundary a change between NHWC and NCHW is a Transpose, even with one channel, where a Reshape does as well:
-layouts are told by Transposes.   input [N, H, W, 1] → Reshape [N, 1, H, W]   becomes   input → Transpose(0, 3, 1, 2).
+layouts are given by Transposes.   input [N, H, W, 1] → Reshape [N, 1, H, W]   becomes   input → Transpose(0, 3, 1, 2).
 """
 
 from __future__ import annotations
