@@ -12,6 +12,7 @@ import typer
 from edgeai.cli import options
 
 _MODELS = ("*.keras", "*.pt2", "*.onnx", "*.tflite", "*.h5")
+_DATA = (".npz", ".csv", ".tsv", ".txt", ".py")
 
 
 def command(
@@ -36,6 +37,8 @@ def command(
     out.require_free(output, force=force)
     if model is not None:
         out.require_file(model)
+    if data is not None and (file_of_data := _file_of(data)) is not None:
+        out.require_file(file_of_data)
     if device is not None:
         find_profile(device)
     here = sorted(file for pattern in _MODELS for file in Path().glob(pattern)) if model is None else []
@@ -58,6 +61,12 @@ def command(
     if model is None and len(here) != 1:
         found = f"{len(here)} models are here: {', '.join(map(str, here))}" if here else "no model is here"
         typer.echo(f"Name the source in it: {source} stands for it now, as {found}.")
+
+
+def _file_of(data: str) -> Path | None:
+    """Return the file that samples are read from, of `x.npz:images` and `loader.py:load` too; `None` if it is none."""
+    head = data if Path(data).exists() or ":" not in data else data.rpartition(":")[0]
+    return Path(head) if Path(head).suffix.lower() in _DATA and not Path(head).is_dir() else None
 
 
 def _name(text: str, default: str) -> str:

@@ -47,3 +47,15 @@ def test_json_says_what_was_written(capsys: pytest.CaptureFixture[str]) -> None:
     Path("net.onnx").write_bytes(b"net")
     assert main(["init", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"file": "edgeai.toml", "source": "net.onnx"}
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [("gone.npz", 2), ("gone.npz:images", 2), ("gone.py:load", 2), ("loader:load", 0), ("here.npz", 0)],
+)
+def test_a_file_of_samples_that_is_not_there_is_told_and_a_function_is_taken(
+    data: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("here.npz").write_bytes(b"x")
+    assert main(["init", "--data", data]) == code
+    assert Path("edgeai.toml").exists() is (code == 0)
