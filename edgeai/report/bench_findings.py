@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,9 @@ from edgeai.report.wording import Headline, Tone, ratio_words, time_words
 
 OTHER_INPUTS = "different inputs"
 """In the note of a comparison of two networks that do not take the same samples."""
+
+MANY = 3
+"""A reason that holds for so many noisy runs is told once for all of them."""
 
 LONG_TAIL = 3.0
 """Times the median from which on a p99 is told as a warning."""
@@ -99,6 +103,9 @@ def _compared(comparisons: Sequence[Mapping[str, Any]], runs: Sequence[RunView])
     tones = {"faster": "good", "slower": "bad"}
     tone = tones.get(str(best.get("verdict")), "neutral")
     gained = len(comparisons) > 1 and best.get("verdict") == "faster"
+    sides = [names.get(str(best.get(key))) for key in "ab"]
+    if gained and sides[0] and sides[1]:
+        sentence = f"Run {sides[0].number} against run {sides[1].number}. {sentence}"
     title = "Largest gain" if gained else "Compared"
     if len(comparisons) > 1 and best.get("verdict") == "slower":
         figure = "none is as fast"
@@ -130,7 +137,7 @@ def _believed(runs: Sequence[RunView]) -> Headline:
     if noisy:
         of_all = len(noisy) == len(judged) > 1
         where = f"any of the {len(noisy)} runs" if of_all else "this run" if len(runs) == 1 else _numbers(noisy)
-        parts.append(f"The machine was not quiet in {where}.")
+        parts.append(f"The machine was not quiet in {where}{_calm(judged)}.")
     elif judged:
         parts.append(f"The machine was quiet{_calm(judged)}.")
     if differ:
@@ -167,13 +174,17 @@ def _numbers(runs: Sequence[RunView]) -> str:
 
 
 def noise_rows(runs: Sequence[RunView]) -> list[dict[str, Any]]:
-    """Return why runs were noisy: first what holds for all of them, then what tells one from the others."""
+    """Return why runs were noisy: first what holds for many of them, then what tells one from the others."""
     noisy = [(run, _noise_parts(noise)) for run in runs if (noise := run.data.get("noise") or {}).get("noisy")]
-    common = [part for part in noisy[0][1] if all(part in parts for _, parts in noisy)] if len(noisy) > 1 else []
-    rows: dict[str, list[RunView]] = {"; ".join(common): [run for run, _ in noisy]} if common else {}
+    often = Counter(part for _, parts in noisy for part in parts)
+    many = min(len(noisy), MANY) if len(noisy) > 1 else MANY
+    rows: dict[str, list[RunView]] = {part: [] for part in often if often[part] >= many}
     for run, parts in noisy:
-        own = "; ".join(part for part in parts if part not in common)
-        if own or not common:
+        for part in parts:
+            if often[part] >= many:
+                rows[part].append(run)
+        own = "; ".join(part for part in parts if often[part] < many)
+        if own or not parts:
             rows.setdefault(own, []).append(run)
     return [{"runs": same, "words": words} for words, same in rows.items()]
 
@@ -182,6 +193,4 @@ def _noise_parts(noise: Mapping[str, Any]) -> list[str]:
     parts = str(noise.get("reason") or "").split("; ")
     if noise.get("repeats"):
         parts.append(f"measured again {noise['repeats']} time{'s' if noise['repeats'] > 1 else ''}")
-    if noise.get("calm") is not None:
-        parts.append(f"{share_words(noise['calm'])} of the rounds were calm")
     return [part for part in parts if part]

@@ -350,7 +350,7 @@ def test_the_headline_says_how_calm_the_machine_was(bench: dict[str, Any]) -> No
         "The machine was quiet: at least 96 % of each run's rounds were calm."
     )
     bench["runs"][0]["noise"] |= {"noisy": True, "reason": "why"}
-    assert "96 % of the rounds were calm" in _Page(render_report(bench)).text
+    assert "not quiet in run 1: at least 96 % of each run's rounds" in _Page(render_report(bench)).text
 
 
 def test_networks_that_take_other_inputs_are_no_finding(bench: dict[str, Any]) -> None:
