@@ -76,7 +76,8 @@ class Cache:
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    files = (file for file in folder.rglob("*") if file.is_file() and file != folder / _LISTING)
+    own = (folder / KEY_FILE, folder / _LISTING)  # written after what a step made
+    files = (file for file in folder.rglob("*") if file.is_file() and file not in own)
     return {file.relative_to(folder).as_posix(): file.stat().st_size for file in sorted(files)}
 
 

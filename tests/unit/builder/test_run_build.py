@@ -139,6 +139,7 @@ def test_a_result_that_was_restored_in_part_is_made_again(tmp_path: Path, damage
     def make(folder: Path) -> None:
         (folder / "inner").mkdir()
         (folder / "inner" / "it.json").write_text("[1]")
+        (folder / "key.json").write_text("that of the search whose result was taken over")
 
     cache, key = Cache(tmp_path), {"step": "bundle"}
     file = cache.make("bundle", key, make) / "inner" / "it.json"
