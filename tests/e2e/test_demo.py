@@ -64,7 +64,10 @@ def test_training_script_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "held-out images" in done.stdout
     assert (tmp_path / "digits.onnx").stat().st_size < 1_000_000
-    assert (tmp_path / "digits.npz").read_bytes() == (DIGITS / "digits.npz").read_bytes()
+    with np.load(tmp_path / "digits.npz") as written, np.load(DIGITS / "digits.npz") as committed:
+        # Not the files' bytes: what zipfile writes into its headers differs between 3.11.2 and 3.11.7.
+        assert written.files == committed.files
+        assert all(np.array_equal(written[name], committed[name]) for name in committed.files)
 
 
 @pytest.mark.slow

@@ -151,7 +151,7 @@ def test_make_builds_the_models_once_and_a_broken_gate_fails_it(project: Path, e
     lines = [
         "all: app.edge",
         f"EDGEAI_OUTPUTS := {BUNDLE}",
-        f"include {FOLDER}/make/edgeai.mk",
+        f"include {str(FOLDER / 'make' / 'edgeai.mk').replace(' ', chr(92) + ' ')}",
         f"app.edge: {BUNDLE}",
         "\tcp $< $@",
         "",
