@@ -12,12 +12,14 @@ from typing import Any
 
 from edgeai.report.plots.scale import Scale, log_scale
 from edgeai.report.plots.scatter import Axis, Mark, scatter
-from edgeai.report.plots.svg import element, line, svg, text
+from edgeai.report.plots.svg import element, grid, line, percent, strip, text, tick_words
 from edgeai.report.wording import MINUS, drop_range_words, drop_unit, drop_words, size_words, time_words
 
 Candidate = Mapping[str, Any]
 
-RIGHT = 736
+ROW = 36.0
+"""Pixels per candidate: its name above its interval, so that neither is cut on a phone."""
+
 TOP, FLOOR = 28.0, 340.0
 FOCUS = 2.0
 """A plot shows drops up to this many budgets; what lies beyond is drawn at the edge with an arrow."""
@@ -111,46 +113,39 @@ def drop_plot(document: Mapping[str, Any]) -> str | None:
     numbered = [(number, candidate) for number, candidate in _numbered(document) if candidate.get("drop_ci95")]
     if not numbered:
         return None
-    row, top = 24.0, 28.0
-    floor = top + row * len(numbered)
+    top = 28.0
+    floor = top + ROW * len(numbered)
     low, high = drop_limits([v for _, c in numbered for v in (c["drop"], *c["drop_ci95"])], max_drop)
-    x = Scale(low=low, high=high, start=230, end=RIGHT - 12)
+    x = Scale(low=low, high=high, start=2, end=95)
     parts = []
     if max_drop is not None:
-        parts.append(
-            element("rect", x=x.start, y=top, width=x(max_drop) - x.start, height=floor - top, class_="within")
-        )
-    for tick in x.ticks():
-        parts += [line(x(tick), top, x(tick), floor, "grid"), text(_percent(tick), x(tick), floor + 18)]
-    parts.append(line(x(0), top, x(0), floor, "zero"))
+        wide = percent(x(max_drop))
+        parts.append(element("rect", x="0%", y=top, width=wide, height=floor - top, class_="within"))
+    parts += grid(x, top=top, floor=floor)
+    parts += tick_words(x, [(tick, _percent(tick)) for tick in x.ticks()], y=floor + 18)
+    parts.append(line(percent(x(0)), top, percent(x(0)), floor, "zero"))
     if max_drop is not None:
-        parts.append(line(x(max_drop), top - 6, x(max_drop), floor, "budget"))
-        parts.append(text("budget", x(max_drop), top - 11, kind="budget-word"))
+        parts.append(line(percent(x(max_drop)), top - 6, percent(x(max_drop)), floor, "budget"))
+        parts.append(text("budget", percent(x(max_drop)), top - 11, kind="budget-word"))
     best = (document.get("best") or {}).get("id")
     for index, (number, candidate) in enumerate(numbered):
-        middle = top + row * (index + 0.5)
+        middle = top + ROW * (index + 0.7)
         parts.append(_drop_row(number, candidate, x, middle, is_best=candidate.get("id") == best, metric=metric))
-    parts.append(text(f"drop in {drop_unit(metric)}, left is better", (x.start + x.end) / 2, floor + 42, kind="axis"))
-    return svg(
-        parts,
-        height=floor + 52,
-        name="drops",
-        title="Drop of every candidate with its 95 % interval",
-        description="Each line is the interval of one candidate's drop; the shaded part is within the budget.",
-    )
+    parts.append(text(f"drop in {drop_unit(metric)}, left is better", "50%", floor + 42, kind="axis"))
+    return strip(*parts, height=floor + 52, title="Drop of every candidate with its 95 % interval")
 
 
 def _drop_row(number: int, candidate: Candidate, x: Scale, middle: float, *, is_best: bool, metric: str) -> str:
     drop, (start, end), verdict = candidate["drop"], candidate["drop_ci95"], candidate.get("verdict")
     name = str(candidate.get("id"))
     told = f"{name}: {drop_words(drop, metric)} ({drop_range_words((start, end), metric)}), {verdict}"
-    shown = f"{number}  {name if len(name) <= 28 else name[:27] + '…'}"
+    shown = f"{number}  {name if len(name) <= 40 else name[:39] + '…'}"
     marks = [
         element("title", escape(told)),
-        text(shown, x.start - 10, middle + 4, anchor="end", kind="row best" if is_best else "row"),
-        line(x(start), middle, x(end), middle, f"interval {verdict}"),
-        element("circle", cx=x(drop), cy=middle, r=4.5, class_=f"point {verdict}"),
+        text(shown, "0%", middle - 10, anchor="start", kind="row best" if is_best else "row", dx=4),
+        line(percent(x(start)), middle, percent(x(end)), middle, f"interval {verdict}"),
+        element("circle", cx=percent(x(drop)), cy=middle, r=4.5, class_=f"point {verdict}"),
     ]
     if end > x.high:
-        marks.append(text("\N{RIGHTWARDS ARROW}", x.end + 14, middle + 4, kind="row"))
+        marks.append(text("\N{RIGHTWARDS ARROW}", "100%", middle + 4, anchor="end", kind="row"))
     return element("g", *marks)

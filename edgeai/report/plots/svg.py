@@ -8,9 +8,6 @@ from typing import Any
 
 from edgeai.report.plots.scale import Scale, sparse
 
-WIDTH = 760
-"""Of a picture that is scaled as a whole."""
-
 UNIT = 10.0
 """Curves are drawn in a box 1000 wide, stretched over the drawing: a percent is 10 units."""
 
@@ -44,20 +41,6 @@ def line(x1: float | str, y1: float, x2: float | str, y2: float, kind: str) -> s
 def text(words: str, x: float | str, y: float, *, anchor: str = "middle", kind: str = "tick", **attributes: Any) -> str:
     """Return a text; `y` is its base line."""
     return element("text", escape(words), x=x, y=y, text_anchor=anchor, class_=kind, **attributes)
-
-
-def svg(parts: Sequence[str], *, height: float, name: str, title: str, description: str) -> str:
-    """Return a picture 760 wide that is scaled as a whole; `name` makes its ids unique on the page."""
-    return element(
-        "svg",
-        element("title", escape(title), id=f"{name}-title"),
-        element("desc", escape(description), id=f"{name}-description"),
-        *parts,
-        viewBox=f"0 0 {WIDTH} {height:g}",
-        role="img",
-        aria_labelledby=f"{name}-title {name}-description",
-        class_="plot",
-    )
 
 
 def strip(*parts: str, height: float, title: str, kind: str = "strip") -> str:
