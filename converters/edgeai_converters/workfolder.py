@@ -77,7 +77,8 @@ class WorkFolder:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(
-                f"The work folder cannot be made: {error}.", hint="Name another one with --work."
+                f"The work folder cannot be made: {error}.",
+                hint="Name another one with --work, or set EDGEAI_CACHE to a folder that can be written.",
             ) from error
         self._remove_leftovers()
         if keep_days is not None:
