@@ -6,13 +6,17 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import edgeai
+import edgeai_runtime
+from edgeai.benchmarking.scenario_run import run_model_scenario
 from edgeai_converters.pipeline_writer import write_pipeline
 from edgeai_runtime.__main__ import main
+from edgeai_runtime.device_cli_inputs import recorded_stage_inputs
 from edgeai_runtime.manifest import Step
 
 MakeStage = Callable[..., Path]
@@ -72,3 +76,14 @@ def test_parts_that_a_pipeline_has_not_are_named_and_a_long_one_tells_how_far_it
     ]
     assert report.runs[0].sustained is not None
     assert any(re.fullmatch(r"sustained run of .*, \d of \d s: .* ms", label) for label in labels)
+
+
+@pytest.mark.parametrize("scenario", ["single_stream", "multi_stream", "server", "offline"])
+def test_a_pipeline_runs_in_every_scenario(whole: Path, scenario: Any) -> None:
+    with edgeai_runtime.load(whole, threads=2) as model:
+        arrays = recorded_stage_inputs(edgeai_runtime.open_bundle(whole), 1)
+        assert arrays is not None
+        outcome = run_model_scenario(
+            model, arrays, scenario=scenario, tier="quick", duration_s=0.1, latency_bound_ms=50.0
+        )
+    assert outcome.value > 0
