@@ -171,7 +171,7 @@ def test_changed_data_are_told_before_anything_is_run(app: Path, tmp_path: Path)
     folder = changed(app, tmp_path)
     (folder.parent / "digits/digits.npz").write_bytes(b"other samples")
     code, document = run(folder, "--dry-run")
-    (step, *_) = document["targets"][0]["steps"]
+    (_, step, *_) = document["targets"][0]["steps"]
     assert (code, step["name"], step["status"]) == (0, "search", "would run")
     assert step["why"] == ["files.data changed"]
     code, document = run(folder, "--locked")
