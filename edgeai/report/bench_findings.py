@@ -137,7 +137,7 @@ def _believed(runs: Sequence[RunView]) -> Headline:
     if noisy:
         of_all = len(noisy) == len(judged) > 1
         where = f"any of the {len(noisy)} runs" if of_all else "this run" if len(runs) == 1 else _numbers(noisy)
-        parts.append(f"The machine was not quiet in {where}{_calm(judged)}.")
+        parts.append(f"The machine was not quiet in {where}{_calm(judged, noisy=True)}.")
     elif judged:
         parts.append(f"The machine was quiet{_calm(judged)}.")
     if differ:
@@ -151,11 +151,13 @@ def _believed(runs: Sequence[RunView]) -> Headline:
     return Headline(title="Trust", figure="not judged", sentence=" ".join(parts), tone="neutral")
 
 
-def _calm(runs: Sequence[RunView]) -> str:
+def _calm(runs: Sequence[RunView], *, noisy: bool = False) -> str:
     """Return `: at least 96 % of each run's rounds were calm`, where a yardstick told."""
     known = [noise["calm"] for run in runs if (noise := run.data["noise"]).get("calm") is not None]
     if not known:
         return ""
+    if min(known) == 1:
+        return ", but all rounds were calm" if noisy else ": all rounds were calm"
     return (
         f": at least {share_words(min(known))} of each run's rounds were calm"
         if len(known) > 1

@@ -9,6 +9,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from edgeai.report.wording import printable
+
 STYLES = ("report.css", "charts.css", "print.css")
 """In the order in which they are inlined."""
 
@@ -42,7 +44,7 @@ def fact(value: Any) -> str:
         return ", ".join(f"{key} {fact(inner)}" for key, inner in value.items())
     if isinstance(value, (list, tuple)):
         return ", ".join(fact(inner) for inner in value)
-    return str(value)
+    return printable(str(value))
 
 
 def fact_groups(groups: list[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, list[tuple[str, str]]]]:

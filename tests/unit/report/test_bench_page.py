@@ -316,6 +316,7 @@ def test_a_run_with_other_outputs_is_no_finding_however_fast(bench: dict[str, An
 def test_a_name_moves_no_cursor_and_turns_no_direction_of_reading(bench: dict[str, Any]) -> None:
     hostile = "a\x1b[2J\u202egnp.exe\udcff\n.tflite"
     bench["runs"] = [{**bench["runs"][0], "artifact": hostile, "label": f"{hostile} on \x07gpu"}]
+    bench["settings"] = {"paths": [hostile]}
     page = render_report({**bench, "comparisons": []})
     page.encode("utf-8")
     assert not {"\x1b", "\u202e", "\x07"} & set(page)
@@ -349,6 +350,8 @@ def test_the_headline_says_how_calm_the_machine_was(bench: dict[str, Any]) -> No
     assert findings(bench, run_views(bench))[2].sentence == (
         "The machine was quiet: at least 96 % of each run's rounds were calm."
     )
+    (one,) = run_views({"runs": [{**bench["runs"][0], "noise": {"noisy": False, "calm": 1.0}}]})
+    assert findings({}, [one])[2].sentence == "The machine was quiet: all rounds were calm."
     bench["runs"][0]["noise"] |= {"noisy": True, "reason": "why"}
     assert "not quiet in run 1: at least 96 % of each run's rounds" in _Page(render_report(bench)).text
 
