@@ -99,7 +99,7 @@ def test_an_interruption_ends_with_the_code_of_a_shell(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("edgeai_runtime.bench.loop.interleave", interrupt)
+    monkeypatch.setattr("edgeai_runtime.bench.yardsticks.interleave", interrupt)
     document, code = _json(capsys, "bench", str(make_bundle({"one": {}})))
     assert (document["error"]["message"], code) == ("interrupted", 130)
 
