@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 
 OnStep = Callable[[int, int, str], None]
 
+_REDRAWS_PER_S = 2
+"""Drawn by a thread of this process: at ten, what `bench` measures meanwhile takes visibly longer."""
+
 
 @contextlib.contextmanager
 def progress(*, quiet: bool) -> Iterator[OnStep | None]:
@@ -24,7 +27,7 @@ def progress(*, quiet: bool) -> Iterator[OnStep | None]:
         TimeElapsedColumn(),
         TextColumn("{task.description}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=_REDRAWS_PER_S) as bar:
         task = bar.add_task("starting", total=None)
 
         def on_step(done: int, total: int, label: str) -> None:
