@@ -130,6 +130,8 @@ def _common_yardsticks(
 def _compare(before: RunDict, after: RunDict, yardsticks: Yardsticks | None, machine: Sequence[str]) -> PairComparison:
     found = session_ratio(before, after, yardsticks)
     noisy = any(run["noise"] and run["noise"]["noisy"] for run in (before, after))
+    disturbed = not found.of_calm and (noisy or (found.calm is not None and not has_common_figure(before, after)))
+    proof = ["this proves nothing, since a session was disturbed"] if disturbed else []
     low, high = found.ci95
     verdict: Verdict = "faster" if high < 1.0 else "slower" if low > 1.0 else "no_difference"
     return PairComparison(
@@ -139,8 +141,8 @@ def _compare(before: RunDict, after: RunDict, yardsticks: Yardsticks | None, mac
         ci95=found.ci95,
         verdict=verdict,
         how="stored",
-        note="; ".join([*_how_notes(before, after, found), *run_notes(before, after), *machine]),
-        disturbed=not found.of_calm and (noisy or (found.calm is not None and not has_common_figure(before, after))),
+        note="; ".join([*proof, *_how_notes(before, after, found), *run_notes(before, after), *machine]),
+        disturbed=disturbed,
     )
 
 

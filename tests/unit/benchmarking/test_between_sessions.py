@@ -63,7 +63,8 @@ def test_a_session_that_was_disturbed_from_begin_to_end_proves_nothing(session: 
     assert pair[0].ratio == pytest.approx(1.3, abs=0.01)
     assert pair[0].verdict == "no_difference"
     assert pair[0].disturbed
-    assert "the machine itself was 1.56 times slower in the new session" in pair[0].note
+    first = "this proves nothing, since a session was disturbed; the machine itself was 1.56 times slower"
+    assert pair[0].note.startswith(first)
     assert slower_than(pair, 0.05) == ()
     assert len(unproven_slower(pair, 0.05)) == 1
     (back,) = compare_stored(session(seed=2, share=1.0), session(seed=1))
