@@ -32,7 +32,7 @@ from comparing.same_file_page import to_markdown
 from runtime_cold_start import make_artifacts, write_network
 
 from edgeai.benchmarking.compared import compare_stored, slower_than
-from edgeai.benchmarking.result import PairComparison
+from edgeai.benchmarking.result import PairComparison, Verdict
 from edgeai.benchmarking.stored import check_report
 from edgeai_converters.versions import tool_versions
 from edgeai_runtime.bench.machine import describe_machine
@@ -222,7 +222,9 @@ def summarize_stored(sessions: Sequence[Session]) -> dict[str, Any]:
         "how": "stored",
         "rate": rate(sum(one.verdict == "no_difference" for one in found), len(found)),
         "passed": rate(len(found) - len(slower_than(found, LIMIT)), len(found)),
-        "found": {effect: float(np.mean([one.ci95[0] * (1 + effect) > 1 for one in found])) for effect in EFFECTS},
+        "found": {
+            effect: sum(slowed(effect)(one).verdict == "slower" for one in found) / len(found) for effect in EFFECTS
+        },
         "caught": {effect: len(slower_than(map(slowed(effect), found), LIMIT)) / len(found) for effect in EFFECTS},
         "disturbed": float(np.mean([one.disturbed for one in found])),
         "half": float(np.median([math.sqrt(one.ci95[1] / one.ci95[0]) - 1 for one in found])),
@@ -234,9 +236,15 @@ def summarize_stored(sessions: Sequence[Session]) -> dict[str, Any]:
 
 def slowed(effect: float) -> Callable[[PairComparison], PairComparison]:
     """Return what makes of a comparison the same one whose new file takes longer by a share."""
-    return lambda one: replace(
-        one, ratio=one.ratio * (1 + effect), ci95=(one.ci95[0] * (1 + effect), one.ci95[1] * (1 + effect))
-    )
+
+    def slow(one: PairComparison) -> PairComparison:
+        low, high = (bound * (1 + effect) for bound in one.ci95)
+        verdict: Verdict = "no_difference"
+        if not one.disturbed:
+            verdict = "slower" if low > 1 else "faster" if high < 1 else "no_difference"
+        return replace(one, ratio=one.ratio * (1 + effect), ci95=(low, high), verdict=verdict)
+
+    return slow
 
 
 def raw_ratio(old: Session, new: Session) -> float:

@@ -136,6 +136,9 @@ def from_device(document: Mapping[str, Any], *, where: str) -> dict[str, Any]:
     names = {run["artifact"]: _name(run) for run in told["runs"]}
     cores = told["machine"].get("cores", "")
     sticks = told["yardsticks"] or {}
+    for run in [one for one in told["runs"] if one["rounds_ms"]]:
+        if any(len(each) != len(run["rounds_ms"]) or min(each, default=0.0) <= 0 for each in sticks.values()):
+            raise DataError(f"{where}: the yardsticks' rounds are not those of {run['artifact']}.", hint=_HINT)
     runs = [_run(run, sticks, cores=int(cores) if cores.isdecimal() else None) for run in told["runs"]]
     return {
         "schema": SCHEMA,

@@ -161,6 +161,7 @@ class _Session:
         self.spec, self.skipped, self.progress = spec, skipped, progress
         self.runs: dict[Target, list[Run]] = {}
         self.unfinished: set[Target] = set()
+        self.failed: set[Target] = set()
         self.comparisons: list[PairComparison] = []
         self.yardsticks: list[Yardstick] = []
         self.problems: list[EdgeAIError] = []
@@ -176,6 +177,7 @@ class _Session:
                 except EdgeAIError as error:
                     if not _may_be_skipped(target, self.spec, error):
                         raise
+                    self.failed.add(target)
                     self._skip(target.label, error)
                 self.progress.done += 1
             if opened:
@@ -207,7 +209,7 @@ class _Session:
     def interrupted_report(self, targets: Sequence[Target]) -> BenchReport:
         """Return what there is, with a word on each target that is not measured, or not whole."""
         for target in targets:
-            if target not in self.runs:
+            if target not in self.runs and target not in self.failed:
                 self.skipped.append(Skipped(artifact=target.label, reason="interrupted before it was measured"))
             elif target in self.unfinished:
                 self.skipped.append(Skipped(artifact=target.label, reason="interrupted before all of it was measured"))

@@ -7,6 +7,7 @@ that were called in the same rounds ran undisturbed.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ import numpy as np
 
 from edgeai.benchmarking.ratio import ratio_of_groups
 from edgeai.benchmarking.result import Noise
-from edgeai.benchmarking.yardstick import calm_rounds, slowness, undisturbed_ms
+from edgeai.benchmarking.yardstick import CALM, calm_rounds, slowness, undisturbed_ms
 from edgeai_runtime.errors import UsageError
 
 MOST_SPREAD = 0.05
@@ -29,8 +30,8 @@ MOST_DRIFT = 1.05
 MOST_LOAD = 0.1
 """Share of the machine's processors that others may take."""
 
-LEAST_CALM = 0.5
-"""Share of the rounds that must be calm: below, the median is that of a disturbed machine."""
+MOST_DISTURBED = 0.5
+"""Share of the rounds in which a yardstick may be slow: beyond, the median is that of a disturbed machine."""
 
 _LEAST_ROUNDS = 12
 """With fewer, halves of a run are too small to be compared."""
@@ -46,6 +47,7 @@ def judge_noise(
     cores: int | None = None,
     repeats: int = 0,
     yardsticks_ms: Mapping[str, Sequence[float]] | None = None,
+    floors_ms: Mapping[str, float] | None = None,
 ) -> Noise:
     """Say whether a measurement is noisy, and why.
 
@@ -56,6 +58,7 @@ def judge_noise(
         cores: of the machine; by default as many as the system tells.
         repeats: how often this was measured before.
         yardsticks_ms: per yardstick its median call in each of the rounds.
+        floors_ms: per yardstick what it took undisturbed in earlier measurements of this session.
 
     Raises:
         UsageError: there are no rounds.
@@ -78,12 +81,16 @@ def judge_noise(
         reasons.append(f"other processes took {load:.1f} of {cores} cores")
     calm = None
     if yardsticks_ms:
-        slow = slowness(yardsticks_ms, {name: undisturbed_ms(each) for name, each in yardsticks_ms.items()})
-        mask = calm_rounds(slow)
-        calm = float(mask.mean())
-        if calm < LEAST_CALM:
-            times = float(np.median(slow[~mask]))
-            reasons.append(f"the machine itself was {times:.2f} times slower in {1 - calm:.0%} of the rounds")
+        floors = {
+            name: min(undisturbed_ms(each), (floors_ms or {}).get(name, math.inf))
+            for name, each in yardsticks_ms.items()
+        }
+        slow = slowness(yardsticks_ms, floors)
+        calm = float(calm_rounds(slow).mean())
+        disturbed = slow[slow > CALM]
+        if len(disturbed) > MOST_DISTURBED * len(slow):
+            share, times = len(disturbed) / len(slow), float(np.median(disturbed))
+            reasons.append(f"the machine itself was {times:.2f} times slower in {share:.0%} of the rounds")
     return Noise(
         noisy=bool(reasons),
         reason="; ".join(reasons) or f"quiet: the median is known to ±{spread:.1%}",
@@ -108,7 +115,8 @@ def repeat_while_noisy(
         on_step: progress, called with (seconds done, seconds in all, label) before each repeat.
 
     Returns:
-        The result that is not noisy, else the one that spreads least, with the number of repeats in its `Noise`.
+        The result that is not noisy, else the calmest, else the one that spreads least; with the number of repeats in
+        its `Noise`.
     """
     start = time.perf_counter()
     best, verdict = measure()
@@ -121,9 +129,13 @@ def repeat_while_noisy(
         found, judged = measure()
         longest = max(longest, time.perf_counter() - begun)
         repeats += 1
-        if (judged.noisy, judged.spread) < (verdict.noisy, verdict.spread):
+        if _badness(judged) < _badness(verdict):
             best, verdict = found, judged
     return best, replace(verdict, repeats=repeats)
+
+
+def _badness(noise: Noise) -> tuple[bool, float, float]:
+    return noise.noisy, -round(noise.calm or 0.0, 1), noise.spread
 
 
 def _disagreements(rounds: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from edgeai.benchmarking.opened import Opened
 from edgeai.benchmarking.result import EMULATED, Histogram, Latency, Noise, PairComparison, Yardstick
 from edgeai.benchmarking.spec import BenchSpec
+from edgeai.benchmarking.yardstick import undisturbed_ms
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,16 +39,23 @@ def measure_in_turns(opened: Sequence[Opened], spec: BenchSpec, *, on_share: Cal
     from edgeai.benchmarking.noise import repeat_while_noisy
 
     calls = {each.target.label: each.call for each in opened}
+    floors: dict[str, float] = {}
     turns, worst = repeat_while_noisy(
-        lambda: _measure_once(calls, spec.duration_s * len(calls), on_share), budget_s=spec.patience_s
+        lambda: _measure_once(calls, spec.duration_s * len(calls), on_share, floors), budget_s=spec.patience_s
     )
     return replace(turns, noise={name: replace(noise, repeats=worst.repeats) for name, noise in turns.noise.items()})
 
 
 def _measure_once(
-    calls: Mapping[str, Callable[[], object]], duration_s: float, on_share: Callable[[float], object]
+    calls: Mapping[str, Callable[[], object]],
+    duration_s: float,
+    on_share: Callable[[float], object],
+    floors: dict[str, float],
 ) -> tuple[Turns, Noise]:
-    """Return what was measured, and the worst of its verdicts on noise."""
+    """Return what was measured, and the worst of its verdicts on noise.
+
+    `floors`: what each yardstick took undisturbed, in earlier measurements too; it is brought up to date.
+    """
     from edgeai.benchmarking.noise import judge_noise
     from edgeai_runtime.bench.meters import load_meter
     from edgeai_runtime.bench.yardsticks import time_with_yardsticks
@@ -54,7 +63,11 @@ def _measure_once(
     others = load_meter()
     samples, rounds = time_with_yardsticks(calls, duration_s=duration_s, on_share=on_share)
     load = others()
-    noise = {name: judge_noise(each.round_ms, load_after=load, yardsticks_ms=rounds) for name, each in samples.items()}
+    floors |= {name: min(undisturbed_ms(each), floors.get(name, math.inf)) for name, each in rounds.items()}
+    noise = {
+        name: judge_noise(each.round_ms, load_after=load, yardsticks_ms=rounds, floors_ms=floors)
+        for name, each in samples.items()
+    }
     turns = Turns(
         samples=samples,
         latency={name: latency_of(each) for name, each in samples.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,7 +37,7 @@ def command(
     ] = None,
     threads: Annotated[str, typer.Option("--threads", help="Most threads of an engine; 1,2,4 measures each.")] = "1",
     batches: Annotated[str, typer.Option("--batch", help="Samples per call; 1,8,32 measures each.")] = "1",
-    duration: Annotated[str, typer.Option(help="How long to measure each artifact.")] = "2s",
+    duration: Annotated[str, typer.Option(help="How long to measure each artifact, yardsticks included.")] = "2s",
     scenarios: Annotated[
         str | None,
         typer.Option("--scenario", help="Also these, by MLPerf's rules: single_stream,multi_stream,server,offline."),
@@ -115,6 +116,9 @@ def command(
         )
     failures = () if limit is None else slower_than(comparisons, limit)
     unproven = () if limit is None else unproven_slower(comparisons, limit)
+    if interrupted and files.trace and not any(run["operators"] for run in document["runs"]):
+        out.warn(f"not written: {files.trace}, for want of times per operation")
+        files = replace(files, trace=None)
     written = files.write(document, failures)
     if not json:
         render(document)

@@ -44,7 +44,7 @@ def session(make_run: Make, make_document: Make) -> Make:
     return make
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6])
 def test_one_file_is_no_difference_to_itself_and_five_percent_more_are_found_on_a_disturbed_machine(
     session: Make, share: float
 ) -> None:
@@ -69,6 +69,33 @@ def test_a_session_that_was_disturbed_from_begin_to_end_proves_nothing(session: 
     assert len(unproven_slower(pair, 0.05)) == 1
     (back,) = compare_stored(session(seed=2, share=1.0), session(seed=1))
     assert "the machine itself was 1.56 times faster in the new session" in back.note
+
+
+def test_a_calm_moment_of_a_disturbed_session_proves_nothing(session: Make) -> None:
+    (found,) = compare_stored(session(seed=1), session(seed=2, share=0.9))
+    assert found.disturbed
+
+
+def test_a_machine_that_is_slower_by_less_than_what_counts_as_disturbed_is_in_the_interval(session: Make) -> None:
+    old, new = session(seed=1), session(seed=2, share=1.0, times=1.05)
+    assert compare_stored(old, new)[0].ratio == pytest.approx(1.05, abs=0.01)
+    assert slower_than(compare_stored(old, new), 0.0) == ()
+
+
+def test_calm_rounds_of_the_calling_thread_do_not_excuse_noise_on_other_cores(session: Make) -> None:
+    old, new = session(seed=1), session(1.3, seed=2, share=0.3)
+    assert not compare_stored(old, new)[0].disturbed
+    for document in (old, new):
+        document["runs"][0]["threads"] = 2
+    assert compare_stored(old, new)[0].disturbed
+
+
+def test_what_ran_on_a_gpu_is_not_judged_by_the_processors_yardsticks(session: Make) -> None:
+    old, new = session(seed=1), session(seed=2, share=0.6)
+    for document in (old, new):
+        document["runs"][0]["ran_on"] = "gpu"
+    (found,) = compare_stored(old, new)
+    assert "calm" not in found.note
 
 
 @pytest.mark.parametrize("why", [{"version": 2}, {"python": "3.14.0"}, {"cpu": "another"}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,8 +64,16 @@ def test_without_rounds_the_interval_of_the_median_is_taken_and_that_is_said(
     assert "the old run holds too few rounds" in found.note
 
 
-def test_nothing_is_noted_where_nothing_is_known_to_differ(make_run: Make, make_document: Make) -> None:
+WITHOUT = "without yardsticks of one machine: calm rounds are not told from disturbed ones"
+
+
+def test_where_nothing_is_known_to_differ_only_the_want_of_yardsticks_is_noted(
+    make_run: Make, make_document: Make
+) -> None:
     (found,) = compare_stored(make_document(make_run("a.onnx")), make_document(make_run("a.onnx", seed=1)))
+    assert found.note == WITHOUT
+    gpu = [make_document(make_run("a.onnx", ran_on="gpu", seed=seed)) for seed in (0, 1)]
+    (found,) = compare_stored(*gpu)
     assert found.note == ""
 
 
@@ -122,6 +131,7 @@ def test_two_machines_are_named_first_without_what_follows_from_that(make_run: M
         make_document(make_run("a.onnx")), make_document(make_run("a.onnx", seed=1), machine=machine)
     )
     assert found.note.split("; ") == [
+        WITHOUT,
         "measured on two machines",
         "another cpu: a processor before, another now",
         "another os: unknown before, Linux 6 now",
@@ -149,6 +159,31 @@ def test_a_scenario_is_compared_by_its_figure(
     (found,) = compare_stored(first, second)
     assert found.ratio == pytest.approx(ratio)
     assert (f"by {metric}" in found.note) is (ratio == 2.0)
+
+
+def test_a_server_that_holds_no_rate_any_more_became_slower(make_run: Make, make_document: Make) -> None:
+    old, new = _outcome("queries_per_s", 400.0, 400.0), _outcome("queries_per_s", 0.0, None)
+    (found,) = compare_stored(
+        make_document(make_run("a.onnx", outcome=old)), make_document(make_run("a.onnx", outcome=new))
+    )
+    assert (found.verdict, found.ratio) == ("slower", pytest.approx(400.0))
+    assert "no rate holds the bound any more" in found.note
+    assert len(slower_than([found], 0.05)) == 1
+
+
+@pytest.mark.parametrize(
+    "other", [{"tier": "normal"}, {"driver": "loadgen"}, {"detail": {"latency_bound_ms": 20.0}}, {"valid": False}]
+)
+def test_scenarios_that_were_not_run_alike_are_not_compared_by_their_figure(
+    make_run: Make, make_document: Make, other: dict[str, Any]
+) -> None:
+    old = _outcome("queries_per_s", 400.0, 400.0)
+    new = replace(old, value=100.0, **other)
+    (found,) = compare_stored(
+        make_document(make_run("a.onnx", outcome=old)), make_document(make_run("a.onnx", outcome=new))
+    )
+    assert found.ratio == pytest.approx(1.0)
+    assert "the scenarios were not run alike" in found.note
 
 
 def test_a_percentile_that_is_far_from_its_bound_is_less_sure(make_run: Make, make_document: Make) -> None:

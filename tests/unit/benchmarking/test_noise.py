@@ -126,3 +126,25 @@ def test_long_runs_are_compared_in_bins() -> None:
     ratio, (low, high) = ratio_of_groups([2.0] * (10 * MOST_VALUES), [1.0] * (10 * MOST_VALUES + 3))
 
     assert (ratio, low, high) == (2.0, 2.0, 2.0)
+
+
+def test_a_machine_whose_yardstick_is_slow_in_most_rounds_is_noisy_and_earlier_measurements_know_what_is_slow() -> None:
+    model, quick, slow = rounds().tolist(), [1.0] * ROUNDS, [1.0] * 40 + [1.5] * 60
+    assert judge_noise(model, yardsticks_ms={"a": quick}).calm == 1.0
+    found = judge_noise(model, yardsticks_ms={"a": quick, "b": slow})
+    assert found.noisy
+    assert "the machine itself was 1.50 times slower in 60% of the rounds" in found.reason
+    assert found.calm == pytest.approx(0.4, abs=0.02)
+    assert not judge_noise(model, yardsticks_ms={"a": [1.5] * ROUNDS}).noisy
+    assert judge_noise(model, yardsticks_ms={"a": [1.5] * ROUNDS}, floors_ms={"a": 1.0}).noisy
+
+
+def test_of_noisy_measurements_the_calmest_is_kept_and_of_these_the_one_that_spreads_least() -> None:
+    told = iter([(0.2, 0.001), (0.6, 0.02), (0.6, 0.01), *[(0.1, 0.0001)] * 100])
+
+    def measure() -> tuple[float, Noise]:
+        time.sleep(0.02)
+        calm, spread = next(told)
+        return spread, Noise(noisy=True, reason="because", spread=spread, load=None, calm=calm)
+
+    assert repeat_while_noisy(measure, budget_s=0.5)[0] == 0.01
