@@ -218,6 +218,7 @@ def summarize_stored(sessions: Sequence[Session]) -> dict[str, Any]:
     documents = [check_report(one["document"], where="a session") for one in sessions]
     pairs = list(zip(documents[::2], documents[1::2], strict=False))
     found = [compare_stored(*pair)[0] for pair in pairs]
+    ratios = np.array([one.ratio for one in found if not one.disturbed] or [math.nan])
     return {
         "how": "stored",
         "rate": rate(sum(one.verdict == "no_difference" for one in found), len(found)),
@@ -228,9 +229,9 @@ def summarize_stored(sessions: Sequence[Session]) -> dict[str, Any]:
         "caught": {effect: len(slower_than(map(slowed(effect), found), LIMIT)) / len(found) for effect in EFFECTS},
         "disturbed": float(np.mean([one.disturbed for one in found])),
         "half": float(np.median([math.sqrt(one.ci95[1] / one.ci95[0]) - 1 for one in found])),
-        "deviation": float(np.sqrt(np.mean(np.log([one.ratio for one in found]) ** 2))),
+        "deviation": float(np.sqrt(np.mean(np.log(ratios) ** 2))),
         "raw": float(np.sqrt(np.mean([raw_ratio(*pair) ** 2 for pair in pairs]))),
-        "p95": float(np.quantile(np.abs([one.ratio - 1 for one in found]), 0.95)),
+        "p95": float(np.quantile(np.abs(ratios - 1), 0.95)),
     }
 
 

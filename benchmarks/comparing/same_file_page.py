@@ -49,8 +49,9 @@ def to_markdown(rows: Sequence[Row], settings: Mapping[str, Any], limits: Mappin
         "`edgeai bench --compare old.json new.json`: each two consecutive sessions, compared by the rounds that their",
         "yardsticks call calm. The interval holds the drift within each session and a deviation of",
         f"{BETWEEN_PROCESSES:.1%} between processes. *Undecided*: one of the two sessions held nothing calm, so the",
-        "comparison proves nothing and no gate fails. *Deviation* is that of the ratio from 1 as measured here;",
-        "*of medians*, that of the ratio of the plain medians: what one sees who knows nothing of the machine.",
+        "comparison proves nothing and no gate fails. *Off by* and *deviation* are of the ratio from 1, where it",
+        "is decided; *of medians*, that of the ratio of the plain medians in all trials: what one sees who knows",
+        "nothing of the machine.",
         "",
         *_table(
             [*_FIRST, *_found(limits), "undecided", "half width of the interval", "off by", "deviation", "of medians"],

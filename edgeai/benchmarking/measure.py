@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from edgeai.benchmarking.result import BenchReport, PairComparison, Run, Scenari
 from edgeai.benchmarking.run_facts import make_run
 from edgeai.benchmarking.spec import BenchSpec
 from edgeai.benchmarking.targets import Target, find_targets
-from edgeai.benchmarking.turns import compare_turns, measure_in_turns
+from edgeai.benchmarking.turns import Turns, compare_turns, measure_in_turns
 from edgeai_converters.require import require
 from edgeai_runtime.errors import DataError, EdgeAIError, MissingEngineError
 
@@ -162,8 +163,8 @@ class _Session:
         self.runs: dict[Target, list[Run]] = {}
         self.unfinished: set[Target] = set()
         self.failed: set[Target] = set()
-        self.comparisons: list[PairComparison] = []
-        self.yardsticks: list[Yardstick] = []
+        self.comparisons: dict[int, list[PairComparison]] = {}
+        self.yardsticks: dict[int, list[Yardstick]] = {}
         self.problems: list[EdgeAIError] = []
 
     def measure(self, group: Sequence[Target], number: int) -> None:
@@ -188,13 +189,17 @@ class _Session:
 
     def _measure_opened(self, opened: Sequence[Opened], number: int) -> None:
         match_bare(opened, self.spec.reference)
-        turns = measure_in_turns(opened, self.spec, on_share=self.progress.share_of(len(opened)))
-        self.comparisons += compare_turns(opened, turns)
-        self.yardsticks += turns.yardsticks(group=number)
-        self.progress.done += len(opened)
         new = [each for each in opened if each.target not in self.runs]
-        self.runs |= {each.target: [make_run(each, turns, group=number)] for each in new}
-        self.unfinished = {each.target for each in new if self.spec.has_parts()}
+
+        def keep(turns: Turns) -> None:
+            self.comparisons[number] = compare_turns(opened, turns)
+            self.yardsticks[number] = turns.yardsticks(group=number)
+            self.runs |= {each.target: [make_run(each, turns, group=number)] for each in new}
+            self.unfinished = {each.target for each in new if self.spec.has_parts()}
+
+        share = self.progress.share_of(len(opened))
+        keep(measure_in_turns(opened, self.spec, on_share=share, on_better=keep))
+        self.progress.done += len(opened)
         for each in new:
             (run,) = self.runs[each.target]
             for found in measure_parts(run, each, self.spec, on_label=self.progress.say, on_skip=self._skip):
@@ -218,16 +223,16 @@ class _Session:
     def report(self) -> BenchReport:
         from edgeai_runtime.bench.machine import describe_machine, describe_moment
 
-        runs = tuple(run for found in self.runs.values() for run in found)
+        runs = tuple(chain.from_iterable(self.runs.values()))
         return BenchReport(
             machine=describe_machine() | describe_moment(),
             runs=runs,
-            comparisons=tuple(self.comparisons),
+            comparisons=tuple(chain.from_iterable(self.comparisons.values())),
             skipped=tuple(self.skipped),
             tools=_tools(runs),
             settings=self.spec.settings(),
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            yardsticks=tuple(self.yardsticks),
+            yardsticks=tuple(chain.from_iterable(self.yardsticks.values())),
         )
 
 

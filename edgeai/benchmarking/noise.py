@@ -106,6 +106,7 @@ def repeat_while_noisy(
     *,
     budget_s: float,
     on_step: Callable[[int, int, str], None] | None = None,
+    on_better: Callable[[_Result], object] | None = None,
 ) -> tuple[_Result, Noise]:
     """Measure, and measure again while it is noisy and there is time for it; return the best.
 
@@ -113,6 +114,7 @@ def repeat_while_noisy(
         measure: measures once; returns what it found and how noisy it was.
         budget_s: no repeat is begun that would end after this time, as long as the longest one so far; 0: no repeat.
         on_step: progress, called with (seconds done, seconds in all, label) before each repeat.
+        on_better: called with the first result and with each better one, before anything else is measured.
 
     Returns:
         The result that is not noisy, else the calmest, else the one that spreads least; with the number of repeats in
@@ -121,6 +123,8 @@ def repeat_while_noisy(
     start = time.perf_counter()
     best, verdict = measure()
     longest = time.perf_counter() - start
+    if on_better is not None:
+        on_better(best)
     repeats = 0
     while verdict.noisy and time.perf_counter() - start + longest <= budget_s:
         begun = time.perf_counter()
@@ -131,6 +135,8 @@ def repeat_while_noisy(
         repeats += 1
         if _badness(judged) < _badness(verdict):
             best, verdict = found, judged
+            if on_better is not None:
+                on_better(best)
     return best, replace(verdict, repeats=repeats)
 
 

@@ -31,8 +31,17 @@ class Turns:
         return [Yardstick(group=group, name=name, rounds_ms=rounds) for name, rounds in self.yardsticks_ms.items()]
 
 
-def measure_in_turns(opened: Sequence[Opened], spec: BenchSpec, *, on_share: Callable[[float], object]) -> Turns:
+def measure_in_turns(
+    opened: Sequence[Opened],
+    spec: BenchSpec,
+    *,
+    on_share: Callable[[float], object],
+    on_better: Callable[[Turns], object],
+) -> Turns:
     """Measure what is open, interleaved; again while the machine is noisy and `spec.patience_s` allows it.
+
+    `on_better` is called with the first measurement and with each repeat that is better: it is what there is when the
+    next repeat is interrupted.
 
     The yardsticks' blocks (2 ms each per round) are within the duration.
     """
@@ -41,7 +50,9 @@ def measure_in_turns(opened: Sequence[Opened], spec: BenchSpec, *, on_share: Cal
     calls = {each.target.label: each.call for each in opened}
     floors: dict[str, float] = {}
     turns, worst = repeat_while_noisy(
-        lambda: _measure_once(calls, spec.duration_s * len(calls), on_share, floors), budget_s=spec.patience_s
+        lambda: _measure_once(calls, spec.duration_s * len(calls), on_share, floors),
+        budget_s=spec.patience_s,
+        on_better=on_better,
     )
     return replace(turns, noise={name: replace(noise, repeats=worst.repeats) for name, noise in turns.noise.items()})
 

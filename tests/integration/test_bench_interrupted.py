@@ -59,6 +59,26 @@ def test_before_anything_is_measured_an_interruption_is_nothing_else(paths: list
     assert not isinstance(caught.value, BenchInterrupted)
 
 
+def test_an_interrupted_repeat_of_a_noisy_measurement_leaves_the_first(
+    paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeai.benchmarking import noise
+
+    monkeypatch.setattr(noise, "MOST_SPREAD", -1.0)  # nothing is quiet
+    last = [0]
+
+    def press_in_the_second(done: int, total: int, label: str) -> None:
+        if label.startswith("measuring"):
+            if done < last[0]:
+                raise KeyboardInterrupt
+            last[0] = done
+
+    with pytest.raises(BenchInterrupted) as caught:
+        edgeai.bench(paths, duration_s=SECONDS, patience_s=30.0, on_step=press_in_the_second)
+    assert len(caught.value.report.runs) == 2
+    assert len(caught.value.report.comparisons) == 1
+
+
 def test_an_artifact_that_fails_a_scenario_does_not_take_the_others_with_it(
     paths: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
