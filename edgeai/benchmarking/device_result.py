@@ -7,15 +7,14 @@ those of its files, and whether the device was quiet from its rounds and from th
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from edgeai.benchmarking.noise import judge_noise
 from edgeai.benchmarking.record_check import check_record
-from edgeai.benchmarking.result import EMULATED, SCHEMA, ScenarioOutcome, Verdict
-from edgeai.benchmarking.run_facts import where_it_ran
+from edgeai.benchmarking.result import EMULATED, SCHEMA, Latency, ScenarioOutcome, Verdict
+from edgeai.benchmarking.run_facts import digest_of_files, where_it_ran
 from edgeai.benchmarking.targets import artifact_name
 from edgeai_runtime.device_cli_bench import SCHEMA as DEVICE_SCHEMA
 from edgeai_runtime.errors import DataError
@@ -25,19 +24,10 @@ _HINT = "It is written by `python -m edgeai_runtime bench … --json`; copy the 
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeviceLatency:
-    """Milliseconds of one call, as in `result.Latency`; `n` is the number of calls."""
+class DeviceLatency(Latency):
+    """Milliseconds of one call; `n` is the number of calls. The histogram stands beside it, with the run."""
 
-    median: float
-    p90: float
-    p99: float
-    median_ci95: tuple[float, float]
     n: int
-    mean: float | None = None
-    min: float | None = None
-    max: float | None = None
-    p90_bound: float | None = None
-    p99_bound: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,17 +173,10 @@ def _run(run: Mapping[str, Any], yardsticks_ms: Mapping[str, Any], *, cores: int
         "outputs_cosine": None,
         "calls": calls,
         "size_bytes": sum(size for _, size in files) if files else None,
-        "digest": _digest([sha256 for sha256, _ in files]),
+        "digest": digest_of_files([sha256 for sha256, _ in files]),
         "noise": noise,
         **({} if outcome is None else {"scenario": outcome["scenario"], "outcome": _outcome(outcome)}),
     }
-
-
-def _digest(digests: Sequence[str]) -> str | None:
-    """Return the digest of an artifact: of several files, that of their digests one after the other."""
-    if len(digests) > 1:
-        return hashlib.sha256("".join(digests).encode()).hexdigest()
-    return digests[0] if digests else None
 
 
 def _outcome(outcome: Mapping[str, Any]) -> dict[str, Any]:

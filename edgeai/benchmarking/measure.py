@@ -64,7 +64,7 @@ def bench(
         delegates: each of these delegates by itself, or `all` that are on this machine; by default the runtime chooses.
         threads: most threads of each engine; several are several runs.
         batches: samples per call; several are several runs.
-        duration_s: how long each run is measured.
+        duration_s: seconds that each run is measured, the yardsticks beside it included.
         inputs: one array or a dict by input name, `[n, …]`: raw samples for a bundle, what the artifact takes for a
             bare one. By default a bundle's golden inputs, else drawn values.
         reference: expected outputs of the first sample in order, to hold bare artifacts against.

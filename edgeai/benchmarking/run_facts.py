@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+
 from edgeai.benchmarking.opened import Opened
 from edgeai.benchmarking.result import Run
 from edgeai.benchmarking.turns import Turns
@@ -53,8 +56,6 @@ def where_it_ran(placement: dict[str, float]) -> str:
 
 def _file_facts(opened: Opened) -> tuple[int | None, str | None]:
     """Return size in bytes and digest of all files of what is loaded; of a bundle's variant from its manifest."""
-    import hashlib
-
     from edgeai_converters.sources.files import source_files
 
     variant, path = opened.model.variant, opened.target.path
@@ -65,6 +66,11 @@ def _file_facts(opened: Opened) -> tuple[int | None, str | None]:
         facts = [(file.stat().st_size, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
     else:
         return None, None
-    digests = [digest for _, digest in facts]
-    whole = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    return sum(size for size, _ in facts), whole
+    return sum(size for size, _ in facts), digest_of_files([digest for _, digest in facts])
+
+
+def digest_of_files(digests: Sequence[str]) -> str | None:
+    """Return the sha256 of an artifact: its file's, of several files that of theirs one after the other."""
+    if len(digests) > 1:
+        return hashlib.sha256("".join(digests).encode()).hexdigest()
+    return digests[0] if digests else None

@@ -26,7 +26,7 @@ class BenchSpec:
         engines: only artifacts of these engines; empty: all.
         delegates: only these delegates, each a run of its own; `("all",)`; empty: what the runtime would choose.
         threads, batches: each combination is a run of its own.
-        duration_s: how long each run is measured.
+        duration_s: seconds that each run is measured, the yardsticks beside it included.
         inputs: one array or a dict by input name, `[n, …]`: raw samples for a bundle, what it takes for a bare one.
         reference: expected outputs of the first sample in order, to hold bare artifacts against.
         scenarios: beside the interleaved calls, these scenarios with MLPerf's meaning.
